@@ -1,0 +1,239 @@
+"""The store: where a hub keeps its things.
+
+A store is a dumb, transactional keeper. It never merges, never decides a permission and never reads a clock: the hub
+hands it finished rows. What it must guarantee is in `contract.py`, which any implementation can run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol
+
+from holdfast.schema.model import Schema
+
+
+class HubState(NamedTuple):
+    """What a hub remembers of itself. `hub` is 12 hexadecimal digits, `hlc` the latest hybrid time it has issued or seen."""
+
+    hub: str
+    hlc: int
+
+
+class Space(NamedTuple):
+    """Head of one feed. `head` is the latest sequence number (0: empty), `chain` the hash over its history up to there."""
+
+    name: str
+    epoch: str
+    head: int
+    chain: str
+
+
+class StoredRow(NamedTuple):
+    """A row of the feed.
+
+    `image` is the wire form (bytes of one JSON array). `kept` is the last whole image of a dead row, None while it lives.
+    `seq` is its place in the feed of `space`.
+    """
+
+    table: str
+    key: str
+    space: str
+    seq: int
+    life: int
+    image: bytes
+    kept: bytes | None
+
+
+class Origin(NamedTuple):
+    """One incarnation of a device: `last_n` is the last transaction processed, `seen` in milliseconds since 2020-01-01 UTC."""
+
+    origin: str
+    device: str
+    user: str
+    last_n: int
+    seen: int
+
+
+class StoredResult(NamedTuple):
+    """A result that is not plain, as the JSON bytes that the device gets, kept until it acknowledges it."""
+
+    origin: str
+    n: int
+    body: bytes
+
+
+class RowWrite(NamedTuple):
+    """One row, finished.
+
+    `key_values` and `values` are wire forms (`spec/encoding.md`), `values` by slot; `values` is None for a dead row, which
+    disappears from its user table. `left` is the space that the row leaves, if it moves: there it gets a leave mark (an
+    entry with life 0 and the image `left_image`). `fresh` is True when the feed holds no entry of this key yet: a store
+    may then insert without looking. `foreign` is True when the user table already shows the row, because another program
+    wrote it; the store then leaves the user table alone.
+    """
+
+    table: str
+    key: str
+    space: str
+    life: int
+    key_values: Sequence[Any]
+    values: Sequence[Any] | None
+    image: bytes
+    kept: bytes | None
+    left: str | None
+    left_image: bytes | None
+    fresh: bool
+    foreign: bool
+
+
+class HistoryEntry(NamedTuple):
+    """What one operation did. `at` is in milliseconds since 2020-01-01 UTC; `body` is a JSON object (`op`, `old`, `conflicts`)."""
+
+    space: str
+    table: str
+    key: str
+    stamp: str
+    device: str
+    user: str
+    at: int
+    body: bytes
+
+
+class Batch(NamedTuple):
+    """Everything that one commit of the hub writes.
+
+    `digests` maps space -> bucket -> (change of the row count, change of the sum); sums are integers modulo 2**128, their
+    changes may be negative. `content` maps space -> bytes that enter the chain of that space.
+    """
+
+    rows: Sequence[RowWrite]
+    history: Sequence[HistoryEntry]
+    results: Sequence[StoredResult]
+    origins: Sequence[Origin]
+    digests: Mapping[str, Mapping[int, tuple[int, int]]]
+    content: Mapping[str, bytes]
+    hlc: int
+    now: int
+
+
+class DirtyRow(NamedTuple):
+    """A row that another program wrote. `values` are the key and column values now in the user table as *native* wire
+    forms `(key_values, values by slot)`, or None when the row is gone. `mark` identifies the note; clearing it later must
+    not clear a newer note of the same row."""
+
+    table: str
+    key: str
+    mark: int
+    values: tuple[Sequence[Any], Sequence[Any]] | None
+
+
+class Violation(Exception):
+    """A constraint of the database refused a batch: permanent, the same batch would be refused again.
+
+    `kind` is "unique", "foreign_key", "check" or "not_null"; `table`, `columns` and `constraint` as far as the database
+    tells them, else empty.
+    """
+
+    def __init__(self, kind: str, message: str, table: str = "", columns: Sequence[str] = (), constraint: str = "") -> None:
+        super().__init__(message)
+        self.kind, self.message, self.table, self.columns, self.constraint = kind, message, table, tuple(columns), constraint
+
+
+class StoreUnavailable(Exception):
+    """The store cannot work now (busy, disk full, connection lost): temporary, nothing of the transaction was kept."""
+
+
+class Transaction(Protocol):
+    """One transaction on a store. All reads see one snapshot; a write transaction sees its own writes.
+
+    Read methods work in both kinds; `write`, `savepoint`, `forget` and `clean` only in a write transaction.
+    """
+
+    def hub(self) -> HubState:
+        """The hub's identity and clock."""
+        ...
+
+    def spaces(self, names: Sequence[str]) -> dict[str, Space]:
+        """Heads of the named spaces; a space that was never written is absent."""
+        ...
+
+    def all_spaces(self) -> list[str]:
+        """Names of all spaces, in order."""
+        ...
+
+    def chain_at(self, space: str, head: int) -> str | None:
+        """The chain that the space had when its head was `head`; None if it never stood there."""
+        ...
+
+    def origins(self, origins: Sequence[str]) -> dict[str, Origin]:
+        """Known origins among those named."""
+        ...
+
+    def results(self, origins: Sequence[str]) -> list[StoredResult]:
+        """All kept results of the origins, in order of (origin, n)."""
+        ...
+
+    def rows(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], StoredRow]:
+        """Feed rows by (table, key), leave marks excluded. In a write transaction they are locked, in key order."""
+        ...
+
+    def feed(self, space: str, after: int, until: int) -> Iterator[tuple[int, bytes]]:
+        """(seq, image) of the space with after < seq <= until, in order of seq, leave marks included; streamed."""
+        ...
+
+    def history(self, table: str, key: str) -> list[HistoryEntry]:
+        """Entries of one row, oldest first."""
+        ...
+
+    def digest(self, space: str) -> dict[int, tuple[int, int]]:
+        """bucket -> (count, sum modulo 2**128) of the buckets that are not empty."""
+        ...
+
+    def has_dirty(self) -> bool:
+        """Whether any row waits to be sequenced."""
+        ...
+
+    def dirty(self, limit: int) -> list[DirtyRow]:
+        """Up to `limit` rows that other programs wrote, oldest note first, with what the user tables hold now."""
+        ...
+
+    def write(self, batch: Batch) -> dict[str, Space]:
+        """Write everything and give the new heads of the spaces that changed.
+
+        User tables first (inserts and updates, parents or deferral so that foreign keys hold at the end), then the
+        counters of the spaces in name order, then feed, history, digests, results, origins, chain. Each row of the batch
+        (and each leave mark) takes one sequence number, in the order given. Raises `Violation`; what was written
+        before is undone by the savepoint or transaction around it.
+        """
+        ...
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """A part that is undone alone when an exception leaves it; the exception goes on."""
+        ...
+
+    def forget(self, results: Sequence[tuple[str, int]]) -> None:
+        """Delete acknowledged results; unknown ones are ignored."""
+        ...
+
+    def clean(self, notes: Sequence[DirtyRow]) -> None:
+        """The dirty rows are sequenced: delete these notes."""
+        ...
+
+
+class Store(Protocol):
+    """Where a hub keeps its things."""
+
+    def open(self, schema: Schema) -> dict[str, list[str]]:
+        """Create or check what the store needs for the schema (idempotent) and give the layout: column names by slot for
+        each table. Rows that user tables already hold are noted as dirty. Raises `HoldfastError` with a code when the
+        tables do not fit the schema."""
+        ...
+
+    def transaction(self, *, write: bool) -> AbstractContextManager[Transaction]:
+        """A transaction: commits on leaving, rolls back on an exception. Writers wait for one another; readers do not."""
+        ...
+
+    def close(self) -> None:
+        """Release everything; idempotent."""
+        ...
