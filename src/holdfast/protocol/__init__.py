@@ -1,0 +1,1 @@
+"""What crosses the wire: messages, their bytes, and the catalogue of errors."""

@@ -1,0 +1,82 @@
+"""Bytes to messages and back. Every function either gives a whole, checked message or raises a coded error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from holdfast.errors import HoldfastError
+from holdfast.protocol import messages as m
+
+MAX_LINE = 64 * 1024 * 1024
+
+
+def decode_request(body: bytes) -> m.Request:
+    """A request from its bytes. Raises `request_too_large`, `request_malformed` or `protocol_version`."""
+    if len(body) > m.MAX_REQUEST:
+        raise HoldfastError("request_too_large", f"the request has {len(body)} bytes; at most {m.MAX_REQUEST} are taken")
+    try:
+        request = m._request.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise HoldfastError("request_malformed", f"the request is not what spec/protocol.md describes: {error}") from None
+    if request.protocol != m.PROTOCOL:
+        raise HoldfastError(
+            "protocol_version",
+            f"the request speaks protocol {request.protocol}, this hub speaks {m.PROTOCOL}; update the older side",
+            supported=[m.PROTOCOL],
+        )
+    return request
+
+
+def encode_line(kind: str, message: msgspec.Struct) -> bytes:
+    """One line of a response: `kind` is "header", "page" or "footer"."""
+    return b'{"' + kind.encode() + b'":' + m.encode(message) + b"}\n"
+
+
+def encode_page(space: str, cursor: str, images: Iterable[bytes]) -> bytes:
+    """A page line from images that are already in wire form: they are joined, never rebuilt."""
+    head = b'{"page":{"space":' + m.encode(space) + b',"cursor":' + m.encode(cursor) + b',"rows":['
+    return head + b",".join(images) + b"]}}\n"
+
+
+def decode_line(line: bytes) -> m.Header | m.Page | m.Footer:
+    """A header, page or footer from one line. Raises `response_malformed`."""
+    try:
+        decoded = m._line.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise HoldfastError("response_malformed", f"the hub's answer has a line that cannot be read: {error}") from None
+    present = [part for part in (decoded.header, decoded.page, decoded.footer) if part is not None]
+    if len(present) != 1:
+        raise HoldfastError("response_malformed", f"a line of the hub's answer has {len(present)} kinds instead of one")
+    return present[0]
+
+
+def lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Cut a stream of byte chunks into lines (without the newline). A last line without newline is not given: it is cut off.
+
+    Raises `response_malformed` when a line is longer than 64 MiB.
+    """
+    rest: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        start = 0
+        while (end := chunk.find(b"\n", start)) >= 0:
+            rest.append(chunk[start:end])
+            yield b"".join(rest)
+            rest.clear()
+            size = 0
+            start = end + 1
+        if start < len(chunk):
+            rest.append(chunk[start:])
+            size += len(chunk) - start
+            if size > MAX_LINE:
+                raise HoldfastError("response_malformed", f"a line of the hub's answer is longer than {MAX_LINE} bytes")
+
+
+def decode_error(body: bytes) -> m.ErrorBody | None:
+    """The error that a hub answered, or None when the body is not one of ours (a proxy's page, for example)."""
+    try:
+        return m._error.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None

@@ -1,0 +1,197 @@
+"""What crosses the wire, as types: `spec/protocol.md` and `spec/encoding.md` sections 5 and 6 in Python.
+
+Decoding is strict in the members it knows and ignores those it does not. All times are milliseconds since 2020-01-01 UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+PROTOCOL = 1
+MAX_REQUEST = 16 * 1024 * 1024
+MAX_TRANSACTIONS = 20_000
+MAX_OPERATIONS = 100_000
+
+Origin = Annotated[str, Meta(pattern="^[0-9a-f]{12}$", description="48 random bits, hexadecimal")]
+StampText = Annotated[str, Meta(pattern="^[0-9a-f]{14}-[0-9a-f]{12}$", description="hybrid time, hyphen, origin")]
+Count = Annotated[int, Meta(ge=1, le=2**53 - 1)]
+Life = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+Key = Annotated[str, Meta(max_length=1024)]
+Name = Annotated[str, Meta(min_length=1, max_length=63)]
+SpaceName = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class Operation(Struct, tag_field="op", omit_defaults=True):
+    """One change of one row by one writer. `life` is the life the writer had seen."""
+
+    table: Name
+    key: Key
+    stamp: StampText
+    life: Life = 0
+
+
+class Insert(Operation, tag="insert"):
+    """A new row: `set` maps column -> initial change."""
+
+    set: dict[str, Any] = {}
+
+
+class Update(Operation, tag="update"):
+    """`set` maps column -> change, `base` maps column -> stamp that the writer had seen (absent: never written)."""
+
+    set: dict[str, Any] = {}
+    base: dict[str, StampText] = {}
+
+
+class Delete(Operation, tag="delete"):
+    """`base` is the row's stamps text that the writer had seen."""
+
+    base: str = ""
+
+
+AnyOperation = Insert | Update | Delete
+
+
+class Transaction(Struct, omit_defaults=True):
+    """The operations of one local SQL transaction, named `(origin, n)`."""
+
+    origin: Origin
+    n: Count
+    ops: Annotated[list[AnyOperation], Meta(max_length=MAX_OPERATIONS)]
+    label: Annotated[str, Meta(max_length=200)] = ""
+
+
+class SchemaName(Struct):
+    """The schema that a device runs."""
+
+    version: Annotated[int, Meta(ge=1, le=2**31)]
+    hash: Annotated[str, Meta(max_length=64)]
+
+
+class Request(Struct, omit_defaults=True):
+    """One round, device to hub."""
+
+    protocol: int
+    device: Annotated[str, Meta(min_length=1, max_length=64)]
+    schema: SchemaName
+    clock: int
+    layout: Annotated[str, Meta(max_length=64)] = ""
+    cursors: dict[SpaceName, Annotated[str, Meta(max_length=200)]] = {}
+    acknowledged: list[tuple[Origin, Count]] = []
+    transactions: Annotated[list[Transaction], Meta(max_length=MAX_TRANSACTIONS)] = []
+    limit: Annotated[int, Meta(ge=1)] | None = None
+
+
+class ConflictNote(Struct, omit_defaults=True):
+    """Two writes of which neither had seen the other. `column` is empty when the row's life was at stake."""
+
+    table: str
+    key: str
+    rule: str
+    winner: Literal["mine", "theirs"]
+    column: str = ""
+    mine: Any = None
+    theirs: Any = None
+
+
+class Result(Struct, omit_defaults=True):
+    """What became of a transaction, when that is not plain."""
+
+    origin: str
+    n: int
+    outcome: Literal["merged", "refused"]
+    code: str = ""
+    message: str = ""
+    table: str = ""
+    key: str = ""
+    column: str = ""
+    details: dict[str, Any] = {}
+    conflicts: list[ConflictNote] = []
+
+
+class Layout(Struct):
+    """Column names by slot, for each table; `hash` names this layout."""
+
+    hash: str
+    tables: dict[str, list[str]]
+
+
+class Header(Struct, omit_defaults=True):
+    """First line of a response."""
+
+    hub: str
+    user: str
+    time: int
+    spaces: dict[str, Literal["r", "rw"]]
+    through: dict[str, int] = {}
+    revoked: list[str] = []
+    reset: list[str] = []
+    layout: Layout | None = None
+    results: list[Result] = []
+
+
+class Image(Struct, array_like=True):
+    """A row in wire form: key values and then values by slot in `values`."""
+
+    table: str
+    life: int
+    values: list[Any]
+    stamps: str
+    states: dict[str, Any] = {}
+
+
+class Page(Struct):
+    """Rows of one space in feed order; `cursor` is the cursor after them."""
+
+    space: str
+    cursor: str
+    rows: list[Image]
+
+
+class RawPage(Struct):
+    """A page whose rows are still text."""
+
+    space: str
+    cursor: str
+    rows: Raw
+
+
+class Footer(Struct, omit_defaults=True):
+    """Last line of a response."""
+
+    more: bool
+    cursors: dict[str, str] = {}
+    digests: dict[str, str] = {}
+
+
+class Line(Struct, omit_defaults=True):
+    """One line of a response: exactly one member is present."""
+
+    header: Header | None = None
+    page: Page | None = None
+    footer: Footer | None = None
+
+
+class ErrorBody(Struct, omit_defaults=True):
+    """The body of a response whose status is 4xx or 5xx."""
+
+    code: str
+    message: str
+    details: dict[str, Any] = {}
+
+
+_json = msgspec.json.Encoder()
+_request = msgspec.json.Decoder(Request)
+_line = msgspec.json.Decoder(Line)
+_images = msgspec.json.Decoder(list[Image])
+_image = msgspec.json.Decoder(Image)
+_operations = msgspec.json.Decoder(list[AnyOperation])
+_error = msgspec.json.Decoder(ErrorBody)
+
+encode = _json.encode
+decode_images = _images.decode
+decode_image = _image.decode
+decode_operations = _operations.decode
