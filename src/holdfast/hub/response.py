@@ -1,0 +1,43 @@
+"""The answer of a hub: a status and a stream of bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from holdfast.errors import HoldfastError
+from holdfast.protocol import messages
+from holdfast.protocol.errors import CODES
+
+
+class Response:
+    """`status` is an HTTP status, `content_type` that of the body.
+
+    Iterate to read the body in pieces, each a whole number of lines; `close()` (idempotent, also called at the end of the
+    iteration) gives back what the stream holds at the store.
+    """
+
+    def __init__(self, status: int, content_type: str, chunks: Iterator[bytes], release: Callable[[], None]) -> None:
+        self.status = status
+        self.content_type = content_type
+        self._chunks = chunks
+        self._release = release
+        self._closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._chunks
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Release the store's snapshot."""
+        if not self._closed:
+            self._closed = True
+            self._release()
+
+
+def error_response(error: HoldfastError) -> Response:
+    """The JSON answer for a request that failed as a whole."""
+    status = CODES[error.code].status if error.code in CODES else 0
+    body = messages.encode(messages.ErrorBody(error.code, error.message, error.details))
+    return Response(status or 500, "application/json", iter([body]), lambda: None)

@@ -1,0 +1,38 @@
+"""What a replica needs of a transport: one exchange of bytes. HTTP, in-process and test transports implement it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+
+class Exchange(Protocol):
+    """One request on its way and its streamed answer.
+
+    `status` is an HTTP status. `bytes_sent` and `bytes_received` count what crossed the wire (compressed, bodies and
+    headers as far as the transport can tell); the latter grows while `chunks` is read.
+    """
+
+    status: int
+    bytes_sent: int
+    bytes_received: int
+
+    def chunks(self) -> Iterator[bytes]:
+        """The decompressed body, in pieces as they arrive. Raises `HoldfastError("network")` when the connection breaks."""
+        ...
+
+    def close(self) -> None:
+        """Give the connection back; idempotent."""
+        ...
+
+
+class Transport(Protocol):
+    """Carries rounds to one hub."""
+
+    def exchange(self, body: bytes) -> Exchange:
+        """Send a request. Raises `HoldfastError("network")` when the hub cannot be reached."""
+        ...
+
+    def close(self) -> None:
+        """Close all connections; idempotent."""
+        ...
