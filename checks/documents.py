@@ -1,0 +1,115 @@
+"""Documentation is executed: every ```python, ```sh, ```bash and ```console block of README.md and docs/.
+
+Each page runs in an empty folder of its own, as one program: its Python blocks share one namespace in their order, shell
+blocks run between them with `bash -eu` and with this environment's programs first on the PATH. In a console block the
+lines behind `$ ` run. What a block starts in the background lives until the page ends.
+
+Marks, on the line above a block: `<!-- not run: reason -->`, and `<!-- file: hub.py -->`, which saves the block under that
+name. `python -m checks.documents --quickstart` prints the README's quickstart; `... PAGE.md` runs one page.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from checks import tree
+from checks.markdown import Block, blocks, section
+
+SHELL = ("sh", "bash", "console")
+RUN = ("python", *SHELL)
+SECONDS = 180
+
+
+def find() -> list[str]:
+    """Pages with a failing block, marks without a reason, and a README without quickstart."""
+    findings = [] if quickstart() else ["README.md: no ```python block under a heading '## Quickstart'"]
+    for page in pages():
+        findings += run(page)
+    return findings
+
+
+def pages() -> list[Path]:
+    """README.md and every page under docs/ that has something to run."""
+    candidates = [tree.ROOT / "README.md", *tree.files(".md", under="docs")]
+    return [page for page in candidates if page.exists() and runnable(page.read_text(encoding="utf-8"))]
+
+
+def runnable(text: str) -> list[Block]:
+    """The blocks of a page that are run or saved."""
+    return [block for block in blocks(text) if block.file or (block.language in RUN and block.not_run is None)]
+
+
+def quickstart() -> str | None:
+    """The first Python block under `## Quickstart` of the README."""
+    found = section((tree.ROOT / "README.md").read_text(encoding="utf-8"), "Quickstart")
+    return next((block.text for block in found if block.language == "python"), None)
+
+
+def unexplained(page: Path) -> list[str]:
+    """Blocks that are not run, without saying why."""
+    found = blocks(page.read_text(encoding="utf-8"))
+    return [f"{tree.short(page)}:{block.line}: 'not run' needs a reason" for block in found if block.not_run == ""]
+
+
+def run(page: Path) -> list[str]:
+    """Run one page in an empty folder; its last lines of output when it fails or takes longer than SECONDS."""
+    findings = unexplained(page)
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+        binaries = str(Path(sys.executable).parent)
+        environment = os.environ | {
+            "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}",
+            "PYTHONPATH": str(tree.ROOT),
+            "PYTHONUNBUFFERED": "1",
+        }
+        # Its own process group, so that nothing it started outlives it; a file, since a background server that held a
+        # pipe open would make us wait for ever.
+        program = subprocess.Popen(
+            [sys.executable, "-P", "-m", "checks.page", str(page)],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code = program.wait(timeout=SECONDS)
+            problem = f"ended with {code}" if code else ""
+        except subprocess.TimeoutExpired:
+            problem = f"did not end in {SECONDS} s"
+        finally:
+            end_group(program.pid)
+            program.wait()
+        if problem:
+            output.seek(0)
+            last = output.read().strip().splitlines()[-30:]
+            findings += [f"{tree.short(page)}: {problem}", *(f"    {line}" for line in last)]
+    return findings
+
+
+def end_group(group: int) -> None:
+    """Kill whatever is left of a process group."""
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def main(arguments: list[str]) -> int:
+    """Print the quickstart, or run the pages named; the exit code."""
+    if arguments == ["--quickstart"]:
+        text = quickstart()
+        print(text or "", end="")
+        return 0 if text else 1
+    findings = [line for name in arguments for line in run(Path(name).resolve())]
+    print("\n".join(findings), end="\n" if findings else "")
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
