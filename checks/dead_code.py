@@ -69,7 +69,7 @@ def exports(text: str) -> set[str]:
             case ast.ImportFrom(module=module) if module != "__future__":
                 names |= {alias.asname or alias.name for alias in node.names}
             case ast.Assign(targets=[ast.Name(id="__all__")], value=ast.List(elts=listed) | ast.Tuple(elts=listed)):
-                names |= {item.value for item in listed if isinstance(item, ast.Constant)}
+                names |= {str(item.value) for item in listed if isinstance(item, ast.Constant)}
     return names
 
 

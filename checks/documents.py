@@ -1,11 +1,11 @@
 """Documentation is executed: every ```python, ```sh, ```bash and ```console block of README.md and docs/.
 
-Each page runs in an empty folder of its own, as one program: its Python blocks share one namespace in their order, shell
-blocks run between them with `bash -eu` and with this environment's programs first on the PATH. In a console block the
-lines behind `$ ` run. What a block starts in the background lives until the page ends.
+Each page runs in an empty folder of its own, as one program: its Python blocks share one namespace in their order,
+shell blocks run between them with `bash -eu` and with this environment's programs first on the PATH. In a console
+block the lines behind `$ ` run. What a block starts in the background lives until the page ends.
 
-Marks, on the line above a block: `<!-- not run: reason -->`, and `<!-- file: hub.py -->`, which saves the block under that
-name. `python -m checks.documents --quickstart` prints the README's quickstart; `... PAGE.md` runs one page.
+Marks, on the line above a block: `<!-- not run: reason -->`, and `<!-- file: hub.py -->`, which saves the block under
+that name. `python -m checks.documents --quickstart` prints the README's quickstart; with PAGE.md it runs one page.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Links in Markdown lead somewhere: the file exists, and so does the heading behind `#`. Web addresses are not fetched."""
+"""Links in Markdown lead somewhere: the file exists, and so does the heading behind `#`.
+
+Web addresses are not fetched.
+"""
 
 from __future__ import annotations
 

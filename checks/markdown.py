@@ -68,7 +68,7 @@ def headings(text: str) -> list[Heading]:
 
 
 def section(text: str, title: str) -> list[Block]:
-    """The blocks under the first heading with this title, up to the next heading of its level or above; [] without it."""
+    """The blocks under the first heading with this title, up to the next of its level or above; [] without it."""
     found = headings(text)
     for index, heading in enumerate(found):
         if heading.title == title:

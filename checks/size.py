@@ -28,7 +28,7 @@ def find() -> list[str]:
     """Everything longer than the limit of its part."""
     limits, measured = _limits(), measure()
     return [
-        f"{length.place}: {kind} of {length.lines} lines, the limit of {part} is {limits[part][kind]}: split it by concept"
+        f"{length.place}: {kind} of {length.lines} lines, limit of {part}: {limits[part][kind]}; split it by concept"
         for part in limits
         for kind in KINDS
         for length in measured[part][kind]
@@ -40,7 +40,7 @@ def notes() -> list[str]:
     """Limits that are higher than anything left: the code got smaller, so the limit falls."""
     limits = _limits()
     return [
-        f"longest {kind} of {part} has {longest} lines, limit {limits[part][kind]}: lower it, python -m checks.size --lower"
+        f"longest {kind} of {part} has {longest} lines, limit {limits[part][kind]}: python -m checks.size --lower"
         for part, kinds in _longest().items()
         for kind, longest in kinds.items()
         if 0 < longest < limits[part][kind]
