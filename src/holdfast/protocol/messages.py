@@ -83,6 +83,7 @@ class Request(Struct, omit_defaults=True):
     acknowledged: list[tuple[Origin, Count]] = []
     transactions: Annotated[list[Transaction], Meta(max_length=MAX_TRANSACTIONS)] = []
     limit: Annotated[int, Meta(ge=1)] | None = None
+    digests: bool = False
 
 
 class ConflictNote(Struct, omit_defaults=True):
@@ -189,9 +190,11 @@ _line = msgspec.json.Decoder(Line)
 _images = msgspec.json.Decoder(list[Image])
 _image = msgspec.json.Decoder(Image)
 _operations = msgspec.json.Decoder(list[AnyOperation])
+_result = msgspec.json.Decoder(Result)
 _error = msgspec.json.Decoder(ErrorBody)
 
 encode = _json.encode
 decode_images = _images.decode
 decode_image = _image.decode
 decode_operations = _operations.decode
+decode_result = _result.decode

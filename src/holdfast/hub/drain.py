@@ -1,0 +1,106 @@
+"""Rows that other programs wrote in the hub's tables: compared with the feed, stamped by the hub, sequenced."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from holdfast.hub.hooks import Context
+from holdfast.hub.identity import Identity
+from holdfast.hub.push import content_of
+from holdfast.hub.record import history_entry
+from holdfast.hub.workspace import RowName, Standing, Workspace
+from holdfast.kernel import clock
+from holdfast.kernel.merges import BY_NAME
+from holdfast.kernel.row import Op, Row, apply
+from holdfast.kernel.values import InvalidValue
+from holdfast.protocol.messages import Transaction as WireTransaction
+from holdfast.schema.model import Schema, Table
+from holdfast.stores.base import Batch, DirtyRow, HistoryEntry, Transaction
+
+log = logging.getLogger("holdfast.hub")
+
+BATCH = 1_000
+HUB_USER = "(database)"
+
+
+class Drain:
+    """Sequences the writes of other programs, as the hub's own writes that have seen everything."""
+
+    def __init__(self, schema: Schema, origin: str) -> None:
+        self._schema = schema
+        self._origin = origin
+
+    def run(self, tx: Transaction, now: int) -> int:
+        """Sequence up to 1,000 rows in the given write transaction. Gives the number of notes taken."""
+        notes = tx.dirty(BATCH)
+        if not notes:
+            return 0
+        state = tx.hub()
+        self._hub, self._hlc, self._now = state.hub, state.hlc, now
+        workspace = Workspace(tx, self._schema, [(note.table, note.key) for note in notes])
+        history: list[HistoryEntry] = []
+        for note in notes:
+            self._row(workspace, note, history)
+        writes = workspace.writes()
+        if writes:
+            digests = workspace.digest_changes(writes, self._hub.encode())
+            tx.write(Batch(writes, history, [], [], digests, content_of(writes), self._hlc, now))
+        tx.clean(notes)
+        return len(notes)
+
+    def _row(self, workspace: Workspace, note: DirtyRow, history: list[HistoryEntry]) -> None:
+        table = self._schema.by_name[note.table]
+        name: RowName = (note.table, note.key)
+        before = workspace.standing(table, name)
+        self._hlc = clock.tick(self._hlc, self._now)
+        stamp = clock.stamp(self._hlc, self._origin)
+        op = foreign_operation(table, note.key, before.row, note.values[1] if note.values else None, stamp)
+        if op is None:
+            return
+        outcome = apply(table, before.row, op, self._hub)
+        try:
+            space = self._space(table, note.key, outcome.row, before)
+        except InvalidValue as error:
+            log.error("%s %r was written by another program and has no valid space: %s", table.name, note.key, error)
+            return
+        shown = note.values is not None and list(note.values[1]) == list(outcome.row.values)
+        gone = note.values is None and outcome.row.life % 2 == 0
+        workspace.accept({name: Standing(outcome.row, space, foreign=shown or gone)})
+        context = Context(Identity(HUB_USER), "", space, self._now)
+        nameless = WireTransaction(self._origin, 0, [])
+        history.append(history_entry(table, op, before.row, outcome.row, [], nameless, context))
+
+    def _space(self, table: Table, key: str, row: Row, before: Standing) -> str:
+        if row.life % 2 == 0 or (table.space.per_user and before.space):
+            return before.space
+        if table.space.per_user:
+            raise InvalidValue("space_invalid", "the table's rows belong to users; only devices can write them")
+        values = {column.name: value for column, value in zip(table.cells, row.values, strict=False)}
+        values.update(zip((c.name for c in table.key), table.key_values(key), strict=True))
+        return table.space.name_for(values, "")
+
+
+def foreign_operation(table: Table, key: str, row: Row | None, values: Sequence[Any] | None, stamp: str) -> Op | None:
+    """The operation that leads from the feed's row to what the table holds now; None when nothing differs."""
+    alive = row is not None and row.life % 2 == 1
+    if values is None:
+        return Op("delete", key, stamp, row.life, {}, list(row.stamps)) if row is not None and alive else None
+    if row is None or not alive:
+        changes = {}
+        for slot, column in enumerate(table.cells):
+            merge = BY_NAME[column.merge]
+            initial, _ = merge.initial(1)
+            changes[slot] = merge.difference(column, initial, None, values[slot])
+        return Op("insert", key, stamp, row.life if row is not None else 0, changes, {})
+    current = [*row.values, *(column.default for column in table.cells[len(row.values) :])]
+    changes = {
+        slot: BY_NAME[column.merge].difference(column, current[slot], row.states.get(slot), values[slot])
+        for slot, column in enumerate(table.cells)
+        if current[slot] != values[slot] or type(current[slot]) is not type(values[slot])
+    }
+    if not changes:
+        return None
+    base = {slot: row.stamps[slot] for slot in changes if slot < len(row.stamps) and row.stamps[slot] is not None}
+    return Op("update", key, stamp, row.life, changes, base)

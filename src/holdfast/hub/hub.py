@@ -1,0 +1,170 @@
+"""The hub's core: bytes in, bytes out. It gives order, decides permission, merges, and keeps history."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from holdfast.errors import HoldfastError
+from holdfast.hub.drain import Drain
+from holdfast.hub.group import GroupCommit
+from holdfast.hub.hooks import Hooks
+from holdfast.hub.identity import Access, Identity
+from holdfast.hub.pull import Asked, answer
+from holdfast.hub.push import Outcome, Push, Submission
+from holdfast.hub.response import Response, error_response
+from holdfast.kernel import clock
+from holdfast.protocol import messages as m
+from holdfast.protocol.codec import decode_request
+from holdfast.protocol.images import layout_hash
+from holdfast.schema.model import Schema
+from holdfast.stores.base import Store, StoreUnavailable, Transaction
+
+log = logging.getLogger("holdfast.hub")
+
+GROUP_OPERATIONS = 20_000
+SpacesOf = Callable[[Identity], Mapping[str, Access]]
+
+
+def system_clock() -> int:
+    """Milliseconds since 2020-01-01 UTC, from the system's clock."""
+    return time.time_ns() // 1_000_000 - clock.EPOCH_MS
+
+
+class Hub:
+    """A hub over a store. Thread-safe: any number of calls of `handle` may run at once.
+
+    `now` gives milliseconds since 2020-01-01 UTC and `random_bits(n)` n random bits; both are arguments so that a
+    simulation can hold them in its hand. `spaces(identity)`, if given, decides what a user may read and write, instead of
+    `identity.spaces`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        schema: Schema,
+        *,
+        hooks: Hooks | None = None,
+        spaces: SpacesOf | None = None,
+        now: Callable[[], int] = system_clock,
+        random_bits: Callable[[int], int] = secrets.randbits,
+    ) -> None:
+        self.schema = schema
+        self.hooks = hooks or Hooks()
+        self._store = store
+        self._spaces = spaces
+        self._now = now
+        tables = store.open(schema)
+        self._layout = m.Layout(layout_hash(tables), tables)
+        self._drain = Drain(schema, clock.new_origin(random_bits(48)))
+        self._draining = threading.Lock()
+        self._group: GroupCommit[Submission, Outcome] = GroupCommit(self._write, _weight, GROUP_OPERATIONS)
+        with store.transaction(write=False) as tx:
+            self.hub = tx.hub().hub
+
+    def handle(self, body: bytes, identity: Identity) -> Response:
+        """One round: `body` is a request of `spec/protocol.md`. Never raises for bad input: the response says what is wrong."""
+        try:
+            return self._handle(body, identity)
+        except HoldfastError as error:
+            return error_response(error)
+        except StoreUnavailable as error:
+            return error_response(HoldfastError("hub_unavailable", f"the hub cannot store anything now: {error}"))
+        except Exception:
+            log.exception("a round failed")
+            return error_response(HoldfastError("internal_error", "the hub made a mistake; nothing was stored"))
+
+    def _handle(self, body: bytes, identity: Identity) -> Response:
+        request = decode_request(body)
+        self._check_schema(request.schema)
+        spaces = dict(self._spaces(identity) if self._spaces is not None else identity.spaces)
+        outcome = self._push(request, identity, spaces)
+        self.sequence_foreign_writes()
+        asked = Asked(self.hub, identity.user, self._now(), spaces, self._layout, request)
+        context = self._store.transaction(write=False)
+        tx = context.__enter__()
+        return Response(200, "application/x-ndjson", _guard(answer(tx, asked, outcome)), lambda: _leave(context))
+
+    def _check_schema(self, named: m.SchemaName) -> None:
+        if named.version != self.schema.version:
+            message = f"the device runs schema version {named.version}, this hub knows {self.schema.version}"
+            raise HoldfastError("schema_version", message, device=named.version, hub=[self.schema.version])
+        if named.hash != self.schema.hash:
+            message = f"device and hub both say schema version {named.version} but their schemas differ"
+            raise HoldfastError("schema_mismatch", message, device=named.hash, hub=self.schema.hash)
+
+    def _push(self, request: m.Request, identity: Identity, spaces: Mapping[str, Access]) -> Outcome:
+        if request.acknowledged:
+            with self._store.transaction(write=True) as tx:
+                self._check_origins(tx, request, [origin for origin, _ in request.acknowledged])
+                tx.forget(request.acknowledged)
+        if not request.transactions:
+            return Outcome()
+        with self._store.transaction(write=False) as tx:
+            self._check_origins(tx, request, [t.origin for t in request.transactions])
+        outcome = self._group.submit(Submission(identity, request.device, spaces, request.transactions))
+        for changes, context in outcome.changes:
+            self.hooks.after(changes, context)
+        return outcome
+
+    def _check_origins(self, tx: Transaction, request: m.Request, origins: Sequence[str]) -> None:
+        """An origin belongs to the device that first used it."""
+        for record in tx.origins(sorted(set(origins))).values():
+            if record.device != request.device:
+                message = f"origin {record.origin} belongs to another device than {request.device}"
+                raise HoldfastError("device_mismatch", message, origin=record.origin)
+
+    def _write(self, submissions: Sequence[Submission]) -> Sequence[Outcome]:
+        with self._store.transaction(write=True) as tx:
+            return Push(tx, self.schema, self.hooks, self._now()).run(submissions)
+
+    def sequence_foreign_writes(self) -> int:
+        """Sequence what other programs wrote in the hub's tables. Gives the number of rows looked at."""
+        total = 0
+        with self._store.transaction(write=False) as tx:
+            if not tx.has_dirty():
+                return 0
+        with self._draining:
+            while True:
+                with self._store.transaction(write=True) as tx:
+                    count = self._drain.run(tx, self._now())
+                total += count
+                if count == 0:
+                    return total
+
+    def health(self) -> dict[str, object]:
+        """That the store can be read: hub id, schema version and number of spaces. Raises `hub_unavailable`."""
+        try:
+            with self._store.transaction(write=False) as tx:
+                return {"hub": self.hub, "schema": self.schema.version, "spaces": len(tx.all_spaces())}
+        except StoreUnavailable as error:
+            raise HoldfastError("hub_unavailable", f"the hub's store cannot be read: {error}") from None
+
+    def space_names(self) -> list[str]:
+        """Names of all spaces that hold or held rows, in order."""
+        with self._store.transaction(write=False) as tx:
+            return tx.all_spaces()
+
+    def close(self) -> None:
+        """Close the store; idempotent."""
+        self._store.close()
+
+
+def _weight(submission: Submission) -> int:
+    return sum(len(transaction.ops) for transaction in submission.transactions)
+
+
+def _leave(context: object) -> None:
+    context.__exit__(None, None, None)  # type: ignore[attr-defined]
+
+
+def _guard(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """Log a failure in the middle of a stream; the device sees an answer without a footer and asks again."""
+    try:
+        yield from lines
+    except StoreUnavailable:
+        log.exception("the store failed in the middle of an answer")
+        raise

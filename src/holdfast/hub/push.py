@@ -1,0 +1,410 @@
+"""Accepting transactions: decide each one over the rows as they stand, then write all that was accepted in one go.
+
+Everything here is decided inside one write transaction of the store. If the database refuses the whole, the batch is cut
+in halves until the transaction that it refuses stands alone; that one gets a stored refusal, all others go through.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from holdfast.hub.hooks import Change, Context, Hooks, Refuse
+from holdfast.hub.identity import Access, Identity
+from holdfast.hub.operations import Refusal, kernel_operation
+from holdfast.hub.record import history_entry
+from holdfast.hub.workspace import Draft, RowName, Standing, Workspace
+from holdfast.kernel import clock
+from holdfast.kernel.row import Op, Row, apply
+from holdfast.kernel.row import Conflict as KernelConflict
+from holdfast.kernel.values import InvalidValue
+from holdfast.protocol import messages as m
+from holdfast.schema.model import Schema, Table
+from holdfast.stores.base import Batch, HistoryEntry, RowWrite, Space, StoredResult, Transaction, Violation
+from holdfast.stores.base import Origin as StoredOrigin
+
+log = logging.getLogger("holdfast.hub")
+
+MAX_AHEAD = 5 * 60 * 1000
+"""How far ahead of the hub's clock a stamp may be, in milliseconds, before it is replaced."""
+
+
+class Submission(NamedTuple):
+    """The transactions of one request, with who sent them and where he may read and write."""
+
+    identity: Identity
+    device: str
+    spaces: Mapping[str, Access]
+    transactions: Sequence[m.Transaction]
+
+
+class Unit(NamedTuple):
+    """One transaction of one submission."""
+
+    submission: int
+    transaction: m.Transaction
+
+
+class Accepted(NamedTuple):
+    """What an accepted transaction did. `plain` are rows changed with nothing else having happened, `changes` for hooks."""
+
+    result: m.Result | None
+    plain: set[RowName]
+    mixed: set[RowName]
+    changes: list[Change]
+
+
+class Written(NamedTuple):
+    """Where a row of this batch went: its space and seq, and the seq it had before (0: the hub did not have it)."""
+
+    space: str
+    seq: int
+    before: int
+
+
+class Outcome:
+    """What became of one submission.
+
+    `through` maps origin -> last n processed; `plain` are the rows whose every operation was plain, `mixed` those that
+    must go back to the device; `written` says where the rows went.
+    """
+
+    def __init__(self) -> None:
+        self.through: dict[str, int] = {}
+        self.results: list[m.Result] = []
+        self.plain: set[RowName] = set()
+        self.mixed: set[RowName] = set()
+        self.written: dict[RowName, Written] = {}
+        self.changes: list[tuple[list[Change], Context]] = []
+
+
+class Push:
+    """One batch of submissions on its way into the store."""
+
+    def __init__(self, tx: Transaction, schema: Schema, hooks: Hooks, now: int) -> None:
+        self._tx = tx
+        self._schema = schema
+        self._hooks = hooks
+        self._now = now
+        state = tx.hub()
+        self._hub = state.hub
+        self._hlc = state.hlc
+        self._history: list[HistoryEntry] = []
+
+    def run(self, submissions: Sequence[Submission]) -> list[Outcome]:
+        """Process every transaction that is new. The caller commits. Outcomes in the order of the submissions."""
+        self._submissions = submissions
+        self._outcomes = [Outcome() for _ in submissions]
+        units = self._new_units()
+        if units:
+            self._commit(units)
+        return self._outcomes
+
+    def _new_units(self) -> list[Unit]:
+        """The transactions that were not processed before, in order, without those behind a gap."""
+        names = {t.origin for s in self._submissions for t in s.transactions}
+        known = self._tx.origins(sorted(names))
+        last = {origin: record.last_n for origin, record in known.items()}
+        repeated: set[str] = set()
+        units = []
+        for index, submission in enumerate(self._submissions):
+            for transaction in submission.transactions:
+                origin, before = transaction.origin, last.get(transaction.origin, 0)
+                self._outcomes[index].through[origin] = before
+                if transaction.n <= before:
+                    repeated.add(origin)
+                elif transaction.n == before + 1:
+                    units.append(Unit(index, transaction))
+                    last[origin] = transaction.n
+                    self._outcomes[index].through[origin] = transaction.n
+        self._repeat(repeated)
+        return units
+
+    def _repeat(self, origins: set[str]) -> None:
+        """Give the stored results of transactions that were sent again (trap 5: a lost acknowledgement)."""
+        if not origins:
+            return
+        stored = {(r.origin, r.n): r.body for r in self._tx.results(sorted(origins))}
+        for index, submission in enumerate(self._submissions):
+            for transaction in submission.transactions:
+                body = stored.get((transaction.origin, transaction.n))
+                if body is not None:
+                    self._outcomes[index].results.append(m.decode_result(body))
+
+    def _commit(self, units: Sequence[Unit]) -> None:
+        """Decide and write the units; on a refusal by the database, find the one that it refuses."""
+        hlc = self._hlc
+        try:
+            with self._tx.savepoint():
+                decided = self._decide(units)
+                self._write(units, decided)
+        except Violation as violation:
+            self._hlc = hlc
+            if len(units) == 1:
+                self._refuse_alone(units[0], violation)
+                return
+            middle = len(units) // 2
+            self._commit(units[:middle])
+            self._commit(units[middle:])
+
+    def _decide(self, units: Sequence[Unit]) -> list[Accepted]:
+        self._history.clear()
+        self._workspace = Workspace(
+            self._tx, self._schema, {(op.table, op.key) for unit in units for op in unit.transaction.ops}
+        )
+        decided = []
+        for unit in units:
+            submission = self._submissions[unit.submission]
+            history = len(self._history)
+            try:
+                accepted = self._transaction(unit.transaction, submission)
+            except Refusal as refusal:
+                del self._history[history:]
+                accepted = Accepted(refused_result(unit.transaction, refusal), set(), set(), [])
+            decided.append(accepted)
+        return decided
+
+    def _transaction(self, transaction: m.Transaction, submission: Submission) -> Accepted:
+        """Apply all operations of one transaction to a draft and accept it. Raises `Refusal`."""
+        draft = Draft(self._workspace)
+        accepted = Accepted(None, set(), set(), [])
+        conflicts: list[m.ConflictNote] = []
+        merged = False
+        limit = clock.wall(self._now + MAX_AHEAD)
+        for operation in transaction.ops:
+            table = self._schema.by_name.get(operation.table)
+            if table is None:
+                message = f"the hub's schema has no table {operation.table}"
+                raise Refusal("unknown_table", message, operation.table, operation.key)
+            op = kernel_operation(table, operation)
+            hlc = clock.hlc_of(op.stamp)
+            ahead = hlc > limit
+            if ahead:
+                self._hlc = hlc = clock.tick(self._hlc, self._now)
+            op_conflicts, status = self._operation(table, op, hlc if ahead else None, transaction, submission, draft, accepted)
+            self._hlc = max(self._hlc, hlc)
+            name = (operation.table, operation.key)
+            conflicts.extend(op_conflicts)
+            if status == "applied" and not ahead:
+                accepted.plain.add(name)
+            else:
+                merged = True
+                accepted.mixed.add(name)
+        self._workspace.accept(draft.rows)
+        if not merged:
+            return accepted
+        result = m.Result(transaction.origin, transaction.n, "merged", conflicts=conflicts)
+        return accepted._replace(result=result)
+
+    def _operation(
+        self,
+        table: Table,
+        op: Op,
+        restamp: int | None,
+        transaction: m.Transaction,
+        submission: Submission,
+        draft: Draft,
+        accepted: Accepted,
+    ) -> tuple[list[m.ConflictNote], str]:
+        """Apply one operation to the draft: permission, merge, space, hooks, history."""
+        name = (table.name, op.key)
+        before = draft.standing(table, name)
+        if before.row is not None and before.row.life > 0:
+            require_write(submission, before.space, name)
+        outcome = apply_checked(table, before.row, op, self._hub)
+        if outcome.status == "missing":
+            raise Refusal("row_missing", f"the hub has no row {op.key!r} in {table.name}", table.name, op.key)
+        if outcome.status == "ignored":
+            return [], "merged"
+        row = restamped(outcome.row, op.stamp, clock.stamp(restamp, transaction.origin)) if restamp else outcome.row
+        space = space_of(table, op.key, row, before, submission.identity.user)
+        if space != before.space:
+            require_write(submission, space, name)
+        context = Context(submission.identity, submission.device, space, self._now)
+        if self._hooks.wants_before(table.name) or self._hooks.wants_after:
+            change = change_of(table, op.key, before.row, row)
+            if change is not None:
+                ask_hooks(self._hooks, change, context)
+                accepted.changes.append(change)
+        draft.rows[name] = Standing(row, space)
+        notes = [note(table, op.key, conflict) for conflict in outcome.conflicts]
+        self._history.append(history_entry(table, op, before.row, row, notes, transaction, context))
+        return notes, outcome.status
+
+    def _write(self, units: Sequence[Unit], decided: Sequence[Accepted]) -> None:
+        """Write the accepted rows and all bookkeeping, and tell the outcomes."""
+        writes = self._workspace.writes()
+        digests = self._workspace.digest_changes(writes, self._hub.encode())
+        origins = {u.transaction.origin: self._origin_record(u) for u in units}
+        results = [a.result for a in decided if a.result is not None]
+        heads = self._tx.write(
+            Batch(
+                rows=writes,
+                history=list(self._history),
+                results=[StoredResult(r.origin, r.n, m.encode(r)) for r in results],
+                origins=list(origins.values()),
+                digests=digests,
+                content=content_of(writes),
+                hlc=self._hlc,
+                now=self._now,
+            )
+        )
+        written = places(writes, heads, self._workspace)
+        shared = touched_by_several(units, decided)
+        for unit, accepted in zip(units, decided, strict=True):
+            outcome = self._outcomes[unit.submission]
+            outcome.plain |= accepted.plain
+            outcome.mixed |= accepted.mixed | shared
+            outcome.written.update(written)
+            if accepted.result is not None:
+                outcome.results.append(accepted.result)
+            if accepted.changes and self._hooks.wants_after:
+                submission = self._submissions[unit.submission]
+                context = Context(submission.identity, submission.device, "", self._now)
+                outcome.changes.append((accepted.changes, context))
+
+    def _refuse_alone(self, unit: Unit, violation: Violation) -> None:
+        """Store the refusal of the one transaction that the database does not take."""
+        details = {"columns": list(violation.columns), "constraint": violation.constraint}
+        column = violation.columns[0] if len(violation.columns) == 1 else ""
+        refusal = Refusal(violation.kind, violation.message, violation.table, "", column, **details)
+        result = refused_result(unit.transaction, refusal)
+        body = StoredResult(result.origin, result.n, m.encode(result))
+        self._tx.write(Batch([], [], [body], [self._origin_record(unit)], {}, {}, self._hlc, self._now))
+        self._outcomes[unit.submission].results.append(result)
+
+    def _origin_record(self, unit: Unit) -> StoredOrigin:
+        submission, transaction = self._submissions[unit.submission], unit.transaction
+        return StoredOrigin(transaction.origin, submission.device, submission.identity.user, transaction.n, self._now)
+
+
+def apply_checked(table: Table, row: Row | None, op: Op, hub: str) -> Any:
+    """The kernel's outcome; a change that overflows its type is a refusal."""
+    try:
+        return apply(table, row, op, hub)
+    except InvalidValue as error:
+        raise Refusal(error.code, f"{table.name}: {error.message}", table.name, op.key) from None
+
+
+def restamped(row: Row, old: str, new: str) -> Row:
+    """The row with the stamp of a writer whose clock is far ahead replaced (`spec/merge.md` section 6)."""
+    copy = row.copy()
+    copy.stamps = [new if stamp == old else stamp for stamp in copy.stamps]
+    return copy
+
+
+def space_of(table: Table, key: str, row: Row, before: Standing, user: str) -> str:
+    """The space in which the row lives. A dead row stays where it died; a row of a user stays with the user who made it."""
+    if row.life % 2 == 0 or (table.space.per_user and before.space):
+        return before.space
+    values = {column.name: value for column, value in zip(table.cells, row.values, strict=False)}
+    values.update(zip((c.name for c in table.key), table.key_values(key), strict=True))
+    try:
+        return table.space.name_for(values, user)
+    except InvalidValue as error:
+        raise Refusal("space_invalid", f"{table.name}: {error.message}", table.name, key) from None
+
+
+def require_write(submission: Submission, space: str, name: RowName) -> None:
+    """Raise `Refusal` unless the user may write in the space."""
+    if submission.spaces.get(space) != "rw":
+        message = f"{submission.identity.user} may not write in {space}"
+        raise Refusal("forbidden_space", message, name[0], name[1], space=space)
+
+
+def change_of(table: Table, key: str, before: Row | None, after: Row) -> Change | None:
+    """What hooks see of an operation; None when nothing is visible (a dead row stays dead)."""
+    old = _visible(table, key, before)
+    new = _visible(table, key, after)
+    if old is None and new is None:
+        return None
+    kind = "insert" if old is None else "delete" if new is None else "update"
+    return Change(table.name, key, kind, old, new)  # type: ignore[arg-type]
+
+
+def _visible(table: Table, key: str, row: Row | None) -> dict[str, Any] | None:
+    if row is None or row.life % 2 == 0:
+        return None
+    values = dict(zip((c.name for c in table.key), table.key_values(key), strict=True))
+    values.update({column.name: value for column, value in zip(table.cells, row.values, strict=False)})
+    return values
+
+
+def ask_hooks(hooks: Hooks, change: Change, context: Context) -> None:
+    """Let the application refuse the write. Raises `Refusal`."""
+    try:
+        hooks.before(change, context)
+    except Refuse as refuse:
+        raise Refusal(refuse.code, refuse.reason, change.table, change.key) from None
+    except Exception as error:
+        log.exception("a before_write hook failed on %s %r", change.table, change.key)
+        message = f"the validation of {change.table} failed: {type(error).__name__}"
+        raise Refusal("hook_failed", message, change.table, change.key) from None
+
+
+def note(table: Table, key: str, conflict: KernelConflict) -> m.ConflictNote:
+    """A conflict of the kernel as it crosses the wire: slots become names."""
+    column = "" if conflict.slot is None else table.cells[conflict.slot].name
+    mine, theirs = conflict.mine, conflict.theirs
+    if conflict.slot is None:
+        mine, theirs = _named(table, mine), _named(table, theirs)
+    return m.ConflictNote(table.name, key, conflict.rule, conflict.winner, column, mine, theirs)
+
+
+def _named(table: Table, values: Any) -> Any:
+    return {table.cells[slot].name: v for slot, v in values.items()} if isinstance(values, dict) else values
+
+
+def refused_result(transaction: m.Transaction, refusal: Refusal) -> m.Result:
+    """The result of a transaction that was refused."""
+    return m.Result(
+        transaction.origin,
+        transaction.n,
+        "refused",
+        refusal.code,
+        refusal.message,
+        refusal.table,
+        refusal.key,
+        refusal.column,
+        refusal.details,
+    )
+
+
+def touched_by_several(units: Sequence[Unit], decided: Sequence[Accepted]) -> set[RowName]:
+    """Rows that more than one submission of the batch changed: everyone must get them back."""
+    owner: dict[RowName, int] = {}
+    shared = set()
+    for unit, accepted in zip(units, decided, strict=True):
+        for name in accepted.plain | accepted.mixed:
+            if owner.setdefault(name, unit.submission) != unit.submission:
+                shared.add(name)
+    return shared
+
+
+def content_of(writes: Sequence[RowWrite]) -> dict[str, bytes]:
+    """What enters the chain of each space: a hash over the images written there."""
+    hashes: dict[str, Any] = {}
+    for write in writes:
+        hashes.setdefault(write.space, hashlib.blake2s(digest_size=16)).update(write.image)
+        if write.left is not None and write.left_image is not None:
+            hashes.setdefault(write.left, hashlib.blake2s(digest_size=16)).update(write.left_image)
+    return {space: hash_.digest() for space, hash_ in hashes.items()}
+
+
+def places(writes: Sequence[RowWrite], heads: Mapping[str, Space], workspace: Workspace) -> dict[RowName, Written]:
+    """Where each row went: rows (and leave marks) take the numbers of their space in the order in which they were given."""
+    counts: dict[str, int] = {}
+    order: list[tuple[RowWrite, int]] = []
+    for write in writes:
+        counts[write.space] = counts.get(write.space, 0) + 1
+        order.append((write, counts[write.space]))
+        if write.left is not None:
+            counts[write.left] = counts.get(write.left, 0) + 1
+    result = {}
+    for write, place in order:
+        stored = workspace.stored((write.table, write.key))
+        seq = heads[write.space].head - counts[write.space] + place
+        result[(write.table, write.key)] = Written(write.space, seq, stored.seq if stored else 0)
+    return result

@@ -1,0 +1,151 @@
+"""The rows of one batch, as they stand while the hub decides: loaded once, changed in memory, written once.
+
+A transaction works on a draft. Accepting the draft makes its rows the state that the next transaction meets; dropping it
+leaves no trace, which is what a refusal means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from holdfast.kernel import digest
+from holdfast.kernel.row import Row
+from holdfast.kernel.stamps import encode_stamps
+from holdfast.protocol.images import dead_image, image_of, leave_image, row_of
+from holdfast.protocol.messages import decode_image
+from holdfast.schema.key import key_values
+from holdfast.schema.model import Schema, Table
+from holdfast.stores.base import RowWrite, StoredRow, Transaction
+
+RowName = tuple[str, str]
+DigestChanges = dict[str, dict[int, tuple[int, int]]]
+
+
+class Standing(NamedTuple):
+    """A row as it stands. `row` is None when it never existed, `space` empty when it lives in none yet.
+
+    `foreign` says that the user table already shows it, because another program wrote it there.
+    """
+
+    row: Row | None
+    space: str
+    foreign: bool = False
+
+
+class Former(NamedTuple):
+    """What the store held of a row before the batch."""
+
+    stored: StoredRow
+    stamps: str
+
+
+class Workspace:
+    """All rows that a batch touches."""
+
+    def __init__(self, tx: Transaction, schema: Schema, names: Iterable[RowName]) -> None:
+        self._schema = schema
+        self._stored: dict[RowName, StoredRow] = tx.rows(sorted(set(names)))
+        self._former: dict[RowName, Former] = {}
+        self._standing: dict[RowName, Standing] = {}
+        self._touched: dict[RowName, None] = {}
+
+    def stored(self, name: RowName) -> StoredRow | None:
+        """The row as the store held it before this batch."""
+        return self._stored.get(name)
+
+    def standing(self, table: Table, name: RowName) -> Standing:
+        """The row as the accepted transactions of this batch left it."""
+        found = self._standing.get(name)
+        if found is None:
+            stored = self._stored.get(name)
+            if stored is None:
+                found = Standing(None, "")
+            else:
+                image = decode_image(stored.kept or stored.image)
+                self._former[name] = Former(stored, image.stamps)
+                found = Standing(row_of(table, image), stored.space)
+            self._standing[name] = found
+        return found
+
+    def accept(self, rows: dict[RowName, Standing]) -> None:
+        """Make the rows of a draft the state that the next transaction meets."""
+        self._standing.update(rows)
+        self._touched.update(dict.fromkeys(rows))
+
+    def writes(self) -> list[RowWrite]:
+        """The rows that changed, in the order in which they were first touched."""
+        result = []
+        for name in self._touched:
+            write = self._write(name, self._standing[name])
+            if write is not None:
+                result.append(write)
+        return result
+
+    def _write(self, name: RowName, standing: Standing) -> RowWrite | None:
+        row, (table, key), former = standing.row, name, self._former.get(name)
+        if row is None:
+            return None
+        keys = key_values(self._schema.by_name[table], key)
+        whole = image_of(table, keys, row)
+        stored = former.stored if former else None
+        if stored is not None and not standing.foreign and stored.space == standing.space:
+            if whole == (stored.kept or stored.image):
+                return None
+        alive = row.life % 2 == 1
+        left = stored.space if stored is not None and stored.space != standing.space else None
+        return RowWrite(
+            table=table,
+            key=key,
+            space=standing.space,
+            life=row.life,
+            key_values=keys,
+            values=_all_values(self._schema.by_name[table], row) if alive else None,
+            image=whole if alive else dead_image(table, keys, row),
+            kept=None if alive else whole,
+            left=left,
+            left_image=leave_image(table, keys) if left is not None else None,
+            fresh=stored is None,
+            foreign=standing.foreign,
+        )
+
+    def digest_changes(self, writes: Sequence[RowWrite], key: bytes) -> DigestChanges:
+        """What the writes do to the digests: space -> bucket -> (change of count, change of sum)."""
+        changes: DigestChanges = {}
+        for write in writes:
+            name = (write.table, write.key)
+            bucket = digest.bucket(key, write.table, write.key)
+            former = self._former.get(name)
+            if former is not None:
+                leaf = digest.leaf(key, write.table, write.key, former.stored.life, former.stamps)
+                _add(changes, former.stored.space, bucket, -1, -leaf)
+            row = self._standing[name].row
+            assert row is not None
+            leaf = digest.leaf(key, write.table, write.key, row.life, encode_stamps(row.stamps))
+            _add(changes, write.space, bucket, 1, leaf)
+        return changes
+
+
+class Draft:
+    """The rows that one transaction changes, over a workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self.rows: dict[RowName, Standing] = {}
+
+    def standing(self, table: Table, name: RowName) -> Standing:
+        """The row as this transaction sees it."""
+        return self.rows.get(name) or self._workspace.standing(table, name)
+
+
+def _all_values(table: Table, row: Row) -> list[Any]:
+    """The row's values by slot, with the defaults of columns that are younger than the row."""
+    values = list(row.values)
+    values.extend(column.default for column in table.cells[len(values) :])
+    return values
+
+
+def _add(changes: DigestChanges, space: str, bucket: int, count: int, leaf: int) -> None:
+    buckets = changes.setdefault(space, {})
+    before = buckets.get(bucket, (0, 0))
+    buckets[bucket] = (before[0] + count, before[1] + leaf)

@@ -1,0 +1,49 @@
+"""Between a row of the kernel and its image on the wire (`spec/encoding.md` section 5)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from holdfast.kernel.row import Row
+from holdfast.kernel.stamps import decode_stamps, encode_stamps
+from holdfast.protocol.messages import Image, decode_image, encode
+from holdfast.schema.model import Table
+
+
+def row_of(table: Table, image: Image) -> Row:
+    """The kernel's row from an image. A dead image has no cells: its row has none either."""
+    states = {int(slot): state for slot, state in image.states.items()}
+    return Row(image.life, image.values[len(table.key) :], decode_stamps(image.stamps), states)
+
+
+def row_from_bytes(table: Table, image: bytes) -> Row:
+    """The kernel's row from the stored bytes of an image."""
+    return row_of(table, decode_image(image))
+
+
+def image_of(table: str, key_values: Sequence[Any], row: Row) -> bytes:
+    """The whole image of a row, with its cells whether it lives or not (that of a dead row is what a store keeps)."""
+    parts: list[Any] = [table, row.life, [*key_values, *row.values], encode_stamps(row.stamps)]
+    if row.states:
+        parts.append({str(slot): row.states[slot] for slot in sorted(row.states)})
+    return encode(parts)
+
+
+def dead_image(table: str, key_values: Sequence[Any], row: Row) -> bytes:
+    """The wire image of a dead row: key, life and stamps, without its cells."""
+    return encode([table, row.life, list(key_values), encode_stamps(row.stamps)])
+
+
+def leave_image(table: str, key_values: Sequence[Any]) -> bytes:
+    """The mark that a row has left a space."""
+    return encode([table, 0, list(key_values), ""])
+
+
+def layout_hash(tables: dict[str, list[str]]) -> str:
+    """The name of a layout: 16 hexadecimal digits of a hash over its canonical JSON."""
+    text = msgspec.json.encode(sorted(tables.items()))
+    return hashlib.blake2s(text, digest_size=8).hexdigest()
