@@ -1,0 +1,1 @@
+"""Pure merge code: no I/O, no clock, no randomness. Mirrored file by file in `web/packages/client/src/kernel`."""
