@@ -10,11 +10,13 @@ that name. `python -m checks.documents --quickstart` prints the README's quickst
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from checks import tree
@@ -83,8 +85,10 @@ def run(page: Path) -> list[str]:
         except subprocess.TimeoutExpired:
             problem = f"did not end in {SECONDS} s"
         finally:
+            if program.poll() is None:
+                program.kill()
+                program.wait()
             end_group(program.pid)
-            program.wait()
         if problem:
             output.seek(0)
             last = output.read().strip().splitlines()[-30:]
@@ -93,11 +97,16 @@ def run(page: Path) -> list[str]:
 
 
 def end_group(group: int) -> None:
-    """Kill whatever is left of a process group."""
-    try:
+    """Kill whatever is left of a process group, and wait until it is gone, so that the next page finds its ports free.
+
+    The wait is bounded: where nobody collects orphans (some containers), a dead process stays listed for ever.
+    """
+    end = time.monotonic() + 2
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+        while time.monotonic() < end:
+            time.sleep(0.01)
+            os.killpg(group, 0)
 
 
 def main(arguments: list[str]) -> int:

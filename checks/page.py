@@ -1,4 +1,4 @@
-"""Runs the blocks of one page in the current folder, in order: `python -m checks.page PAGE.md` (started by documents)."""
+"""Runs the blocks of one page in the current folder, in order (started by checks.documents)."""
 
 from __future__ import annotations
 
