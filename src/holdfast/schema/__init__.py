@@ -1,0 +1,20 @@
+"""Declaring and compiling a schema."""
+
+from holdfast.schema.meaning import BigInt, Counter, Earliest, GrowSet, JsonValue, Latest, Set
+from holdfast.schema.declare import ForeignKey, Schema, Table, column
+from holdfast.schema.identifiers import new_id
+
+__all__ = [
+    "BigInt",
+    "Counter",
+    "Earliest",
+    "ForeignKey",
+    "GrowSet",
+    "JsonValue",
+    "Latest",
+    "Schema",
+    "Set",
+    "Table",
+    "column",
+    "new_id",
+]

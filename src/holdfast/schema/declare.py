@@ -1,0 +1,366 @@
+"""What users write: tables as classes, columns as annotations.
+
+    class Submission(hf.Table, space="project:{project_id}"):
+        project_id: str
+        status: str = "draft"
+        crew_size: hf.Counter = 0
+
+    schema = hf.Schema(Submission, version=1)
+
+Nothing here is read at run time: `Schema` compiles the classes into `holdfast.schema.model`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import difflib
+import enum
+import inspect
+import re
+import sys
+import types
+import typing
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from holdfast.errors import HoldfastError
+from holdfast.kernel import values
+from holdfast.schema import meaning as meanings
+from holdfast.schema import model, rules
+from holdfast.schema.identifiers import new_id
+from holdfast.schema.wire import wire_of
+
+DEFAULT_SPACE: Final = "default"
+"""The space of tables that name none."""
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """`columns` refer to `parent`: a Table class, its class name or its table name. Without `parent_columns`: its key.
+
+    `on_delete` is "restrict", "cascade" or "set_null".
+    """
+
+    columns: str | Sequence[str]
+    parent: type[Table] | str
+    parent_columns: str | Sequence[str] = ()
+    on_delete: str = "restrict"
+
+
+@dataclass(frozen=True)
+class ColumnOptions:
+    """What `column(...)` was given."""
+
+    default: Any
+    references: type[Table] | str | None
+    on_delete: str
+    index: bool
+    unique: bool
+    choices: Sequence[Any] | None
+
+
+def column(
+    *,
+    default: Any = model.MISSING,
+    references: type[Table] | str | None = None,
+    on_delete: str = "restrict",
+    index: bool = False,
+    unique: bool = False,
+    choices: Sequence[Any] | None = None,
+) -> Any:
+    """Options of a column: `status: str = hf.column(default="draft", choices=["draft", "sent"])`.
+
+    `references` is a Table class, "table" or "table.column"; `on_delete` is then "restrict", "cascade" or "set_null".
+    `default=hf.new_id` lets the database fill a text or uuid column with a UUIDv7.
+    """
+    return ColumnOptions(default, references, on_delete, index, unique, choices)
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """The class keywords of a table."""
+
+    name: str | None
+    key: str | Sequence[str] | None
+    space: str
+    on_delete: str
+    priority: int
+    indexes: Sequence[str | Sequence[str]]
+    unique: Sequence[str | Sequence[str]]
+    foreign_keys: Sequence[ForeignKey]
+
+
+OPTION_NAMES: Final = ("name", "key", "space", "on_delete", "priority", "indexes", "unique", "foreign_keys")
+
+
+class Table:
+    """Base class of table declarations. The class is a declaration only; rows are read and written with SQL.
+
+    Keywords: `name` (the class name in snake case), `key` (column or tuple of columns; without it `id`, made if it is not
+    declared), `space` (template such as "project:{project_id}" or "user:{@user}", or a constant; "default"),
+    `on_delete` ("keep_edits" or "delete"), `priority`, `indexes` and `unique` (lists of tuples of columns), `foreign_keys`.
+    """
+
+    __holdfast_options__: typing.ClassVar[TableOptions]
+    __holdfast_annotations__: typing.ClassVar[dict[str, Any]]
+
+    def __init_subclass__(
+        cls,
+        *,
+        name: str | None = None,
+        key: str | Sequence[str] | None = None,
+        space: str = DEFAULT_SPACE,
+        on_delete: str = "keep_edits",
+        priority: int = 0,
+        indexes: Sequence[str | Sequence[str]] = (),
+        unique: Sequence[str | Sequence[str]] = (),
+        foreign_keys: Sequence[ForeignKey] = (),
+        **unknown: Any,
+    ) -> None:
+        super().__init_subclass__()
+        for option in unknown:
+            close = difflib.get_close_matches(option, OPTION_NAMES, 1)
+            remedy = f"did you mean {close[0]}?" if close else f"use one of {', '.join(OPTION_NAMES)}"
+            _fail(cls, None, f"unknown option {option}=; {remedy}")
+        cls.__holdfast_options__ = TableOptions(name, key, space, on_delete, priority, indexes, unique, foreign_keys)
+        cls.__holdfast_annotations__ = _resolve(cls, _local_names(cls))
+
+    def __new__(cls, *_arguments: Any, **_named: Any) -> NoReturn:
+        """Always raises `HoldfastError`: rows are not objects."""
+        _fail(cls, None, "a table class is a declaration and has no objects; write rows with SQL, through replica.execute()")
+
+
+class Schema(model.Schema):
+    """The tables of an application, compiled. `version` is raised with every change.
+
+    Raises `HoldfastError` `schema_invalid`; the message names class, column and remedy.
+    """
+
+    def __init__(self, *tables: type[Table], version: int = 1) -> None:
+        for table in tables:
+            if not (isinstance(table, type) and issubclass(table, Table)) or table is Table:
+                raise HoldfastError("schema_invalid", f"{table!r} is not a table; pass classes that inherit from hf.Table")
+        super().__init__(version, tuple(_Compiler(table, tables).table() for table in tables))
+
+
+def _local_names(cls: type[Table]) -> dict[str, Any]:
+    """Names around a class that is declared inside a function: those of the functions that are running in its module."""
+    module = sys.modules.get(cls.__module__)
+    found: dict[str, Any] = {}
+    frame = sys._getframe(1)
+    while frame is not None:
+        if module is not None and frame.f_globals is module.__dict__ and frame.f_code is not Table.__init_subclass__.__code__:
+            if frame.f_code.co_name == "<module>":
+                break
+            found = {**frame.f_locals, **found}
+        frame = typing.cast(Any, frame.f_back)
+    return found
+
+
+def _resolve(cls: type[Table], local_names: Mapping[str, Any]) -> dict[str, Any]:
+    """The annotations of the class itself, with texts (`from __future__ import annotations`) turned into types."""
+    module = sys.modules.get(cls.__module__)
+    names = {**(vars(module) if module else {}), **local_names, cls.__name__: cls, **vars(cls)}
+    resolved = {}
+    for name, annotation in inspect.get_annotations(cls).items():
+        holder = types.SimpleNamespace(__annotations__={name: annotation})
+        try:
+            resolved[name] = typing.get_type_hints(holder, names, names, include_extras=True)[name]
+        except NameError as error:
+            _fail(cls, name, f"the annotation {annotation!r} names something unknown ({error}); import it, or declare it before the class")
+        except (TypeError, SyntaxError, AttributeError, ValueError) as error:
+            _fail(cls, name, f"the annotation {annotation!r} cannot be read ({error}); use one of {meanings.SUPPORTED}")
+    return resolved
+
+
+_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_DATA: Final = (str, int, float, bytes, bool, datetime.date, decimal.Decimal, uuid.UUID, set, frozenset, ColumnOptions)
+
+
+def snake_case(name: str) -> str:
+    """`HTTPLogEntry` -> `http_log_entry`."""
+    return _WORD.sub("_", name).lower()
+
+
+def table_name(cls: type[Table]) -> str:
+    """The name that the table of a class has: `name=`, else the class name in snake case."""
+    given = cls.__holdfast_options__.name
+    return snake_case(cls.__name__) if given is None else given
+
+
+class _Compiler:
+    """Turns one class into a `model.Table`."""
+
+    def __init__(self, cls: type[Table], classes: Sequence[type[Table]]) -> None:
+        self.cls = cls
+        self.classes = classes
+        self.options = cls.__holdfast_options__
+        self.declared = self._declared()
+
+    def table(self) -> model.Table:
+        columns = [self._column(name, annotation) for name, annotation in self.declared.items()]
+        if not columns:
+            _fail(self.cls, None, "the table has no column; declare at least one, such as title: str")
+        key = self._key()
+        if key == ("id",) and "id" not in self.declared:
+            columns.insert(0, model.Column("id", "text", generate="uuid7"))
+        try:
+            return model.Table(
+                name=table_name(self.cls),
+                columns=tuple(columns),
+                key_names=key,
+                space=model.SpaceRule(self.options.space),
+                on_delete=self.options.on_delete,
+                priority=self.options.priority,
+                indexes=self._groups("indexes", self.options.indexes, "index"),
+                unique=self._groups("unique", self.options.unique, "unique"),
+                foreign_keys=self._foreign_keys(),
+            )
+        except HoldfastError as error:
+            details = {"class": self.cls.__name__, **error.details}
+            raise HoldfastError("schema_invalid", f"class {self.cls.__name__}: {error.message}", **details) from error
+
+    def _declared(self) -> dict[str, Any]:
+        """Column name -> annotation, those of base classes first."""
+        found: dict[str, Any] = {}
+        for base in reversed(self.cls.__mro__):
+            if base is not Table and issubclass(base, Table):
+                found.update(base.__holdfast_annotations__)
+                _check_annotated(base)
+        return {name: annotation for name, annotation in found.items() if not _is_class_variable(annotation)}
+
+    def _given(self, name: str) -> ColumnOptions:
+        given = getattr(self.cls, name, model.MISSING)
+        if isinstance(given, ColumnOptions):
+            return given
+        if isinstance(given, types.MemberDescriptorType):
+            given = model.MISSING
+        return ColumnOptions(given, None, "restrict", False, False, None)
+
+    def _column(self, name: str, annotation: Any) -> model.Column:
+        given = self._given(name)
+        try:
+            meaning = meanings.read(annotation)
+        except meanings.Unsupported as error:
+            _fail(self.cls, name, str(error))
+        choices = meaning.choices
+        if given.choices is not None:
+            choices = self._choices(name, meaning, given.choices)
+        generate = "uuid7" if given.default is new_id else ""
+        return model.Column(
+            name=name,
+            type=meaning.type,
+            element=meaning.element,
+            nullable=meaning.nullable,
+            default=model.MISSING if generate else self._default(name, meaning, given.default),
+            merge=meaning.merge,
+            choices=choices,
+            generate=generate,
+        )
+
+    def _choices(self, name: str, meaning: meanings.Meaning, given: Sequence[Any]) -> tuple[Any, ...]:
+        if meaning.choices is not None:
+            _fail(self.cls, name, "the annotation names the choices already; remove choices=")
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            _fail(self.cls, name, f"choices={given!r}: write a list, such as choices=['draft', 'sent']")
+        try:
+            return tuple(wire_of(meaning.type, choice) for choice in given)
+        except values.InvalidValue as error:
+            _fail(self.cls, name, f"choices={given!r}: {error}; correct the choice")
+
+    def _default(self, name: str, meaning: meanings.Meaning, given: Any) -> Any:
+        if given is model.MISSING:
+            if meaning.merge == "counter":
+                return 0
+            if meaning.type == "set":
+                return []
+            return None if meaning.nullable else model.MISSING
+        if given is None:
+            if not meaning.nullable:
+                _fail(self.cls, name, "the default is None but the column is not optional; add '| None' or change the default")
+            return None
+        if callable(given) and not isinstance(given, enum.Enum):
+            _fail(self.cls, name, f"the default {given!r} is a function; use a value, or hf.new_id for a UUIDv7")
+        try:
+            return wire_of(meaning.type, given, meaning.element)
+        except values.InvalidValue as error:
+            _fail(self.cls, name, f"the default {given!r} does not fit: {error}; correct or remove it")
+
+    def _key(self) -> tuple[str, ...]:
+        if self.options.key is None:
+            return ("id",)
+        return self._names("key", self.options.key)
+
+    def _names(self, option: str, given: Any) -> tuple[str, ...]:
+        names = (given,) if isinstance(given, str) else given
+        if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) for name in names):
+            _fail(self.cls, None, f"{option}={given!r}: write a column name or a tuple of column names")
+        return tuple(names)
+
+    def _groups(self, option: str, given: Any, single: str) -> tuple[tuple[str, ...], ...]:
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            _fail(self.cls, None, f"{option}={given!r}: write a list of tuples of column names")
+        groups = [(name,) for name in self.declared if getattr(self._given(name), single)]
+        groups += [self._names(option, group) for group in given]
+        return tuple(groups)
+
+    def _foreign_keys(self) -> tuple[model.ForeignKey, ...]:
+        found = []
+        for name in self.declared:
+            given = self._given(name)
+            if given.references is not None:
+                found.append(self._foreign_key((name,), given.references, (), given.on_delete))
+            elif given.on_delete != "restrict":
+                _fail(self.cls, name, f"on_delete={given.on_delete!r} without references=; name the parent or remove it")
+        for declared in self.options.foreign_keys:
+            if not isinstance(declared, ForeignKey):
+                _fail(self.cls, None, f"foreign_keys holds {declared!r}; write hf.ForeignKey(columns, parent, parent_columns)")
+            columns = self._names("foreign_keys", declared.columns)
+            parent_columns = self._names("foreign_keys", declared.parent_columns)
+            found.append(self._foreign_key(columns, declared.parent, parent_columns, declared.on_delete))
+        return tuple(found)
+
+    def _foreign_key(
+        self, columns: tuple[str, ...], parent: Any, parent_columns: tuple[str, ...], on_delete: str
+    ) -> model.ForeignKey:
+        where = ", ".join(columns)
+        if isinstance(parent, str) and "." in parent and not parent_columns:
+            parent, _, parent_column = parent.partition(".")
+            parent_columns = (parent_column,)
+        named = parent in (table_name(self.cls), self.cls.__name__) and self.cls or parent
+        if isinstance(named, str):
+            matches = [cls for cls in self.classes if named == table_name(cls)]
+            matches = matches or [cls for cls in self.classes if named == cls.__name__]
+            named = matches[0] if matches else named
+        if named not in self.classes:
+            shown = named.__name__ if isinstance(named, type) else repr(named)
+            _fail(self.cls, where, f"references {shown}, which is not a table of this schema; pass it to hf.Schema or correct the name")
+        return model.ForeignKey(columns, table_name(named), parent_columns or _key_of(named), on_delete)
+
+
+def _key_of(cls: type[Table]) -> tuple[str, ...]:
+    given = cls.__holdfast_options__.key
+    if given is None:
+        return ("id",)
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _is_class_variable(annotation: Any) -> bool:
+    return annotation is typing.ClassVar or typing.get_origin(annotation) is typing.ClassVar
+
+
+def _check_annotated(cls: type) -> None:
+    """A plain value without an annotation would silently be no column."""
+    for name, value in vars(cls).items():
+        forgotten = isinstance(value, _DATA) and rules.NAME_FORM.fullmatch(name) and not name.startswith("_")
+        if forgotten and name not in inspect.get_annotations(cls) or isinstance(value, ColumnOptions) and name not in inspect.get_annotations(cls):
+            _fail(cls, name, f"has a value but no annotation; write {name}: {type(value).__name__} = ..., or ClassVar if it is no column")
+
+
+def _fail(cls: type, where: str | None, message: str) -> NoReturn:
+    label = f"class {cls.__name__}" if where is None else f"class {cls.__name__}, column {where}"
+    details = {"class": cls.__name__} if where is None else {"class": cls.__name__, "column": where}
+    raise HoldfastError("schema_invalid", f"{label}: {message}", **details)

@@ -1,0 +1,148 @@
+"""What a type annotation says about a column."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import enum
+import types
+import typing
+import uuid
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Names a column type that Python has no own type for."""
+
+    type: str
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Names a merge type."""
+
+    merge: str
+
+
+BigInt = Annotated[int, Kind("bigint")]
+JsonValue = Annotated[Any, Kind("json")]
+Counter = Annotated[int, Merge("counter")]
+Set = Annotated[AbstractSet[T], Merge("set")]
+GrowSet = Annotated[AbstractSet[T], Merge("grow_set")]
+Earliest = Annotated[T, Merge("earliest")]
+Latest = Annotated[T, Merge("latest")]
+
+PYTHON_TYPES: Mapping[Any, str] = {
+    str: "text",
+    int: "int",
+    float: "float",
+    bool: "bool",
+    bytes: "bytes",
+    datetime.date: "date",
+    datetime.datetime: "datetime",
+    decimal.Decimal: "decimal",
+    uuid.UUID: "uuid",
+}
+SUPPORTED = (
+    "str, int, float, bool, bytes, datetime.date, datetime.datetime, decimal.Decimal, uuid.UUID, an Enum, Literal[...], "
+    "hf.BigInt, hf.JsonValue, hf.Counter, hf.Set[...], hf.GrowSet[...], hf.Earliest[...], hf.Latest[...], each with | None"
+)
+
+
+class Meaning(NamedTuple):
+    """What a column is, read from its annotation; members as in `model.Column`. `choices` are Python values of the type."""
+
+    type: str
+    element: str = ""
+    nullable: bool = False
+    merge: str = "register"
+    choices: tuple[Any, ...] | None = None
+
+
+class Unsupported(Exception):
+    """The annotation says nothing that a column can be; the text is the remedy."""
+
+
+def read(annotation: Any) -> Meaning:
+    """The meaning of a resolved annotation. Raises `Unsupported`."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return _optional(annotation)
+    if typing.get_origin(annotation) is Annotated:
+        return _annotated(annotation)
+    if typing.get_origin(annotation) is typing.Literal:
+        return _literal(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        members = [member.value for member in annotation]
+        return Meaning(_type_of_all(members, f"Enum {annotation.__name__}"), choices=tuple(members))
+    try:
+        found = PYTHON_TYPES.get(annotation)
+    except TypeError:
+        found = None
+    if found is None:
+        raise Unsupported(f"annotation {_shown(annotation)} is not supported; use one of {SUPPORTED}")
+    return Meaning(found)
+
+
+def _optional(annotation: Any) -> Meaning:
+    rest = [part for part in typing.get_args(annotation) if part is not type(None)]
+    if len(rest) != 1 or len(typing.get_args(annotation)) != 2:
+        raise Unsupported(f"annotation {_shown(annotation)} joins several types; use one type, with | None if it is optional")
+    return read(rest[0])._replace(nullable=True)
+
+
+def _annotated(annotation: Any) -> Meaning:
+    inner, *marks = typing.get_args(annotation)
+    kinds = [mark.type for mark in marks if isinstance(mark, Kind)]
+    merges = [mark.merge for mark in marks if isinstance(mark, Merge)]
+    if len(kinds) > 1 or len(merges) > 1:
+        raise Unsupported("the annotation names two merge types; use one")
+    if merges and merges[0] in ("set", "grow_set"):
+        return Meaning("set", _element(inner, merges[0]), merge=merges[0])
+    if merges and isinstance(inner, TypeVar):
+        raise Unsupported(f"hf.{merges[0].capitalize()} needs a type, such as hf.{merges[0].capitalize()}[datetime.date]")
+    meaning = Meaning(kinds[0]) if kinds else read(inner)
+    if not merges:
+        return meaning
+    if meaning.merge != "register":
+        raise Unsupported("the annotation names two merge types; use one")
+    if meaning.nullable:
+        raise Unsupported("write '| None' outside of the brackets")
+    return meaning._replace(merge=merges[0])
+
+
+def _element(inner: Any, merge: str) -> str:
+    label = "hf.Set" if merge == "set" else "hf.GrowSet"
+    arguments = typing.get_args(inner)
+    if not arguments or isinstance(arguments[0], TypeVar):
+        raise Unsupported(f"{label} needs an element type, such as {label}[str]")
+    meaning = read(arguments[0])
+    if meaning.nullable or meaning.merge != "register" or meaning.choices is not None:
+        raise Unsupported(f"{label} takes plain elements: no '| None', no merge type, no choices; use such as {label}[str]")
+    return meaning.type
+
+
+def _literal(annotation: Any) -> Meaning:
+    arguments = typing.get_args(annotation)
+    members = tuple(member for member in arguments if member is not None)
+    if any(isinstance(member, enum.Enum) for member in members):
+        raise Unsupported(f"annotation {_shown(annotation)} names Enum members; use the Enum itself, or plain texts or ints")
+    return Meaning(_type_of_all(members, _shown(annotation)), nullable=len(members) < len(arguments), choices=members)
+
+
+def _type_of_all(members: typing.Sequence[Any], label: str) -> str:
+    found = {type(member) for member in members}
+    if found == {str}:
+        return "text"
+    if found == {int}:
+        return "int"
+    raise Unsupported(f"{label} must have at least one value, and all of them text or all of them int")
+
+
+def _shown(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else repr(annotation)

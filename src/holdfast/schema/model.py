@@ -1,0 +1,252 @@
+"""The compiled schema: plain immutable data that every other part reads.
+
+Users write `holdfast.schema.declare.Table` classes; stores, hub, replica and emitters see only what is here. The canonical
+JSON form of a schema is `Schema.to_json()`; its hash names the schema on the wire.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from holdfast.errors import HoldfastError
+from holdfast.kernel import values
+from holdfast.schema import rules
+from holdfast.schema.space import SpaceRule
+
+__all__ = ["MISSING", "Column", "ForeignKey", "Schema", "SpaceRule", "Table"]
+
+
+class Missing(enum.Enum):
+    """Type of `MISSING`, the default of a column that has no default."""
+
+    MISSING = "missing"
+
+
+MISSING: Final = Missing.MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column.
+
+    `type` is one of `rules.TYPES`, `element` the element type of a set (else empty), `merge` one of `rules.MERGES`.
+    `default` is a wire value (`spec/encoding.md` 1), None for an optional column without one, or `MISSING`.
+    `generate` is "uuid7" for a text or uuid column that the database fills by itself, else empty.
+    """
+
+    name: str
+    type: str
+    element: str = ""
+    nullable: bool = False
+    default: Any = field(default=MISSING, hash=False)
+    merge: str = "register"
+    choices: tuple[Any, ...] | None = None
+    generate: str = ""
+
+    def accept(self, value: Any) -> Any:
+        """The canonical wire form of a wire value for this column.
+
+        Raises `values.InvalidValue`: `value_null`, `value_choice`, or what `values.check` finds.
+        """
+        if value is None:
+            if self.nullable:
+                return None
+            raise values.InvalidValue("value_null", f"column {self.name} is not optional, null is not allowed")
+        wire = values.check(self.type, value, self.element)
+        if self.choices is not None and wire not in self.choices:
+            raise values.InvalidValue("value_choice", f"column {self.name} allows only {list(self.choices)!r}")
+        if wire is None and not self.nullable:
+            raise values.InvalidValue("value_null", f"column {self.name} is not optional, null is not allowed")
+        return wire
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON form; members that say nothing are left out."""
+        form: dict[str, Any] = {"name": self.name, "type": self.type}
+        if self.element:
+            form["element"] = self.element
+        if self.nullable:
+            form["nullable"] = True
+        if self.default is not MISSING:
+            form["default"] = self.default
+        if self.merge != "register":
+            form["merge"] = self.merge
+        if self.choices is not None:
+            form["choices"] = list(self.choices)
+        if self.generate:
+            form["generate"] = self.generate
+        return form
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """`columns` point at `parent_columns` of the table named `parent`.
+
+    `on_delete` is what the database does with the child: "restrict" (the delete fails at commit), "cascade" or "set_null".
+    """
+
+    columns: tuple[str, ...]
+    parent: str
+    parent_columns: tuple[str, ...]
+    on_delete: str = "restrict"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON form, complete."""
+        return {
+            "columns": list(self.columns),
+            "parent": self.parent,
+            "parent_columns": list(self.parent_columns),
+            "on_delete": self.on_delete,
+        }
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table. `columns` are all columns in declared order, `key` the key columns in key order, `cells` the others by slot.
+
+    `slot` maps the name of a non-key column to its slot, `position` the name of any column to its index in `columns`.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    key_names: tuple[str, ...]
+    space: SpaceRule
+    on_delete: str = "keep_edits"
+    priority: int = 0
+    indexes: tuple[tuple[str, ...], ...] = ()
+    unique: tuple[tuple[str, ...], ...] = ()
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    key: tuple[Column, ...] = field(init=False, repr=False, compare=False)
+    cells: tuple[Column, ...] = field(init=False, repr=False, compare=False)
+    slot: dict[str, int] = field(init=False, repr=False, compare=False)
+    position: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        rules.check_table(self)
+        by_name = {column.name: column for column in self.columns}
+        cells = tuple(column for column in self.columns if column.name not in self.key_names)
+        derived = {
+            "key": tuple(by_name[name] for name in self.key_names),
+            "cells": cells,
+            "slot": {column.name: slot for slot, column in enumerate(cells)},
+            "position": {column.name: index for index, column in enumerate(self.columns)},
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+
+    def column(self, name: str) -> Column:
+        """The column of that name. Raises `HoldfastError` `unknown_column`."""
+        index = self.position.get(name)
+        if index is None:
+            raise HoldfastError("unknown_column", f"table {self.name} has no column {name}", table=self.name, column=name)
+        return self.columns[index]
+
+    @property
+    def row_columns(self) -> tuple[Column, ...]:
+        """Columns in the order of an image: the key columns in key order, then the others by slot."""
+        return self.key + self.cells
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON form, complete."""
+        return {
+            "name": self.name,
+            "columns": [column.to_json() for column in self.columns],
+            "key": list(self.key_names),
+            "space": self.space.template,
+            "on_delete": self.on_delete,
+            "priority": self.priority,
+            "indexes": [list(columns) for columns in self.indexes],
+            "unique": [list(columns) for columns in self.unique],
+            "foreign_keys": [foreign_key.to_json() for foreign_key in self.foreign_keys],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Schema:
+    """A version number and tables, parents before children as far as cycles allow. Equal when the hashes are equal.
+
+    `hash` is 16 hexadecimal digits of SHA-256 over the canonical JSON form.
+    """
+
+    version: int
+    tables: tuple[Table, ...]
+    by_name: dict[str, Table] = field(init=False, repr=False)
+    hash: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        rules.check_schema(self.version, self.tables)
+        tables = parents_first(self.tables)
+        object.__setattr__(self, "tables", tables)
+        object.__setattr__(self, "by_name", {table.name: table for table in tables})
+        canonical = values.canonical_json(self.to_json()).encode()
+        object.__setattr__(self, "hash", hashlib.sha256(canonical).hexdigest()[:16])
+
+    def table(self, name: str) -> Table:
+        """The table of that name. Raises `HoldfastError` `unknown_table`."""
+        found = self.by_name.get(name)
+        if found is None:
+            known = ", ".join(sorted(self.by_name))
+            raise HoldfastError("unknown_table", f"the schema has no table {name}; it has {known}", table=name)
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON form: `{"version": 1, "tables": [...]}`."""
+        return {"version": self.version, "tables": [table.to_json() for table in self.tables]}
+
+    @staticmethod
+    def from_json(form: Mapping[str, Any]) -> Schema:
+        """The schema of a JSON form. Raises `HoldfastError` `schema_invalid`."""
+        try:
+            return Schema(form["version"], tuple(_table_from_json(table) for table in form["tables"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise HoldfastError("schema_invalid", f"this is not the JSON form of a schema: {error!r}") from error
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Schema) and self.hash == other.hash
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
+
+def parents_first(tables: Iterable[Table]) -> tuple[Table, ...]:
+    """The tables so that parents come before their children; declared order otherwise, and inside a cycle."""
+    remaining = {table.name: table for table in tables}
+    ordered: list[Table] = []
+    while remaining:
+        free = [table for table in remaining.values() if not _open_parents(table, remaining)]
+        chosen = free[0] if free else next(iter(remaining.values()))
+        ordered.append(remaining.pop(chosen.name))
+    return tuple(ordered)
+
+
+def _open_parents(table: Table, remaining: Mapping[str, Table]) -> list[str]:
+    parents = [foreign_key.parent for foreign_key in table.foreign_keys]
+    return [parent for parent in parents if parent in remaining and parent != table.name]
+
+
+def _table_from_json(form: Mapping[str, Any]) -> Table:
+    return Table(
+        name=form["name"],
+        columns=tuple(_column_from_json(column) for column in form["columns"]),
+        key_names=tuple(form["key"]),
+        space=SpaceRule(form["space"]),
+        on_delete=form["on_delete"],
+        priority=form["priority"],
+        indexes=tuple(tuple(columns) for columns in form["indexes"]),
+        unique=tuple(tuple(columns) for columns in form["unique"]),
+        foreign_keys=tuple(_foreign_key_from_json(foreign_key) for foreign_key in form["foreign_keys"]),
+    )
+
+
+def _column_from_json(form: Mapping[str, Any]) -> Column:
+    known = dict(form)
+    if "choices" in known:
+        known["choices"] = tuple(known["choices"])
+    return Column(**known)
+
+
+def _foreign_key_from_json(form: Mapping[str, Any]) -> ForeignKey:
+    return ForeignKey(tuple(form["columns"]), form["parent"], tuple(form["parent_columns"]), form["on_delete"])

@@ -1,0 +1,238 @@
+"""What a compiled schema must satisfy, wherever it comes from (a declaration or JSON).
+
+Every function raises `HoldfastError` `schema_invalid`; the message names table, column and remedy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from holdfast.errors import HoldfastError
+from holdfast.kernel import values
+
+if TYPE_CHECKING:
+    from holdfast.schema.model import Column, ForeignKey, Table
+
+KEY_TYPES: Final = ("text", "int", "bigint", "bool", "date", "datetime", "decimal", "uuid")
+TYPES: Final = (*KEY_TYPES, "float", "bytes", "json", "set")
+ELEMENT_TYPES: Final = values.SCALAR_TYPES
+EXTREMUM_TYPES: Final = ("date", "datetime", "int", "bigint", "float", "decimal")
+CHOICE_TYPES: Final = tuple(name for name in KEY_TYPES if name != "bool")
+MERGES: Final = ("register", "counter", "set", "grow_set", "earliest", "latest")
+ROW_DELETES: Final = ("keep_edits", "delete")
+CHILD_DELETES: Final = ("restrict", "cascade", "set_null")
+
+NAME_FORM: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+RESERVED_PREFIXES: Final = ("holdfast_", "sqlite_", "pg_")
+# Names that SQLite, PostgreSQL or JavaScript give to things of their own in every table or object.
+RESERVED_COLUMNS: Final = frozenset(
+    ("rowid", "oid", "_rowid_", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "__proto__")
+)
+COLUMN_LIMIT: Final = 500
+KEY_COLUMN_LIMIT: Final = 16
+VERSION_LIMIT: Final = 2**31 - 1
+
+
+def check_schema(version: int, tables: Sequence[Table]) -> None:
+    """Rules that concern several tables: the version, the names, the foreign keys."""
+    if type(version) is not int or not 1 <= version <= VERSION_LIMIT:
+        raise HoldfastError("schema_invalid", f"version={version!r}: the version of a schema is an int from 1 on")
+    if not tables:
+        raise HoldfastError("schema_invalid", "the schema has no table; pass at least one Table class")
+    by_name: dict[str, Table] = {}
+    for table in tables:
+        if table.name in by_name:
+            _fail(table, None, f"two tables are named {table.name}; give one of them another name with name=")
+        by_name[table.name] = table
+    for table in tables:
+        for foreign_key in table.foreign_keys:
+            _check_foreign_key(table, foreign_key, by_name)
+
+
+def check_table(table: Table) -> None:
+    """Rules that concern one table."""
+    _check_name(table, None, table.name)
+    if not table.columns:
+        _fail(table, None, "the table has no column; declare at least one")
+    if len(table.columns) > COLUMN_LIMIT:
+        _fail(table, None, f"the table has {len(table.columns)} columns, {COLUMN_LIMIT} are allowed; split it")
+    by_name: dict[str, Column] = {}
+    for column in table.columns:
+        if column.name in by_name:
+            _fail(table, column.name, "the column is declared twice; remove one")
+        by_name[column.name] = column
+        _check_column(table, column)
+    _check_key(table, by_name)
+    _check_space(table, by_name)
+    if table.on_delete not in ROW_DELETES:
+        _fail(table, None, f"on_delete={table.on_delete!r}: use one of {_list(ROW_DELETES)}")
+    if type(table.priority) is not int or abs(table.priority) > 1_000_000:
+        _fail(table, None, f"priority={table.priority!r}: use an int within ±1,000,000")
+    _check_groups(table, "indexes", table.indexes, by_name)
+    _check_groups(table, "unique", table.unique, by_name)
+    for foreign_key in table.foreign_keys:
+        _check_group(table, "foreign_keys", foreign_key.columns, by_name)
+
+
+def _check_name(table: Table, column: str | None, name: object) -> None:
+    if not isinstance(name, str) or not NAME_FORM.fullmatch(name):
+        _fail(table, column, f"{name!r} is not a name: use a-z, 0-9 and _, not a digit first, at most 63 characters")
+    if name.startswith(RESERVED_PREFIXES):
+        _fail(table, column, f"the name {name} is reserved (no name starts with {_list(RESERVED_PREFIXES)}); choose another")
+    if column is not None and name in RESERVED_COLUMNS:
+        _fail(table, column, "the name is reserved by a database or by JavaScript; choose another")
+
+
+def _check_column(table: Table, column: Column) -> None:
+    _check_name(table, column.name, column.name)
+    name = column.name
+    if column.type not in TYPES:
+        _fail(table, name, f"type {column.type!r} is unknown; use one of {_list(TYPES)}")
+    if column.merge not in MERGES:
+        _fail(table, name, f"merge {column.merge!r} is unknown; use one of {_list(MERGES)}")
+    if type(column.nullable) is not bool:
+        _fail(table, name, f"nullable={column.nullable!r} must be true or false")
+    is_set = column.merge in ("set", "grow_set")
+    if is_set != (column.type == "set"):
+        _fail(table, name, f"type {column.type} does not go with merge {column.merge}; declare hf.Set[...] or hf.GrowSet[...]")
+    if is_set and column.element not in ELEMENT_TYPES:
+        _fail(table, name, f"a set cannot hold {column.element or 'this'}; its elements are one of {_list(ELEMENT_TYPES)}")
+    if column.element and not is_set:
+        _fail(table, name, "only a set has an element type; remove it")
+    if is_set and column.nullable:
+        _fail(table, name, "a set is never NULL, it may be empty; remove '| None'")
+    if column.merge == "counter" and column.type != "int":
+        _fail(table, name, f"a counter is an int, not {column.type}")
+    if column.merge == "counter" and column.nullable:
+        _fail(table, name, "a counter is never NULL; remove '| None', it starts at 0")
+    if column.merge in ("earliest", "latest") and column.type not in EXTREMUM_TYPES:
+        _fail(table, name, f"{column.merge} needs an ordered type: one of {_list(EXTREMUM_TYPES)}, not {column.type}")
+    _check_choices(table, column)
+    _check_default(table, column)
+
+
+def _check_choices(table: Table, column: Column) -> None:
+    if column.choices is None:
+        return
+    if column.type not in CHOICE_TYPES or column.merge != "register":
+        _fail(table, column.name, f"choices go with a register of {_list(CHOICE_TYPES)}; remove choices")
+    if not column.choices:
+        _fail(table, column.name, "choices is empty; name at least one value")
+    for choice in column.choices:
+        try:
+            canonical = values.check(column.type, choice)
+        except values.InvalidValue as error:
+            _fail(table, column.name, f"choice {choice!r}: {error}; correct or remove it")
+        if canonical != choice or type(canonical) is not type(choice):
+            _fail(table, column.name, f"choice {choice!r} is not in its canonical form, {canonical!r}; write that")
+    if len(set(column.choices)) != len(column.choices):
+        _fail(table, column.name, "a choice is named twice; remove one")
+
+
+def _check_default(table: Table, column: Column) -> None:
+    if column.generate:
+        if column.generate != "uuid7" or column.type not in ("text", "uuid") or column.choices is not None:
+            _fail(table, column.name, "only a text or uuid column without choices can be filled by hf.new_id; remove the default")
+        if column.default is not None and not _is_missing(column.default):
+            _fail(table, column.name, "a generated column has no other default; remove one of the two")
+        return
+    if _is_missing(column.default):
+        return
+    try:
+        canonical = column.accept(column.default)
+    except values.InvalidValue as error:
+        _fail(table, column.name, f"the default {column.default!r} does not fit: {error}; correct or remove it")
+    if values.canonical_json(canonical) != values.canonical_json(column.default):
+        _fail(table, column.name, f"the default {column.default!r} is not in its canonical form, {canonical!r}; write that")
+
+
+def _is_missing(default: object) -> bool:
+    return getattr(default, "name", None) == "MISSING"
+
+
+def _check_key(table: Table, by_name: Mapping[str, Column]) -> None:
+    if len(table.key_names) > KEY_COLUMN_LIMIT:
+        _fail(table, None, f"the key has {len(table.key_names)} columns, {KEY_COLUMN_LIMIT} are allowed")
+    _check_group(table, "key", table.key_names, by_name)
+    for name in table.key_names:
+        _check_plain(table, by_name[name], "a key column")
+
+
+def _check_space(table: Table, by_name: Mapping[str, Column]) -> None:
+    for name in table.space.columns:
+        if name not in by_name:
+            _fail(table, name, f"space template {table.space.template!r} names a column that does not exist; declare it or correct the template")
+        _check_plain(table, by_name[name], "a column of the space template")
+
+
+def _check_plain(table: Table, column: Column, what: str) -> None:
+    """Columns that identify: always there, decided as a whole, with an exact text."""
+    if column.nullable:
+        _fail(table, column.name, f"{what} cannot be optional; remove '| None'")
+    if column.merge != "register":
+        _fail(table, column.name, f"{what} cannot be a {column.merge}; use a plain type")
+    if column.type not in KEY_TYPES:
+        _fail(table, column.name, f"{what} cannot be {column.type}; use one of {_list(KEY_TYPES)}")
+
+
+def _check_groups(table: Table, option: str, groups: Iterable[Sequence[str]], by_name: Mapping[str, Column]) -> None:
+    seen = set()
+    for group in groups:
+        _check_group(table, option, group, by_name)
+        if tuple(group) in seen:
+            _fail(table, None, f"{option} names ({', '.join(group)}) twice; remove one")
+        seen.add(tuple(group))
+
+
+def _check_group(table: Table, option: str, group: Sequence[str], by_name: Mapping[str, Column]) -> None:
+    if not group:
+        _fail(table, None, f"{option} names no column; name at least one")
+    for name in group:
+        if name not in by_name:
+            _fail(table, str(name), f"{option} names a column that does not exist; the table has {_list(by_name)}")
+    if len(set(group)) != len(group):
+        _fail(table, None, f"{option} names a column twice in ({', '.join(group)}); remove one")
+
+
+def _check_foreign_key(table: Table, foreign_key: ForeignKey, tables: Mapping[str, Table]) -> None:
+    where = ", ".join(foreign_key.columns)
+    parent = tables.get(foreign_key.parent)
+    if parent is None:
+        _fail(table, where, f"references {foreign_key.parent}, which is not a table of the schema; add it or correct the name")
+    if foreign_key.on_delete not in CHILD_DELETES:
+        _fail(table, where, f"on_delete={foreign_key.on_delete!r} of a foreign key: use one of {_list(CHILD_DELETES)}")
+    if len(foreign_key.columns) != len(foreign_key.parent_columns):
+        count = len(foreign_key.parent_columns)
+        _fail(table, where, f"refers to {count} columns of {parent.name}; name as many columns as the parent's key has")
+    for name, parent_name in zip(foreign_key.columns, foreign_key.parent_columns, strict=True):
+        _check_reference(table, table.column(name), parent, parent_name)
+    unique = {frozenset(parent.key_names), *(frozenset(group) for group in parent.unique)}
+    if frozenset(foreign_key.parent_columns) not in unique:
+        names = ", ".join(foreign_key.parent_columns)
+        _fail(table, where, f"refers to {parent.name} ({names}), which is neither its key nor unique; declare it unique there")
+    if foreign_key.on_delete == "set_null":
+        for name in foreign_key.columns:
+            if not table.column(name).nullable:
+                _fail(table, name, "on_delete='set_null' needs an optional column; add '| None'")
+
+
+def _check_reference(table: Table, column: Column, parent: Table, parent_name: str) -> None:
+    if parent_name not in parent.position:
+        _fail(table, column.name, f"refers to {parent.name}.{parent_name}, which does not exist; {parent.name} has {_list(parent.position)}")
+    target = parent.column(parent_name)
+    if column.merge != "register" or target.merge != "register":
+        _fail(table, column.name, f"a reference to {parent.name}.{parent_name} must be plain on both sides; use a plain type")
+    if column.type != target.type:
+        _fail(table, column.name, f"is {column.type} but {parent.name}.{parent_name} is {target.type}; declare both alike")
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def _fail(table: Table, column: str | None, message: str) -> NoReturn:
+    where = f"table {table.name}" if column is None else f"table {table.name}, column {column}"
+    details = {"table": table.name} if column is None else {"table": table.name, "column": column}
+    raise HoldfastError("schema_invalid", f"{where}: {message}", **details)

@@ -1,0 +1,89 @@
+"""Which space a row lives in: a template over its columns, such as `project:{project_id}`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from holdfast.errors import HoldfastError
+from holdfast.kernel import values
+
+USER = "@user"
+NAME_LIMIT = 200
+_PLACEHOLDER = re.compile(r"\{(@user|[a-z_][a-z0-9_]*)\}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True)
+class SpaceRule:
+    """The template of a space name: literal text, `{column}` and `{@user}`.
+
+    Two different rows never get one name by accident: a value that contains the literal text between its placeholder and
+    the next one is refused. Raises `HoldfastError` `schema_invalid` for a bad template.
+    """
+
+    template: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.template, str):
+            raise _bad(self.template, "it must be text")
+        if not self.template or len(self.template) > NAME_LIMIT:
+            raise _bad(self.template, f"it must have 1 to {NAME_LIMIT} characters")
+        rest = _PLACEHOLDER.sub("", self.template)
+        if "{" in rest or "}" in rest:
+            raise _bad(self.template, "braces enclose one column name, or @user")
+        if _CONTROL.search(rest):
+            raise _bad(self.template, "control characters are not allowed")
+        if "}{" in self.template:
+            raise _bad(self.template, "put some text, such as ':', between two placeholders")
+
+    @cached_property
+    def parts(self) -> tuple[str, ...]:
+        """literal, name, literal, name, ..., literal"""
+        return tuple(_PLACEHOLDER.split(self.template))
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the name is made of, each once."""
+        return tuple(dict.fromkeys(name for name in self.parts[1::2] if name != USER))
+
+    @property
+    def per_user(self) -> bool:
+        """Whether the name depends on the user who writes."""
+        return USER in self.parts[1::2]
+
+    def name_for(self, row: Mapping[str, Any], user: str) -> str:
+        """The name of the space for the wire values of a row (at least `columns`) and a user.
+
+        Raises `values.InvalidValue` `space_invalid` when the values do not give a usable name.
+        """
+        parts = list(self.parts)
+        last = len(parts) - 2
+        for index in range(1, len(parts), 2):
+            name = parts[index]
+            text = user if name == USER else _text(row[name])
+            following = self.parts[index + 1]
+            if index < last and following in text:
+                raise values.InvalidValue("space_invalid", f"{name} is {text!r}: {following!r} separates parts of the space name")
+            parts[index] = text
+        space = "".join(parts)
+        if len(space) > NAME_LIMIT or not space or _CONTROL.search(space):
+            raise values.InvalidValue(
+                "space_invalid", f"the space name {space!r} must have 1 to {NAME_LIMIT} characters and no control characters"
+            )
+        return space
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is True or value is False:
+        return "true" if value else "false"
+    return str(value)
+
+
+def _bad(template: object, remedy: str) -> HoldfastError:
+    return HoldfastError("schema_invalid", f"space template {template!r}: {remedy}", space=template)
