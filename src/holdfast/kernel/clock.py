@@ -34,7 +34,7 @@ def unpack(hlc: int) -> tuple[int, int]:
 
 
 def wall(ms: int) -> int:
-    """The HLC of a physical time in milliseconds since 2020; 0 for one before 2020 or beyond 41 bits (it is ignored)."""
+    """The HLC of a physical time in milliseconds since 2020; 0 for one before 2020 or beyond 41 bits: it is ignored."""
     return pack(ms, 0) if 0 <= ms <= MAX_MS else 0
 
 

@@ -1,0 +1,48 @@
+"""The merge types, one file each. Specification: `spec/merge.md`, section 4. Vectors: `spec/vectors/merges`."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from holdfast.kernel.column import Cell, Column
+from holdfast.kernel.merges.counter import Counter
+from holdfast.kernel.merges.extremum import Extremum
+from holdfast.kernel.merges.grow_set import GrowSet
+from holdfast.kernel.merges.orset import OrSet
+from holdfast.kernel.merges.register import Register
+
+
+class Merge(Protocol):
+    """What a merge type does. It is a value without state of its own; every function is pure.
+
+    `lossless`: concurrent changes are all kept, so that they never make a conflict. `empty`: the value before any
+    change. `initial(epoch)`: the state of a cell that an insert starts. `check`: the canonical form of a foreign change.
+    `difference`: the change that writing a plain value stands for. `apply(column, cell, change, stamp, dot, hub)`: the
+    cell after a change; `dot` is the stamp as the writer named it. `join`: the least upper bound of two written cells.
+    """
+
+    @property
+    def lossless(self) -> bool: ...
+
+    @property
+    def empty(self) -> Any: ...
+
+    def initial(self, epoch: int) -> Any: ...
+
+    def check(self, column: Column, change: Any) -> Any: ...
+
+    def difference(self, column: Column, old_value: Any, old_state: Any, new_value: Any) -> Any: ...
+
+    def apply(self, column: Column, cell: Cell, change: Any, stamp: str, dot: str, hub: str) -> Cell: ...
+
+    def join(self, column: Column, a: Cell, b: Cell) -> Cell: ...
+
+
+BY_NAME: dict[str, Merge] = {
+    "register": Register(),
+    "counter": Counter(),
+    "set": OrSet(),
+    "grow_set": GrowSet(),
+    "earliest": Extremum(-1),
+    "latest": Extremum(1),
+}

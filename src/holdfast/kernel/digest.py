@@ -1,0 +1,67 @@
+"""The hash tree over a space: equal roots mean equal rows, and unequal ones lead to the rows that differ.
+
+4,096 buckets by hash of (table, key), 64 branches of 64 buckets, one root. A bucket is the sum of its rows' leaves modulo
+2^128, so that a row is replaced without reading the others; a sum, because with XOR an attacker finds collisions by
+linear algebra (Bellare and Micciancio, *A New Paradigm for Collision-free Hashing*, 1997). All hashes are BLAKE2s with
+16 bytes of output (RFC 7693), numbers big-endian. Specification: `spec/merge.md`, section 7. Vectors:
+`spec/vectors/digests`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+BUCKETS = 4096
+BRANCHES = 64
+BUCKETS_PER_BRANCH = 64
+MAX_KEY_BYTES = 32
+_BYTES = 16
+_MODULUS = 2**128
+
+
+def bucket(table: str, key: str) -> int:
+    """The bucket (0 .. 4095) of a row: the first 12 bits of the hash of its table and key."""
+    hashed = hashlib.blake2s(_field(table) + _field(key), digest_size=_BYTES).digest()
+    return hashed[0] * 16 + hashed[1] // 16
+
+
+def leaf(digest_key: bytes, table: str, key: str, life: int, stamps: str) -> int:
+    """The 128-bit number of a row's state, hashed with `digest_key` (at most 32 bytes); `stamps` as in the image."""
+    fields = _field(table) + _field(key) + _field(str(life)) + _field(stamps)
+    return int.from_bytes(hashlib.blake2s(fields, digest_size=_BYTES, key=digest_key).digest(), "big")
+
+
+def add(total: int, leaf_number: int) -> int:
+    """The sum of a bucket with one more row."""
+    return (total + leaf_number) % _MODULUS
+
+
+def sub(total: int, leaf_number: int) -> int:
+    """The sum of a bucket with one row less."""
+    return (total - leaf_number) % _MODULUS
+
+
+def branch(sums: Mapping[int, int], number: int) -> int:
+    """The hash of branch `number` (0 .. 63): of the sums of its 64 buckets, 16 bytes each. An absent bucket is 0."""
+    first = number * BUCKETS_PER_BRANCH
+    content = b"".join([sums.get(first + i, 0).to_bytes(_BYTES, "big") for i in range(BUCKETS_PER_BRANCH)])
+    return int.from_bytes(hashlib.blake2s(content, digest_size=_BYTES).digest(), "big")
+
+
+def branches(sums: Mapping[int, int]) -> list[int]:
+    """The hashes of the 64 branches; `sums`: bucket -> sum, empty buckets may be absent."""
+    empty = branch({}, 0)
+    used = {number // BUCKETS_PER_BRANCH for number in sums}
+    return [branch(sums, number) if number in used else empty for number in range(BRANCHES)]
+
+
+def root(sums: Mapping[int, int]) -> str:
+    """The root as 32 hexadecimal digits: the hash of the 64 branches, 16 bytes each."""
+    content = b"".join([number.to_bytes(_BYTES, "big") for number in branches(sums)])
+    return hashlib.blake2s(content, digest_size=_BYTES).hexdigest()
+
+
+def _field(text: str) -> bytes:
+    encoded = text.encode("utf-8")
+    return len(encoded).to_bytes(4, "big") + encoded
