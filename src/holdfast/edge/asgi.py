@@ -1,0 +1,255 @@
+"""The hub over HTTP, as an ASGI application that can be mounted anywhere.
+
+Everything that may block (authentication, unpacking, the round, its lines) runs in worker threads. A round keeps a
+thread only while it works, not while a slow client drinks, and at most one batch of lines is in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import msgspec
+from anyio import to_thread
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response as HttpResponse
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from holdfast.edge import compression
+from holdfast.edge.openapi import document
+from holdfast.edge.rounds import Round, SyncServer, failure_response, logger, unauthenticated
+from holdfast.errors import HoldfastError
+from holdfast.hub.identity import Identity
+from holdfast.hub.response import Response, error_response
+from holdfast.protocol.messages import MAX_REQUEST
+
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+IDLE_SECONDS = 60.0
+THREADS = 40
+# A request that is refused is still read up to here: closing a socket with unread bytes would destroy the answer.
+MAX_DRAIN = 4 * MAX_REQUEST
+
+
+class ClientGoneError(Exception):
+    """The client hung up before its request was complete."""
+
+
+def asgi(server: SyncServer, *, close: bool = False, idle_seconds: float = IDLE_SECONDS) -> Starlette:
+    """The application: POST /v1/sync, GET /healthz, GET /openapi.json; errors are the protocol's JSON.
+
+    Mount it under any prefix. `close` closes the server at shutdown; it works only where the application gets lifespan
+    events, which mounted ones do not. A client that neither sends nor takes anything for `idle_seconds` is dropped.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        if close:
+            await to_thread.run_sync(server.close)
+
+    async def healthz(_: Request) -> HttpResponse:
+        try:
+            return _json(await to_thread.run_sync(server.health))
+        except Exception as error:  # noqa: BLE001 - the boundary: `failure_response` logs it
+            return _whole(failure_response(error))
+
+    async def openapi(request: Request) -> HttpResponse:
+        return _json(document(request.scope.get("root_path", "")))
+
+    app = Starlette(
+        routes=[
+            Route("/v1/sync", SyncEndpoint(server, idle_seconds), methods=["POST"], name="sync"),
+            Route("/healthz", healthz, methods=["GET"]),
+            Route("/openapi.json", openapi, methods=["GET"]),
+        ],
+        exception_handlers={HTTPException: _routing_error},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False  # our clients do not follow redirects
+    return app
+
+
+class SyncEndpoint:
+    """POST /v1/sync as a bare ASGI application: it alone sees both the disconnect and the pieces."""
+
+    def __init__(self, server: SyncServer, idle_seconds: float) -> None:
+        self._server = server
+        self._idle = idle_seconds
+        # Two limits: rounds that wait for the store must never keep those from a thread that hold it and want to end.
+        self._starting = anyio.CapacityLimiter(THREADS)
+        self._running = anyio.CapacityLimiter(THREADS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request. Raises only when an answer under way has to be broken off."""
+        headers = _headers(scope)
+        body = Body(receive, self._idle)
+        try:
+            identity = await self._identify(headers)
+            encoding = _request_encoding(headers)
+            pieces = await body.read(MAX_REQUEST)
+        except ClientGoneError:
+            return
+        except Exception as error:  # noqa: BLE001 - the boundary: `failure_response` logs it
+            refusal = _whole(failure_response(error))
+            if not await body.drain(MAX_DRAIN, headers.get("content-length", "")):
+                refusal.headers["Connection"] = "close"
+            await refusal(scope, receive, send)
+            return
+        answer = Round(
+            lambda: self._server.handle(compression.unpack(encoding, pieces, MAX_REQUEST), identity),
+            compression.choose(headers.get("accept-encoding", "")),
+        )
+        await self._answer(answer, receive, send)
+
+    async def _identify(self, headers: dict[str, str]) -> Identity:
+        authenticate = self._server.authenticate
+        if authenticate is None:
+            raise unauthenticated(
+                "this hub lets nobody in: no `authenticate` is configured. Give the server "
+                "authenticate=function(headers) -> Identity or None"
+            )
+        identity = await to_thread.run_sync(authenticate, headers, limiter=self._starting)
+        if identity is None:
+            raise unauthenticated("the request has no valid credentials")
+        if not isinstance(identity, Identity):
+            kind = type(identity).__name__
+            raise TypeError(f"authenticate returned {kind}; it must be a plain function that returns Identity or None")
+        return identity
+
+    async def _answer(self, answer: Round, receive: Receive, send: Send) -> None:
+        """Send the answer until its end or the client's, whichever comes first."""
+        failure: Exception | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_cancel_on_disconnect, receive, tasks.cancel_scope)
+            try:
+                await self._send(answer, send)
+            except Exception as error:  # noqa: BLE001 - raised again below, outside the task group
+                failure = error
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await to_thread.run_sync(answer.close, limiter=self._running)
+            tasks.cancel_scope.cancel()
+        if failure is not None:
+            # The status has gone out. Raising makes every server and middleware cut the body off, so that it cannot
+            # be taken for complete.
+            logger.error("an answer was broken off", exc_info=failure)
+            raise failure
+
+    async def _send(self, answer: Round, send: Send) -> None:
+        piece, ended = await to_thread.run_sync(answer.start, limiter=self._starting)
+        headers = HEADERS | {"Content-Type": answer.content_type, "Vary": "Accept-Encoding"}
+        if answer.encoding != "identity":
+            headers["Content-Encoding"] = answer.encoding
+        if answer.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        if ended:
+            headers["Content-Length"] = str(len(piece))
+        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+        while True:
+            with anyio.fail_after(self._idle):
+                await send({"type": "http.response.body", "body": piece, "more_body": not ended})
+            if ended:
+                return
+            piece, ended = await to_thread.run_sync(answer.read, limiter=self._running)
+
+
+class Body:
+    """The body of a request as the server hands it over."""
+
+    def __init__(self, receive: Receive, idle_seconds: float) -> None:
+        self._receive = receive
+        self._idle = idle_seconds
+        self._ended = False
+        self._gone = False
+        self._size = 0
+
+    async def read(self, limit: int) -> list[bytes]:
+        """All pieces. Raises `request_too_large` beyond `limit` bytes, without keeping them, and `ClientGoneError`."""
+        pieces: list[bytes] = []
+        while not self._ended:
+            pieces.append(await self._piece())
+            if self._size > limit:
+                raise compression.too_large(limit)
+        return pieces
+
+    async def drain(self, limit: int, content_length: str) -> bool:
+        """Read and forget the rest. False when more than `limit` bytes are coming: the connection is of no more use."""
+        if content_length.isdecimal() and int(content_length) > limit:
+            return False
+        try:
+            while not self._ended and not self._gone and self._size <= limit:
+                await self._piece()
+        except (ClientGoneError, HoldfastError):
+            return False
+        return self._ended
+
+    async def _piece(self) -> bytes:
+        try:
+            with anyio.fail_after(self._idle):
+                message = await self._receive()
+        except TimeoutError:
+            self._gone = True
+            raise HoldfastError("request_malformed", f"the body broke off: nothing came for {self._idle} s") from None
+        if message["type"] == "http.disconnect":
+            self._gone = True
+            raise ClientGoneError
+        piece: bytes = message.get("body", b"")
+        self._size += len(piece)
+        self._ended = not message.get("more_body", False)
+        return piece
+
+
+async def _cancel_on_disconnect(receive: Receive, scope: anyio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """Request headers with lower-case names; one that comes several times is joined as RFC 9110 section 5.3 says."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _request_encoding(headers: dict[str, str]) -> compression.Encoding:
+    named = headers.get("content-encoding", "")
+    encoding = compression.named(named)
+    if encoding is None:
+        raise HoldfastError(
+            "encoding_unsupported", f"the Content-Encoding {named[:100]!r} is not one of zstd, gzip, identity"
+        )
+    return encoding
+
+
+async def _routing_error(_: Request, error: Exception) -> HttpResponse:
+    """404 and 405 in the form of the protocol."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 405:
+        known = HoldfastError("method_not_allowed", "this endpoint takes another HTTP method; see /openapi.json")
+    elif status == 404:
+        known = HoldfastError("not_found", "there is no such endpoint; see /openapi.json under the hub's prefix")
+    else:
+        return _whole(failure_response(error))
+    response = _whole(error_response(known))
+    if isinstance(error, HTTPException) and error.headers:
+        response.headers.update(error.headers)
+    return response
+
+
+def _whole(response: Response) -> HttpResponse:
+    """A short answer as Starlette's."""
+    headers = HEADERS | ({"WWW-Authenticate": "Bearer"} if response.status == 401 else {})
+    return HttpResponse(b"".join(response), response.status, headers, response.content_type)
+
+
+def _json(content: dict[str, Any]) -> HttpResponse:
+    return HttpResponse(msgspec.json.encode(content), 200, HEADERS, "application/json")

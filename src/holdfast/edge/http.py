@@ -1,0 +1,288 @@
+"""Rounds over HTTP, from the device's side: urllib3, one connection that is kept, no retries below the sync layer."""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import ssl
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import urllib3
+import zstandard
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    IncompleteRead,
+    InvalidChunkLength,
+    LocationParseError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+)
+from urllib3.exceptions import HTTPError as UrllibError
+from urllib3.util import parse_url
+
+from holdfast.edge.compression import ACCEPT, LEVEL, Decoder, UndecodableError, named
+from holdfast.errors import HoldfastError
+from holdfast.protocol.messages import PROTOCOL
+
+COMPRESS_OVER = 1024
+READ_SIZE = 64 * 1024
+CHUNK_SIZE = 1024 * 1024
+TIMEOUT = (10.0, 60.0)
+
+Token = str | Callable[[], str | None]
+
+# What can go wrong between two computers, as the layers below name it. ValueError: urllib3 and http.client raise it for
+# answers and names that are not HTTP (UnicodeError for a host name, int() of a broken header).
+_BROKEN = (UrllibError, OSError, http.client.HTTPException, UndecodableError, ValueError)
+
+_warned: set[str] = set()
+
+
+class PlainHttpWarning(UserWarning):
+    """The hub is reached over plain HTTP: token and data can be read and changed on the way."""
+
+
+class HttpExchange:
+    """One request that was sent, and its streamed answer. Read `chunks` to its end, so that the connection is kept."""
+
+    def __init__(self, url: str, response: urllib3.BaseHTTPResponse, sent: int) -> None:
+        self._url = url
+        self._response = response
+        self._closed = False
+        self._read = False
+        self.status = response.status
+        self.bytes_sent = sent
+        self.bytes_received = _head_size(
+            f"HTTP/1.1 {response.status} {response.reason or ''}", response.headers.items()
+        )
+
+    def chunks(self) -> Iterator[bytes]:
+        """The decompressed body, in pieces as they arrive; once only.
+
+        Raises `network` when the connection breaks, the data are damaged, or the body ends before it should.
+        """
+        if self._read or self._closed:
+            raise HoldfastError("network", f"{self._url}: the answer has been read or closed already", url=self._url)
+        self._read = True
+        encoding = named(self._response.headers.get("content-encoding", ""))
+        try:
+            if encoding is None:
+                raise UndecodableError("its Content-Encoding is one that was not asked for")
+            decoder = Decoder(encoding)
+            for piece in self._pieces():
+                yield from decoder.feed(piece)
+            decoder.finish()
+        except _BROKEN as error:
+            raise _network(self._url, f"the answer broke off: {_reason(error)}") from error
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Give the connection back, or close it when the body was not read to its end; idempotent."""
+        if not self._closed:
+            self._closed = True
+            # A body that was read to its end has already given its connection back; this closes one that was not.
+            self._response.close()
+            self._response.release_conn()
+
+    def _pieces(self) -> Iterator[bytes]:
+        """The body as it came, counted with its chunk framing."""
+        if getattr(self._response, "chunked", False):
+            for piece in self._response.read_chunked(CHUNK_SIZE, decode_content=False):
+                self.bytes_received += len(piece) + len(f"{len(piece):x}\r\n\r\n")
+                yield piece
+            self.bytes_received += len("0\r\n\r\n")
+        else:
+            while piece := self._response.read1(READ_SIZE, decode_content=False):
+                self.bytes_received += len(piece)
+                yield piece
+
+
+class HttpTransport:
+    """Carries rounds to the hub at `url` ("https://host" or "http://host:8000/prefix"; a slash at the end is ignored).
+
+    `token` is sent as `Authorization: Bearer`; a function is called for every round, so that it can renew the token.
+    `headers` are sent in addition. `timeout` is in seconds: for a connection and for silence on it, or one number for
+    both. `verify` is True (the system's certificates), a path to a file or folder of certificates, an `ssl.SSLContext`,
+    or False (no check at all, for tests). Raises `url_invalid`. Warns `PlainHttpWarning` once for each host beyond
+    this computer that is reached without TLS.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: Token | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | tuple[float, float] = TIMEOUT,
+        verify: bool | str | Path | ssl.SSLContext = True,
+    ) -> None:
+        self.url = normalised(url)
+        self._endpoint = self.url + "/v1/sync"
+        self._token = token
+        self._headers = dict(headers or {})
+        connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        self._pool = urllib3.PoolManager(
+            num_pools=1,
+            maxsize=1,
+            retries=False,
+            timeout=urllib3.Timeout(connect=connect, read=read),
+            **_tls(verify),
+        )
+        _warn_of_plain_http(self.url)
+
+    def exchange(self, body: bytes) -> HttpExchange:
+        """Send a request and read the head of the answer.
+
+        Raises `network` when the hub cannot be reached, `hub_error` when it answers with a redirect, `unauthenticated`
+        when there is no usable token to send.
+        """
+        headers = self._request_headers()
+        if len(body) > COMPRESS_OVER:
+            body = zstandard.ZstdCompressor(level=LEVEL["zstd"]).compress(body)
+            headers["Content-Encoding"] = "zstd"
+        sent = _head_size(f"POST {self._target()} HTTP/1.1", headers.items()) + len(body)
+        sent += len(f"Host: {self._authority()}\r\nContent-Length: {len(body)}\r\n")
+        try:
+            response = self._pool.request(
+                "POST", self._endpoint, body=body, headers=headers,
+                preload_content=False, decode_content=False, redirect=False, retries=False,
+            )  # fmt: skip
+        except _BROKEN as error:
+            raise _network(self._endpoint, _reason(error)) from error
+        exchange = HttpExchange(self._endpoint, response, sent)
+        if 300 <= response.status < 400:
+            exchange.close()
+            place = response.headers.get("location", "nowhere")
+            raise HoldfastError(
+                "hub_error",
+                f"{self._endpoint} answered {response.status}, a redirect to {place}. Redirects are not followed: "
+                "give the replica the URL of the hub itself",
+                url=self._endpoint,
+                status=response.status,
+                location=place,
+            )
+        return exchange
+
+    def close(self) -> None:
+        """Close the connection; idempotent. A later exchange opens a new one."""
+        self._pool.clear()
+
+    def _request_headers(self) -> dict[str, str]:
+        headers = {
+            "User-Agent": f"holdfast-python (protocol {PROTOCOL})",
+            "Accept": "application/x-ndjson, application/json",
+            "Accept-Encoding": ACCEPT,
+            "Content-Type": "application/json",
+        } | self._headers
+        token = self._token
+        if callable(token):
+            try:
+                token = token()
+            except HoldfastError:
+                raise
+            except Exception as error:
+                raise HoldfastError(
+                    "unauthenticated", f"the function that gives the token failed: {error!r}"
+                ) from error
+        if token is not None:
+            token = token.strip()  # one that was read from a file ends with a newline
+            if not (token.isascii() and token.isprintable()):
+                raise HoldfastError(
+                    "unauthenticated",
+                    "the token has characters that no HTTP header can carry; check where it comes from",
+                )
+            headers["Authorization"] = f"Bearer {token}"
+        return headers
+
+    def _authority(self) -> str:
+        return str(parse_url(self.url).netloc)
+
+    def _target(self) -> str:
+        return str(parse_url(self._endpoint).path)
+
+
+def normalised(url: str) -> str:
+    """`url` without slashes at the end. Raises `url_invalid` unless it is http(s)://host[:port][/prefix]."""
+    try:
+        parts = parse_url(url.strip())
+    except (LocationParseError, ValueError) as error:
+        raise HoldfastError("url_invalid", f"the URL {url!r} cannot be read: {error}", url=url) from None
+    fault = ""
+    if parts.scheme not in ("http", "https") or not parts.host:
+        fault = "it must begin with https:// or http:// and a host"
+    elif parts.auth:
+        fault = "it must not hold a user or password: give the replica a token"
+    elif parts.query is not None or parts.fragment is not None:
+        fault = "it must end with the path, without ? or #"
+    if fault:
+        raise HoldfastError("url_invalid", f"the URL {url!r} is not that of a hub: {fault}", url=url)
+    return parts.url.rstrip("/")
+
+
+def _tls(verify: bool | str | Path | ssl.SSLContext) -> dict[str, Any]:
+    """`verify` as urllib3 takes it."""
+    if isinstance(verify, ssl.SSLContext):
+        return {"ssl_context": verify}
+    if isinstance(verify, (str, Path)):
+        kind = "ca_cert_dir" if Path(verify).is_dir() else "ca_certs"
+        return {"cert_reqs": "CERT_REQUIRED", kind: str(verify)}
+    return {"cert_reqs": "CERT_REQUIRED" if verify else "CERT_NONE"}
+
+
+def _warn_of_plain_http(url: str) -> None:
+    parts = parse_url(url)
+    host = (parts.host or "").strip("[]")
+    if parts.scheme == "https" or host in _warned or _loopback(host):
+        return
+    _warned.add(host)
+    warnings.warn(
+        f"{url} is reached over plain HTTP: anyone on the way can read and change token and data. Use https:// (TLS)",
+        PlainHttpWarning,
+        stacklevel=4,
+    )
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def _head_size(first_line: str, headers: Any) -> int:
+    """Bytes of a message head: the first line, `name: value` lines, the empty line."""
+    return len(first_line) + 4 + sum(len(name) + len(value) + 4 for name, value in headers)
+
+
+def _network(url: str, reason: str) -> HoldfastError:
+    return HoldfastError("network", f"{url}: {reason}", url=url, reason=reason)
+
+
+def _reason(error: BaseException) -> str:
+    """What happened, for people. urllib3's own texts name its objects and addresses in memory."""
+    match error:
+        case NameResolutionError():
+            return "the name of the host cannot be resolved"
+        case ConnectTimeoutError():
+            return "no connection within the timeout"
+        case ReadTimeoutError():
+            return "nothing came within the timeout"
+        case NewConnectionError():
+            return f"no connection: {error.__cause__ or error}"
+        case InvalidChunkLength():
+            return "a chunk has no readable length"
+        case IncompleteRead():
+            return f"the body ended after {error.partial} bytes, {error.expected} are missing"
+        case http.client.IncompleteRead():
+            return f"the body ended within a chunk, {error.expected} bytes are missing"
+        case ProtocolError() if len(error.args) > 1 and isinstance(error.args[1], Exception):
+            return _reason(error.args[1])
+    return str(error) or type(error).__name__
