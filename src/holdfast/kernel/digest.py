@@ -1,9 +1,9 @@
 """The hash tree over a space: equal roots mean equal rows, and unequal ones lead to the rows that differ.
 
-4,096 buckets by hash of (table, key), 64 branches of 64 buckets, one root. A bucket is the sum of its rows' leaves modulo
-2^128, so that a row is replaced without reading the others; a sum, because with XOR an attacker finds collisions by
-linear algebra (Bellare and Micciancio, *A New Paradigm for Collision-free Hashing*, 1997). All hashes are BLAKE2s with
-16 bytes of output (RFC 7693), numbers big-endian. Specification: `spec/merge.md`, section 7. Vectors:
+4,096 buckets by hash of (table, key), 64 branches of 64 buckets, one root. A bucket is the sum of its rows' leaves
+modulo 2^128, so that a row is replaced without reading the others; a sum, because with XOR an attacker finds collisions
+by linear algebra (Bellare and Micciancio, *A New Paradigm for Collision-free Hashing*, 1997). All hashes are BLAKE2s
+with 16 bytes of output (RFC 7693), numbers big-endian. Specification: `spec/merge.md`, section 7. Vectors:
 `spec/vectors/digests`.
 """
 

@@ -51,21 +51,15 @@ def _decode_mixed(text: str) -> list[str | None]:
     places = tail.split(".")
     if not colon or len(places) > MAX_SLOTS or len(set(known)) != len(known) or not all(map(is_stamp, known)):
         raise _malformed()
-    result: list[str | None] = []
-    seen = 0
-    for place in places:
-        if place == "":
-            result.append(None)
-            continue
-        # Stamps are numbered by first use, so an index is at most one beyond those seen.
-        if not _is_index(place) or int(place) > seen or int(place) >= len(known):
-            raise _malformed()
-        seen = max(seen, int(place) + 1)
-        result.append(known[int(place)])
-    uniform = len(known) == 1 and None not in result
-    if seen != len(known) or result[-1] is None or uniform:
+    meaning: dict[str, str | None] = {str(index): stamp for index, stamp in enumerate(known)}
+    indexes = list(meaning)
+    used = dict.fromkeys(places)
+    used.pop("", None)
+    # Stamps are numbered by first use, and each is used.
+    if list(used) != indexes or places[-1] == "" or (len(known) == 1 and "" not in places):
         raise _malformed()
-    return result
+    meaning[""] = None
+    return [meaning[place] for place in places]
 
 
 def _is_index(text: str) -> bool:

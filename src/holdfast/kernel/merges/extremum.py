@@ -35,7 +35,7 @@ class Extremum:
         return new_value
 
     def apply(self, column: Column, cell: Cell, change: Any, stamp: str, dot: str, hub: str) -> Cell:
-        """The better of the cell and `change`. A cell that was never written takes the stamp even if its default wins."""
+        """The better of the cell and `change`. A cell never written takes the stamp even if its default wins."""
         state = cell.state if cell.state != [1] else None
         if cell.stamp is None:
             return Cell(change if self._rank(column, change, cell.value) > 0 else cell.value, stamp, state)
