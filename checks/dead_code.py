@@ -39,8 +39,10 @@ def find() -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         outer = [*tree.files(".py", under="tests"), *_documented(Path(folder))]
         by_nobody = set(unused([*inner, *outer]))
-    exported = {name for module in EXPORTING for name in exports((tree.ROOT / module).read_text(encoding="utf-8"))}
+    modules = [tree.ROOT / module for module in EXPORTING if (tree.ROOT / module).exists()]
+    exported = {name for module in modules for name in exports(module.read_text(encoding="utf-8"))}
     dead = [item for item in unused(inner) if item in by_nobody or not _is_public(item, exported)]
+    dead = [item for item in dead if item.name not in entry_points()]
     reasons = allowed(tomllib.loads(ALLOWED.read_text(encoding="utf-8")))
     needless = set(reasons) - {item.name for item in dead}
     return [
@@ -59,6 +61,12 @@ def unused(paths: list[Path]) -> list[Unused]:
         for item in watch.get_unused_code(min_confidence=CONFIDENCE)
         if Path(item.filename).is_relative_to(SOURCE)
     ]
+
+
+def entry_points() -> set[str]:
+    """The functions that pyproject.toml names as programs."""
+    project = tomllib.loads((tree.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return {target.rpartition(":")[2] for target in project.get("scripts", {}).values()}
 
 
 def exports(text: str) -> set[str]:

@@ -7,4 +7,4 @@ from checks import tree
 
 def find() -> list[str]:
     """Files that `make format` would change."""
-    return tree.run("ruff", "format", "--quiet", "--check", ".")
+    return tree.run("ruff", "format", "--quiet", "--check", "--output-format", "concise", ".")

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import generated_inspections
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # Under xdist on a busy machine wall time says nothing about an example, so no deadline and no complaint of slowness.
@@ -37,3 +39,11 @@ def shared_data() -> Path | None:
     """`<shared>/data` with inspections/ and others, or None: then use a generated set, do not skip."""
     folder = shared_folder()
     return folder / "data" if folder else None
+
+
+@pytest.fixture(scope="session")
+def inspections(shared_data: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with facility, code, inspection and violation as CSV: the real ones, or a set of the same shape."""
+    if shared_data is not None:
+        return shared_data / "inspections"
+    return generated_inspections.write(tmp_path_factory.mktemp("inspections"))
