@@ -14,23 +14,8 @@ from random import Random
 
 FACILITIES, CODES, INSPECTIONS, VIOLATIONS, INSPECTORS = 1_332, 333, 5_429, 26_461, 23
 FIRST_DAY = datetime.date(2011, 1, 3)
-WORDS = ("Café", "Smørrebrød", "Grill & Bar", "THE 'OLD' OAK", '"Royal" Diner', "Phở 24", "Nº 9 Bakery", "麺屋", "Sunrise")
-    "Café",
-    "Smørrebrød",
-    "Grill & Bar",
-    "THE 'OLD' OAK",
-    '"Royal" Diner',
-    "Phở 24",
-    "Sunrise",
-    "Nº 9 Bakery",
-    "麺屋",
-    "Corner Deli",
-]
+WORDS = ("Café", "Smørrebrød", "Grill & Bar", "THE 'OLD' OAK", '"Royal" Diner', "Phở 24", "Nº 9 Bakery", "麺屋")
 ORDERS = ('Clean "food" surfaces, daily.', "Provide soap;\nprovide towels.", "Keep cold food at 5 °C or below.  ")
-    'Clean "food contact" surfaces, daily.',
-    "Provide soap;\nprovide towels.",
-    "Keep cold food at 5 °C or below.  ",
-)
 
 
 def write(folder: Path, seed: int = 1) -> Path:
