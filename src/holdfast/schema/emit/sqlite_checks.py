@@ -1,0 +1,108 @@
+"""CHECK conditions by which SQLite itself refuses a wrong value at the moment it is written.
+
+Each condition is true or NULL for NULL, uses nothing newer than SQLite 3.38, and admits every form that
+`spec/encoding.md` 1 accepts. It may admit a few texts that cannot be judged in an expression (a decimal in exponent form
+that is too long, JSON that is too deep); those are refused when the write is prepared for sending.
+"""
+
+from __future__ import annotations
+
+from holdfast.schema.emit.sqlite_text import literal, quote
+from holdfast.schema.key import KEY_LIMIT
+from holdfast.schema.model import Column
+
+_DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
+_CLOCK = "[0-9][0-9]:[0-5][0-9]:[0-5][0-9]"
+_SIXTH = ".[0-9][0-9][0-9][0-9][0-9][0-9]Z"
+_UUID = "????????-????-????-????-????????????"
+
+
+def condition(column: Column, *, key: bool) -> str:
+    """The CHECK condition of a column, empty if its storage class says everything.
+
+    A key column holds the canonical form only, because its text is the name of the row.
+    """
+    name = quote(column.name)
+    if column.choices is not None:
+        return f"{name} IN ({', '.join(literal(column.type, choice) for choice in column.choices)})"
+    if column.type == "datetime":
+        return _datetime_key(name) if key else _datetime(name)
+    if column.type == "decimal":
+        return _decimal_key(name) if key else _decimal(name)
+    if column.type == "uuid":
+        return _uuid_key(name) if key else _uuid(name)
+    if column.type == "json":
+        return _json(name) if column.nullable else f"{_json(name)} AND json_type({name}) <> 'null'"
+    if column.type == "text" and key:
+        return f"{_no_nul(name)} AND length({name}) <= {KEY_LIMIT}"
+    plain = {
+        "text": _no_nul(name),
+        "int": f"{name} BETWEEN -9007199254740991 AND 9007199254740991",
+        "float": f"{name} > -9e999 AND {name} < 9e999",
+        "bool": f"{name} IN (0, 1)",
+        "date": f"{name} GLOB '{_DAY}' AND date({name}) IS {name} AND {name} >= '0001'",
+        "set": f"{_json(name)} AND json_type({name}) = 'array'",
+    }
+    return plain.get(column.type, "")
+
+
+def _no_nul(name: str) -> str:
+    return f"instr({name}, char(0)) = 0"
+
+
+def _json(name: str) -> str:
+    # Escaped backslashes are taken out first, so that what is left of \u0000 is the escape of U+0000 and not text.
+    return f"{_no_nul(name)} AND json_valid({name}) AND instr(replace({name}, '\\\\', ''), '\\u0000') = 0"
+
+
+def _real_moment(name: str) -> str:
+    return f"date(substr({name}, 1, 10)) IS substr({name}, 1, 10) AND substr({name}, 12, 2) < '24' AND {name} >= '0001'"
+
+
+def _datetime_key(name: str) -> str:
+    return f"length({name}) = 27 AND {name} GLOB '{_DAY}T{_CLOCK}{_SIXTH}' AND {_no_nul(name)} AND {_real_moment(name)}"
+
+
+def _datetime(name: str) -> str:
+    rest = f"substr({name}, 20)"
+    # SQL has no regular expressions: what stands before the offset is a fraction if it makes a JSON number after a zero.
+    fraction = (
+        f"length({name}) - 19 - CASE WHEN {rest} GLOB '*Z' THEN 1 "
+        f"WHEN {rest} GLOB '*[-+][01][0-9]:[0-5][0-9]' THEN 6 "
+        f"WHEN {rest} GLOB '*[-+][01][0-9][0-5][0-9]' THEN 5 "
+        f"WHEN {rest} GLOB '*[-+][01][0-9]' THEN 3 ELSE 0 END"
+    )
+    return (
+        f"{name} GLOB '{_DAY}[T ]{_CLOCK}*' AND {_no_nul(name)} AND {_real_moment(name)} "
+        f"AND {rest} NOT GLOB '*[^-+.:Z0-9]*' AND {fraction} <= 7 AND json_valid('0' || substr({name}, 20, {fraction}))"
+    )
+
+
+def _decimal_key(name: str) -> str:
+    return (
+        f"{name} NOT GLOB '*[^-.0-9]*' AND {_no_nul(name)} AND json_valid({name}) "
+        f"AND NOT ({name} GLOB '-*' AND {name} NOT GLOB '*[1-9]*') AND length(ltrim(replace({name}, '.', ''), '-')) <= 1000"
+    )
+
+
+def _decimal(name: str) -> str:
+    unsigned = f"CASE WHEN {name} GLOB '[-+]*' THEN substr({name}, 2) ELSE {name} END"
+    return (
+        f"{name} NOT GLOB '*[^-+.0-9eE]*' AND {_no_nul(name)} AND {unsigned} GLOB '[0-9]*' AND json_valid('1' || {unsigned}) "
+        f"AND length({name}) <= 1002 AND {name} NOT GLOB '*[eE]*[0-9][0-9][0-9][0-9]*'"
+    )
+
+
+def _hexadecimal(text: str, digits: str) -> str:
+    bare = f"replace({text}, '-', '')"
+    return f"{text} GLOB '{_UUID}' AND length({bare}) = 32 AND {bare} NOT GLOB '*[^{digits}]*'"
+
+
+def _uuid_key(name: str) -> str:
+    return f"{_hexadecimal(name, '0-9a-f')} AND {_no_nul(name)}"
+
+
+def _uuid(name: str) -> str:
+    inner = f"CASE WHEN {name} GLOB '{{*}}' THEN substr({name}, 2, length({name}) - 2) ELSE {name} END"
+    plain = f"length({inner}) = 32 AND {inner} NOT GLOB '*[^0-9a-fA-F]*'"
+    return f"{_no_nul(name)} AND (({plain}) OR ({_hexadecimal(inner, '0-9a-fA-F')}))"
