@@ -1,0 +1,229 @@
+"""One transaction on the memory store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from holdfast.errors import HoldfastError
+from holdfast.stores.base import (
+    Batch,
+    DirtyRow,
+    HistoryEntry,
+    HubState,
+    Origin,
+    RowWrite,
+    Space,
+    StoredResult,
+    StoredRow,
+)
+from holdfast.stores.chain import INITIAL_CHAIN, next_chain
+from holdfast.stores.memory.layers import Layers
+from holdfast.stores.memory.user_tables import Change, UserTables
+
+MODULUS = 2**128
+
+# The maps of the store. User tables and their unique constraints have maps of their own (`user_tables.py`).
+HUB = "hub"  # "state" -> HubState, "mark" -> the latest mark of a note
+SPACE = "space"  # name -> Space
+ROW = "row"  # (table, key) -> StoredRow
+LEFT = "left"  # (table, key, space) -> seq of the leave mark there
+COMMIT = "commit"  # (space, head) -> chain
+ORIGIN = "origin"  # origin -> Origin
+RESULT = "result"  # (origin, n) -> StoredResult
+HISTORY = "history"  # (table, key) -> tuple of HistoryEntry
+DIGEST = "digest"  # (space, bucket) -> (count, sum)
+DIRTY = "dirty"  # (table, key) -> mark
+
+
+def feed_map(space: str) -> str:
+    """Name of the map seq -> image of one space."""
+    return f"feed {space}"
+
+
+class MemoryTransaction:
+    """What `stores.base.Transaction` says, on layered dictionaries."""
+
+    def __init__(self, view: Layers, tables: UserTables, new_epoch: Callable[[], str], *, write: bool) -> None:
+        self._layers = view
+        self._tables = tables
+        self._new_epoch = new_epoch
+        self._write = write
+        self._open = True
+
+    def end(self) -> None:
+        """Nothing more can be read or written here."""
+        self._open = False
+
+    @property
+    def _view(self) -> Layers:
+        if not self._open:
+            raise HoldfastError("transaction_closed", "This transaction has ended; open another one.")
+        return self._layers
+
+    @property
+    def _writable(self) -> Layers:
+        if not self._write:
+            raise HoldfastError("transaction_read_only", "This transaction only reads; open it with write=True.")
+        return self._view
+
+    def hub(self) -> HubState:
+        """The hub's identity and clock."""
+        state: HubState = self._view.get(HUB, "state")
+        return state
+
+    def spaces(self, names: Sequence[str]) -> dict[str, Space]:
+        """Heads of the named spaces; unknown ones are absent."""
+        found = ((name, self._view.get(SPACE, name)) for name in names)
+        return {name: space for name, space in found if space is not None}
+
+    def all_spaces(self) -> list[str]:
+        """Names of all spaces, in order."""
+        return sorted(name for name, _ in self._view.items(SPACE))
+
+    def chain_at(self, space: str, head: int) -> str | None:
+        """The chain at that head; None if the space never stood there."""
+        if head == 0:
+            return None if self._view.get(SPACE, space) is None else INITIAL_CHAIN
+        chain: str | None = self._view.get(COMMIT, (space, head))
+        return chain
+
+    def origins(self, origins: Sequence[str]) -> dict[str, Origin]:
+        """Known origins among those named."""
+        found = ((name, self._view.get(ORIGIN, name)) for name in origins)
+        return {name: origin for name, origin in found if origin is not None}
+
+    def results(self, origins: Sequence[str]) -> list[StoredResult]:
+        """All kept results of the origins, in order of (origin, n)."""
+        wanted = set(origins)
+        return [result for key, result in sorted(self._view.items(RESULT)) if key[0] in wanted]
+
+    def rows(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], StoredRow]:
+        """Feed rows by (table, key), leave marks excluded."""
+        found = ((key, self._view.get(ROW, key)) for key in keys)
+        return {key: row for key, row in found if row is not None}
+
+    def feed(self, space: str, after: int, until: int) -> Iterator[tuple[int, bytes]]:
+        """(seq, image) with after < seq <= until, in order."""
+        known = self._view.get(SPACE, space)
+        for seq in range(after + 1, min(until, known.head if known else 0) + 1):
+            image = self._view.get(feed_map(space), seq)
+            if image is not None:
+                yield seq, image
+
+    def history(self, table: str, key: str) -> list[HistoryEntry]:
+        """Entries of one row, oldest first."""
+        return list(self._view.get(HISTORY, (table, key), ()))
+
+    def digest(self, space: str) -> dict[int, tuple[int, int]]:
+        """bucket -> (count, sum) of the buckets that are not empty."""
+        return {bucket: sums for (name, bucket), sums in self._view.items(DIGEST) if name == space and sums != (0, 0)}
+
+    def has_dirty(self) -> bool:
+        """Whether any row waits to be sequenced."""
+        return any(True for _ in self._view.items(DIRTY))
+
+    def dirty(self, limit: int) -> list[DirtyRow]:
+        """Up to `limit` rows that other programs wrote, oldest note first."""
+        notes = sorted((mark, *row) for row, mark in self._view.items(DIRTY))
+        return [DirtyRow(table, key, mark, self._native(table, key)) for mark, table, key in notes[:limit]]
+
+    def _native(self, table: str, key: str) -> tuple[Sequence[Any], Sequence[Any]] | None:
+        row = self._view.get(self._tables.by_name[table].map, key)
+        return None if row is None else (list(row.key_values), list(row.values))
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A part that is undone alone when an exception leaves it."""
+        view = self._writable
+        view.push()
+        try:
+            yield
+        except BaseException:
+            view.undo()
+            raise
+        view.keep()
+
+    def forget(self, results: Sequence[tuple[str, int]]) -> None:
+        """Delete acknowledged results."""
+        for origin, n in results:
+            self._writable.drop(RESULT, (origin, n))
+
+    def clean(self, notes: Sequence[DirtyRow]) -> None:
+        """Delete these notes, but no newer ones of the same rows."""
+        view = self._writable
+        for note in notes:
+            if view.get(DIRTY, (note.table, note.key)) == note.mark:
+                view.drop(DIRTY, (note.table, note.key))
+
+    def write(self, batch: Batch) -> dict[str, Space]:
+        """Write everything or, when a constraint refuses it, nothing; give the new heads of the spaces that changed."""
+        with self.savepoint():
+            view = self._writable
+            self._tables.apply(view, [self._change(row) for row in batch.rows if not row.foreign])
+            heads = self._sequence(view, batch.rows)
+            self._write_rest(view, batch)
+            return {name: self._commit(view, name, head, batch) for name, head in sorted(heads.items())}
+
+    def _change(self, row: RowWrite) -> Change:
+        if row.values is None:
+            return Change(row.table, row.key, None)
+        return Change(row.table, row.key, self._tables.by_name[row.table].row(row.key_values, row.values))
+
+    def _sequence(self, view: Layers, rows: Sequence[RowWrite]) -> dict[str, int]:
+        """Put the rows and leave marks into the feeds, one number each; the new head of each space that changed."""
+        heads: dict[str, int] = {}
+
+        def take(space: str) -> int:
+            known = view.get(SPACE, space)
+            heads[space] = heads.get(space, known.head if known else 0) + 1
+            return heads[space]
+
+        for row in rows:
+            before: StoredRow | None = view.get(ROW, (row.table, row.key))
+            if before is not None:
+                view.drop(feed_map(before.space), before.seq)
+            came_back = view.get(LEFT, (row.table, row.key, row.space))
+            if came_back is not None:
+                view.drop(feed_map(row.space), came_back)
+                view.drop(LEFT, (row.table, row.key, row.space))
+            seq = take(row.space)
+            stored = StoredRow(row.table, row.key, row.space, seq, row.life, row.image, row.kept)
+            view.put(ROW, (row.table, row.key), stored)
+            view.put(feed_map(row.space), seq, row.image)
+            if row.left is not None:
+                self._leave(view, row, take(row.left))
+        return heads
+
+    def _leave(self, view: Layers, row: RowWrite, seq: int) -> None:
+        place = (row.table, row.key, row.left)
+        earlier = view.get(LEFT, place)
+        if earlier is not None:
+            view.drop(feed_map(str(row.left)), earlier)
+        view.put(LEFT, place, seq)
+        view.put(feed_map(str(row.left)), seq, row.left_image or b"")
+
+    def _write_rest(self, view: Layers, batch: Batch) -> None:
+        for entry in batch.history:
+            row = (entry.table, entry.key)
+            view.put(HISTORY, row, (*view.get(HISTORY, row, ()), entry))
+        for space, buckets in batch.digests.items():
+            for bucket, (count, total) in buckets.items():
+                old_count, old_total = view.get(DIGEST, (space, bucket), (0, 0))
+                view.put(DIGEST, (space, bucket), (old_count + count, (old_total + total) % MODULUS))
+        for result in batch.results:
+            view.put(RESULT, (result.origin, result.n), result)
+        for origin in batch.origins:
+            view.put(ORIGIN, origin.origin, origin)
+        state: HubState = view.get(HUB, "state")
+        view.put(HUB, "state", HubState(state.hub, max(state.hlc, batch.hlc)))
+
+    def _commit(self, view: Layers, name: str, head: int, batch: Batch) -> Space:
+        known: Space | None = view.get(SPACE, name)
+        before = known.chain if known else INITIAL_CHAIN
+        chain = next_chain(before, head, batch.content.get(name, b""))
+        space = Space(name, known.epoch if known else self._new_epoch(), head, chain)
+        view.put(SPACE, name, space)
+        view.put(COMMIT, (name, head), chain)
+        return space
