@@ -39,6 +39,14 @@ CHECKS: dict[str, Callable[[], list[str]]] = {
 }
 
 
+def findings_of(name: str) -> list[str]:
+    """What one check finds; a file that is no Python is a finding and does not stop the other checks."""
+    try:
+        return CHECKS[name]()
+    except SyntaxError as error:
+        return [f"{error.filename}:{error.lineno}: {error.msg}"]
+
+
 def main(names: Sequence[str]) -> int:
     """Run the named checks, or all; the exit code."""
     unknown = [name for name in names if name not in CHECKS]
@@ -48,13 +56,13 @@ def main(names: Sequence[str]) -> int:
     failed = []
     for name in names or CHECKS:
         start = time.monotonic()
-        findings = CHECKS[name]()
+        findings = findings_of(name)
         print(f"{'FAILED' if findings else 'ok':7}{name:15}{time.monotonic() - start:6.1f} s", flush=True)
         for finding in findings:
             print(f"       {finding}", flush=True)
         if findings:
             failed.append(name)
-    for note in size.notes() if not names or "size" in names else []:
+    for note in size.notes() if "size" in (names or CHECKS) and "size" not in failed else []:
         print(f"note   {note}")
     if failed:
         print(f"\nFailed: {', '.join(failed)}. Again: make check ONLY='{' '.join(failed)}'")

@@ -36,9 +36,9 @@ def find() -> list[str]:
 
 
 def pages() -> list[Path]:
-    """README.md and every page under docs/ that has something to run."""
-    candidates = [tree.ROOT / "README.md", *tree.files(".md", under="docs")]
-    return [page for page in candidates if page.exists() and runnable(page.read_text(encoding="utf-8"))]
+    """README.md, and every page under docs/ that has something to run."""
+    others = tree.files(".md", under="docs")
+    return [tree.ROOT / "README.md", *(page for page in others if runnable(page.read_text(encoding="utf-8")))]
 
 
 def runnable(text: str) -> list[Block]:
