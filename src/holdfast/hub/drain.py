@@ -16,6 +16,7 @@ from holdfast.kernel.merges import BY_NAME
 from holdfast.kernel.row import Op, Row, apply
 from holdfast.kernel.values import InvalidValue
 from holdfast.protocol.messages import Transaction as WireTransaction
+from holdfast.schema.key import key_values
 from holdfast.schema.model import Schema, Table
 from holdfast.stores.base import Batch, DirtyRow, HistoryEntry, Transaction
 
@@ -78,7 +79,7 @@ class Drain:
         if table.space.per_user:
             raise InvalidValue("space_invalid", "the table's rows belong to users; only devices can write them")
         values = {column.name: value for column, value in zip(table.cells, row.values, strict=False)}
-        values.update(zip((c.name for c in table.key), table.key_values(key), strict=True))
+        values.update(zip((c.name for c in table.key), key_values(table, key), strict=True))
         return table.space.name_for(values, "")
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from holdfast.kernel.merges import BY_NAME
 from holdfast.kernel.row import Op
 from holdfast.kernel.stamps import decode_stamps
-from holdfast.kernel.values import InvalidValue, check
+from holdfast.kernel.values import InvalidValue
 from holdfast.protocol.messages import AnyOperation, Delete, Insert, Update
-from holdfast.schema.key import key_text, key_values
-from holdfast.schema.model import Column, Table
+from holdfast.schema.key import key_values
+from holdfast.schema.model import MISSING, Table
 
 
 class Refusal(Exception):
@@ -33,48 +34,23 @@ def kernel_operation(table: Table, op: AnyOperation) -> Op:
     changes = {}
     for name, change in op.set.items():
         slot = _slot(table, op.key, name)
+        column = table.cells[slot]
         try:
-            changes[slot] = check_change(table.cells[slot], change)
+            changes[slot] = BY_NAME[column.merge].check(column, change)
         except InvalidValue as error:
             raise Refusal(error.code, f"{table.name}.{name}: {error.message}", table.name, op.key, name) from None
     if isinstance(op, Insert):
+        _require_values(table, op)
         return Op("insert", op.key, op.stamp, op.life, changes, {})
     return Op("update", op.key, op.stamp, op.life, changes, {_slot(table, op.key, name): s for name, s in op.base.items()})
 
 
-def check_change(column: Column, change: Any) -> Any:
-    """The change in canonical form. Raises `InvalidValue`."""
-    if column.merge in ("set", "grow_set"):
-        return _check_set_change(column, change)
-    if change is None:
-        if not column.nullable:
-            raise InvalidValue("value_null", "NULL in a column that is not optional")
-        return None
-    value = check(column.type, change, column.element)
-    if column.choices is not None and value not in column.choices:
-        raise InvalidValue("value_choice", f"{value!r} is not one of {', '.join(map(repr, column.choices))}")
-    return value
-
-
-def _check_set_change(column: Column, change: Any) -> dict[str, Any]:
-    if not isinstance(change, dict) or not set(change) <= {"add", "remove"}:
-        raise InvalidValue("operation_malformed", "the change of a set is an object with add and remove")
-    checked: dict[str, Any] = {}
-    if change.get("add"):
-        checked["add"] = check("set", change["add"], column.element)
-    if change.get("remove"):
-        if column.merge == "grow_set":
-            raise InvalidValue("operation_malformed", "a grow-only set cannot remove")
-        checked["remove"] = [_check_removal(column, item) for item in change["remove"]]
-    return checked
-
-
-def _check_removal(column: Column, item: Any) -> list[Any]:
-    if not isinstance(item, list) or len(item) != 2 or not isinstance(item[1], list):
-        raise InvalidValue("operation_malformed", "a removal is [element, [dots]]")
-    if not all(isinstance(dot, str) and len(dot) == 27 for dot in item[1]):
-        raise InvalidValue("operation_malformed", "a dot is a stamp")
-    return [check(column.element, item[0]), item[1]]
+def _require_values(table: Table, op: Insert) -> None:
+    """An insert may leave out a column only if the column has a default."""
+    for column in table.cells:
+        if column.default is MISSING and column.name not in op.set:
+            message = f"{table.name}.{column.name} has no default and needs a value"
+            raise Refusal("value_null", message, table.name, op.key, column.name)
 
 
 def _slot(table: Table, key: str, name: str) -> int:
@@ -86,8 +62,6 @@ def _slot(table: Table, key: str, name: str) -> int:
 
 def _check_key(table: Table, key: str) -> None:
     try:
-        canonical = key_text(table, key_values(table, key))
+        key_values(table, key)
     except InvalidValue as error:
         raise Refusal(error.code, f"the key of a row of {table.name}: {error.message}", table.name, key) from None
-    if canonical != key:
-        raise Refusal("value_format", f"the key of a row of {table.name} is not in canonical form", table.name, key)

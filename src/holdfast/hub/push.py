@@ -21,6 +21,7 @@ from holdfast.kernel.row import Op, Row, apply
 from holdfast.kernel.row import Conflict as KernelConflict
 from holdfast.kernel.values import InvalidValue
 from holdfast.protocol import messages as m
+from holdfast.schema.key import key_values
 from holdfast.schema.model import Schema, Table
 from holdfast.stores.base import Batch, HistoryEntry, RowWrite, Space, StoredResult, Transaction, Violation
 from holdfast.stores.base import Origin as StoredOrigin
@@ -180,14 +181,14 @@ class Push:
                 raise Refusal("unknown_table", message, operation.table, operation.key)
             op = kernel_operation(table, operation)
             hlc = clock.hlc_of(op.stamp)
-            ahead = hlc > limit
-            if ahead:
-                self._hlc = hlc = clock.tick(self._hlc, self._now)
-            op_conflicts, status = self._operation(table, op, hlc if ahead else None, transaction, submission, draft, accepted)
+            if hlc > limit:
+                hlc = clock.tick(self._hlc, self._now)
+                op = op._replace(stamp=clock.stamp(hlc, transaction.origin), named=op.stamp)
             self._hlc = max(self._hlc, hlc)
+            op_conflicts, status = self._operation(table, op, transaction, submission, draft, accepted)
             name = (operation.table, operation.key)
             conflicts.extend(op_conflicts)
-            if status == "applied" and not ahead:
+            if status == "applied":
                 accepted.plain.add(name)
             else:
                 merged = True
@@ -202,7 +203,6 @@ class Push:
         self,
         table: Table,
         op: Op,
-        restamp: int | None,
         transaction: m.Transaction,
         submission: Submission,
         draft: Draft,
@@ -218,7 +218,7 @@ class Push:
             raise Refusal("row_missing", f"the hub has no row {op.key!r} in {table.name}", table.name, op.key)
         if outcome.status == "ignored":
             return [], "merged"
-        row = restamped(outcome.row, op.stamp, clock.stamp(restamp, transaction.origin)) if restamp else outcome.row
+        row: Row = outcome.row
         space = space_of(table, op.key, row, before, submission.identity.user)
         if space != before.space:
             require_write(submission, space, name)
@@ -288,19 +288,12 @@ def apply_checked(table: Table, row: Row | None, op: Op, hub: str) -> Any:
         raise Refusal(error.code, f"{table.name}: {error.message}", table.name, op.key) from None
 
 
-def restamped(row: Row, old: str, new: str) -> Row:
-    """The row with the stamp of a writer whose clock is far ahead replaced (`spec/merge.md` section 6)."""
-    copy = row.copy()
-    copy.stamps = [new if stamp == old else stamp for stamp in copy.stamps]
-    return copy
-
-
 def space_of(table: Table, key: str, row: Row, before: Standing, user: str) -> str:
     """The space in which the row lives. A dead row stays where it died; a row of a user stays with the user who made it."""
     if row.life % 2 == 0 or (table.space.per_user and before.space):
         return before.space
     values = {column.name: value for column, value in zip(table.cells, row.values, strict=False)}
-    values.update(zip((c.name for c in table.key), table.key_values(key), strict=True))
+    values.update(zip((c.name for c in table.key), key_values(table, key), strict=True))
     try:
         return table.space.name_for(values, user)
     except InvalidValue as error:
@@ -327,7 +320,7 @@ def change_of(table: Table, key: str, before: Row | None, after: Row) -> Change 
 def _visible(table: Table, key: str, row: Row | None) -> dict[str, Any] | None:
     if row is None or row.life % 2 == 0:
         return None
-    values = dict(zip((c.name for c in table.key), table.key_values(key), strict=True))
+    values = dict(zip((c.name for c in table.key), key_values(table, key), strict=True))
     values.update({column.name: value for column, value in zip(table.cells, row.values, strict=False)})
     return values
 

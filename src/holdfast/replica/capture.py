@@ -1,0 +1,103 @@
+"""What the triggers have captured, read back: cut into transactions, with the rows that REPLACE removed made plain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import apsw
+
+from holdfast.replica.confirmed import RowName
+from holdfast.replica.tables import UserTables
+
+
+class Captured(NamedTuple):
+    """One change as SQLite saw it. `old` and `new` by slot, in SQL form; in an update a slot with both None did not change."""
+
+    op: int
+    kind: str
+    name: RowName
+    hlc: int
+    old: tuple[Any, ...]
+    new: tuple[Any, ...]
+
+
+class LocalTransaction(NamedTuple):
+    """The changes of one `with replica.transaction()`, or of the programs that wrote between two of them."""
+
+    label: str
+    changes: list[Captured]
+
+
+def captured_count(db: apsw.Connection) -> int:
+    """How many captured changes wait to be sealed."""
+    return int(db.execute("SELECT count(*) FROM holdfast_capture").get)
+
+
+def read_captured(db: apsw.Connection) -> Iterator[Captured]:
+    """Everything captured, in order, streamed."""
+    return _read(db, "ORDER BY op")
+
+
+def read_by_row(db: apsw.Connection) -> Iterator[Captured]:
+    """Everything captured, row by row, in order within each row, streamed."""
+    return _read(db, "ORDER BY tbl, key, op")
+
+
+def _read(db: apsw.Connection, order: str) -> Iterator[Captured]:
+    for op, tbl, kind, key, hlc, _version, *cells in db.execute(f"SELECT * FROM holdfast_capture {order}"):
+        yield Captured(op, kind, (tbl, key), hlc, tuple(cells[::2]), tuple(cells[1::2]))
+
+
+def local_transactions(db: apsw.Connection, changes: Iterator[Captured]) -> Iterator[LocalTransaction]:
+    """Cut the changes at the marks. Changes between two marks were made by other programs: one transaction, a superset of
+    theirs and still atomic."""
+    marks = iter(db.execute("SELECT first, last, label FROM holdfast_mark ORDER BY first").fetchall())
+    mark = next(marks, None)
+    current = LocalTransaction("", [])
+    inside = False
+    for change in changes:
+        while mark is not None and change.op > mark[1]:
+            if inside:
+                yield current
+                current, inside = LocalTransaction("", []), False
+            mark = next(marks, None)
+        if mark is not None and change.op >= mark[0] and not inside:
+            if current.changes:
+                yield current
+            current, inside = LocalTransaction(mark[2], []), True
+        current.changes.append(change)
+    if current.changes:
+        yield current
+
+
+def without_suspects(db: apsw.Connection, tables: UserTables, transaction: LocalTransaction) -> LocalTransaction:
+    """Decide for each row that REPLACE may have removed whether it did.
+
+    A suspect was removed if the next thing that was captured of its row is an insert, or if nothing was and the row is gone.
+    It becomes a delete, except before an insert of the same row, which then reads as an overwriting of the row.
+    """
+    if not any(change.kind == "suspect" for change in transaction.changes):
+        return transaction
+    following: dict[RowName, str] = {}
+    result: list[Captured] = []
+    for change in reversed(transaction.changes):
+        if change.kind != "suspect":
+            result.append(change)
+        elif change.name not in following and _vanished(db, tables, change):
+            result.append(change._replace(kind="delete"))
+        following[change.name] = change.kind
+    result.reverse()
+    return transaction._replace(changes=result)
+
+
+def _vanished(db: apsw.Connection, tables: UserTables, suspect: Captured) -> bool:
+    """Whether a suspect that its own transaction does not mention again was removed."""
+    tbl, key = suspect.name
+    sql = "SELECT kind FROM holdfast_capture WHERE op > ? AND tbl = ? AND key = ? ORDER BY op LIMIT 1"
+    later = db.execute(sql, (suspect.op, tbl, key)).get
+    if later is not None:
+        return bool(later == "insert")
+    return tables.by_number[tbl].read(db, key) is None
+
+

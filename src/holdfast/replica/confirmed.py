@@ -1,0 +1,126 @@
+"""What the hub has confirmed of the rows that have waiting operations, and the operations that wait on them.
+
+Visible = confirmed + waiting: `fold` is that sum, and the only place where it is made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import apsw
+
+from holdfast.kernel.merges.counter import PENDING
+from holdfast.kernel.row import Op, Row, apply
+from holdfast.kernel.stamps import decode_stamps, encode_stamps
+from holdfast.protocol import messages as m
+from holdfast.protocol.images import image_of, row_from_bytes
+from holdfast.replica.tables import UserTable, UserTables, states_text
+from holdfast.schema.key import key_values
+from holdfast.schema.model import Table
+
+RowName = tuple[int, str]
+"""Number of the table in this file, and key."""
+
+
+def local_operation(table: Table, op: m.AnyOperation) -> Op:
+    """The kernel's operation for one of our own, whose values were checked when it was sealed."""
+    if isinstance(op, m.Delete):
+        return Op("delete", op.key, op.stamp, op.life, {}, decode_stamps(op.base))
+    changes = {table.slot[name]: change for name, change in op.set.items()}
+    if isinstance(op, m.Insert):
+        return Op("insert", op.key, op.stamp, op.life, changes, {})
+    return Op("update", op.key, op.stamp, op.life, changes, {table.slot[n]: s for n, s in op.base.items()})
+
+
+def fold(table: Table, confirmed: Row | None, operations: Iterable[Op], hub: str = PENDING) -> Row | None:
+    """The row with the operations over it. An update of a row that is not there leaves nothing to see."""
+    row = confirmed
+    for op in operations:
+        row = apply(table, row, op, hub).row
+    return row
+
+
+class Confirmed:
+    """Reads and writes of `holdfast_base`, `holdfast_row` and `holdfast_operation`, inside one transaction."""
+
+    def __init__(self, db: apsw.Connection, tables: UserTables) -> None:
+        self._db = db
+        self._tables = tables
+
+    def bases(self, names: Sequence[RowName]) -> dict[RowName, Row | None]:
+        """The confirmed rows of those names that have waiting operations (None: the hub has none)."""
+        sql = """SELECT tbl, key, image FROM holdfast_base
+                 WHERE (tbl, key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))"""
+        found: dict[RowName, Row | None] = {}
+        for tbl, key, image in self._db.execute(sql, (name_list(names),)):
+            table = self._tables.by_number[tbl].table
+            found[(tbl, key)] = row_from_bytes(table, image) if image is not None else None
+        return found
+
+    def metadata(self, names: Sequence[RowName]) -> dict[RowName, Row]:
+        """Life, stamps and states of the confirmed rows of those names; their values are not filled in."""
+        sql = """SELECT tbl, key, life, stamps, states FROM holdfast_row
+                 WHERE (tbl, key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))"""
+        found = {}
+        for tbl, key, life, stamps, states in self._db.execute(sql, (name_list(names),)):
+            parsed = {int(slot): state for slot, state in json.loads(states).items()} if states else {}
+            found[(tbl, key)] = Row(life, [], decode_stamps(stamps), parsed)
+        return found
+
+    def waiting(self, names: Sequence[RowName]) -> dict[RowName, list[Op]]:
+        """The operations that wait on those rows, oldest first; refused ones do not wait."""
+        sql = """SELECT o.tbl, o.key, o.body FROM holdfast_operation o JOIN holdfast_transaction t USING (txn)
+                 WHERE t.state <> 'refused'
+                   AND (o.tbl, o.key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))
+                 ORDER BY o.txn, o.position"""
+        found: dict[RowName, list[Op]] = {}
+        for tbl, key, body in self._db.execute(sql, (name_list(names),)):
+            op = local_operation(self._tables.by_number[tbl].table, m.decode_operation(body))
+            found.setdefault((tbl, key), []).append(op)
+        return found
+
+    def save_bases(self, rows: Iterable[tuple[RowName, Row | None]]) -> None:
+        """Keep the confirmed rows beside their waiting operations."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO holdfast_base (tbl, key, image) VALUES (?, ?, ?)",
+            ((name[0], name[1], self._image(name, row)) for name, row in rows),
+        )
+
+    def _image(self, name: RowName, row: Row | None) -> bytes | None:
+        if row is None:
+            return None
+        table = self._tables.by_number[name[0]].table
+        return image_of(table.name, key_values(table, name[1]), row)
+
+    def drop_bases(self, names: Iterable[RowName]) -> None:
+        """Nothing waits on these rows any more: the user table shows what is confirmed."""
+        self._db.executemany("DELETE FROM holdfast_base WHERE tbl = ? AND key = ?", names)
+
+    def save_metadata(self, rows: Iterable[tuple[RowName, Row, int]]) -> None:
+        """Life, stamps and states of confirmed rows, with the number of their space."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO holdfast_row (tbl, key, space, life, stamps, states) VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                (name[0], name[1], space, row.life, encode_stamps(row.stamps), states_text(row.states))
+                for name, row, space in rows
+            ),
+        )
+
+    def drop_metadata(self, names: Iterable[RowName]) -> None:
+        """The hub shows these rows to this device no more."""
+        self._db.executemany("DELETE FROM holdfast_row WHERE tbl = ? AND key = ?", names)
+
+    def show(self, names: Sequence[RowName], bases: dict[RowName, Row | None]) -> set[RowName]:
+        """Make the user tables show confirmed + waiting of the given rows; give those on which nothing waits any more."""
+        waiting = self.waiting(names)
+        for name in names:
+            user: UserTable = self._tables.by_number[name[0]]
+            user.show(self._db, name[1], fold(user.table, bases[name], waiting.get(name, ())))
+        return {name for name in names if name not in waiting}
+
+
+def name_list(names: Sequence[Any]) -> str:
+    """Row names as the JSON that the queries take."""
+    return json.dumps([list(name) for name in names], ensure_ascii=False)

@@ -1,0 +1,118 @@
+"""The device's file: one SQLite database with the user's tables, the capture triggers, and the engine's own tables."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+
+import apsw
+
+from holdfast.errors import HoldfastError
+from holdfast.replica.sqlite_errors import sqlite_errors
+from holdfast.schema.emit import sqlite as emit
+from holdfast.schema.emit import sqlite_capture
+from holdfast.schema.model import Schema
+
+FORMAT = 1
+BUSY_TIMEOUT_MS = 10_000
+CACHE_KIB = 32 * 1024
+
+
+def connect(path: str, *, read_only: bool = False) -> apsw.Connection:
+    """A connection with the settings that every part of the engine uses: WAL, durable commits, foreign keys on.
+
+    Raises `HoldfastError` when the file cannot be opened or is not a database; nothing is changed in it then.
+    """
+    with sqlite_errors(path):
+        flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+        db = apsw.Connection(path, flags=flags | apsw.SQLITE_OPEN_URI if path.startswith("file:") else flags)
+        db.set_busy_timeout(BUSY_TIMEOUT_MS)
+        db.execute("PRAGMA schema_version").fetchall()
+        if not read_only:
+            db.execute("PRAGMA journal_mode = WAL").fetchall()
+            db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        return db
+
+
+@contextmanager
+def immediate(db: apsw.Connection, path: str) -> Iterator[None]:
+    """One write transaction: commits on leaving, rolls back on any exception."""
+    with sqlite_errors(path):
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+
+@contextmanager
+def applying(db: apsw.Connection, path: str) -> Iterator[None]:
+    """A write transaction of the engine itself: nothing in it is captured."""
+    with immediate(db, path):
+        db.execute("UPDATE holdfast_state SET applying = 1")
+        yield
+        db.execute("UPDATE holdfast_state SET applying = 0")
+
+
+def prepare(db: apsw.Connection, path: str, schema: Schema) -> str:
+    """Make or check the file for the schema, and give the device's id. All or nothing.
+
+    Raises `file_foreign`, `file_newer`, `schema_changed`.
+    """
+    with immediate(db, path):
+        names = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        if "holdfast_state" in names:
+            return _check(db, path, schema)
+        _refuse_foreign(path, schema, names)
+        return _create(db, schema)
+
+
+def _check(db: apsw.Connection, path: str, schema: Schema) -> str:
+    file_format, device, version, found = db.execute(
+        "SELECT format, device, schema_version, schema_hash FROM holdfast_state"
+    ).get
+    if file_format > FORMAT:
+        raise HoldfastError("file_newer", f"{path} has format {file_format}, this Holdfast knows {FORMAT}", file=path)
+    if (version, found) != (schema.version, schema.hash):
+        message = (
+            f"{path} was made with schema version {version} ({found}), the program declares {schema.version} "
+            f"({schema.hash}); nothing was changed, unsent work is kept"
+        )
+        raise HoldfastError("schema_changed", message, file=path)
+    return str(device)
+
+
+def _refuse_foreign(path: str, schema: Schema, names: set[str]) -> None:
+    taken = sorted(name for name in names if name in schema.by_name or name.startswith("holdfast_"))
+    if taken:
+        message = f"{path} is an SQLite file of another program and already has {', '.join(taken)}; nothing was changed"
+        raise HoldfastError("file_foreign", message, file=path, tables=taken)
+
+
+def _create(db: apsw.Connection, schema: Schema) -> str:
+    device = secrets.token_hex(8)
+    db.execute(resources.files("holdfast.replica").joinpath("file.sql").read_text("utf-8"))
+    db.execute(sqlite_capture.capture_table(schema))
+    db.execute(
+        "INSERT INTO holdfast_state (id, format, device, schema_version, schema_hash) VALUES (1, ?, ?, ?, ?)",
+        (FORMAT, device, schema.version, schema.hash),
+    )
+    for statement in emit.ddl(schema):
+        db.execute(statement)
+    for number, table in enumerate(schema.tables, 1):
+        db.execute("INSERT INTO holdfast_table (id, name) VALUES (?, ?)", (number, table.name))
+    for statement in sqlite_capture.triggers(schema, table_numbers(db)):
+        db.execute(statement)
+    return device
+
+
+def table_numbers(db: apsw.Connection) -> dict[str, int]:
+    """The number by which the file knows each table."""
+    return {name: number for number, name in db.execute("SELECT id, name FROM holdfast_table")}

@@ -1,0 +1,93 @@
+-- The engine's own tables in a device file. User tables stand beside them, exactly as declared.
+-- holdfast_capture is made by code: its width depends on the schema.
+
+CREATE TABLE holdfast_state (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    format INTEGER NOT NULL,
+    device TEXT NOT NULL,
+    schema_version INTEGER NOT NULL,
+    schema_hash TEXT NOT NULL,
+    applying INTEGER NOT NULL DEFAULT 0,      -- 1 only inside a transaction of the engine: capture is off
+    hlc INTEGER NOT NULL DEFAULT 0,           -- latest hybrid time given or seen
+    clock_offset INTEGER NOT NULL DEFAULT 0,  -- milliseconds to add to the device's clock
+    hub TEXT NOT NULL DEFAULT '',
+    user TEXT NOT NULL DEFAULT '',
+    layout TEXT NOT NULL DEFAULT '',          -- JSON: hash and column names by slot, as the hub sent them
+    last_synced INTEGER                       -- milliseconds since 2020-01-01 UTC
+) STRICT;
+
+CREATE TABLE holdfast_table (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+) STRICT;
+
+-- One row for each `with replica.transaction()`: the captured operations first..last are one transaction on the wire.
+CREATE TABLE holdfast_mark (
+    first INTEGER PRIMARY KEY,
+    last INTEGER NOT NULL,
+    label TEXT NOT NULL DEFAULT ''
+) STRICT;
+
+CREATE TABLE holdfast_transaction (
+    txn INTEGER PRIMARY KEY AUTOINCREMENT,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'sending', 'refused')),
+    origin TEXT,
+    n INTEGER,
+    label TEXT NOT NULL DEFAULT '',
+    captured INTEGER NOT NULL,                -- milliseconds since 2020-01-01 UTC
+    size INTEGER NOT NULL,                    -- bytes of its operations on the wire
+    result TEXT                               -- JSON, of a refused one
+) STRICT;
+CREATE INDEX holdfast_transaction_state ON holdfast_transaction (state, txn);
+
+CREATE TABLE holdfast_operation (
+    txn INTEGER NOT NULL REFERENCES holdfast_transaction (txn),
+    position INTEGER NOT NULL,
+    tbl INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    body TEXT NOT NULL,                       -- the operation as it goes over the wire
+    PRIMARY KEY (txn, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX holdfast_operation_row ON holdfast_operation (tbl, key);
+
+-- What the hub has confirmed of each row. The values stand in the user table, or in holdfast_base while operations wait.
+CREATE TABLE holdfast_row (
+    tbl INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    space INTEGER NOT NULL,
+    life INTEGER NOT NULL,
+    stamps TEXT NOT NULL,
+    states TEXT,                              -- JSON by slot, NULL when there are none
+    PRIMARY KEY (tbl, key)
+) STRICT, WITHOUT ROWID;
+
+-- Rows with waiting operations: their confirmed image; NULL when the hub has no such row.
+CREATE TABLE holdfast_base (
+    tbl INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    image BLOB,
+    PRIMARY KEY (tbl, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE holdfast_space (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    access TEXT NOT NULL CHECK (access IN ('r', 'rw', '')),
+    cursor TEXT,
+    ready INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- Pages that arrived but cannot be applied yet, because the answer they belong to is not complete.
+CREATE TABLE holdfast_stage (
+    position INTEGER PRIMARY KEY,
+    space TEXT NOT NULL,
+    cursor TEXT NOT NULL,
+    rows BLOB NOT NULL
+) STRICT;
+
+-- Results whose effect is durable here: the hub may forget them.
+CREATE TABLE holdfast_acknowledge (
+    origin TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    PRIMARY KEY (origin, n)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,333 @@
+"""Sealing: from captured changes to transactions in wire form, with the stamps that their writers had seen.
+
+It happens in one transaction of the engine: before a push, and before any page is applied, so that what a writer had seen
+is what is confirmed at that moment. A change that cannot go over the wire moves its transaction to the refused ones,
+and the user tables go back to what the rest says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+import apsw
+import msgspec
+
+from holdfast.kernel import clock
+from holdfast.kernel.merges import BY_NAME
+from holdfast.kernel.merges.counter import PENDING
+from holdfast.kernel.row import Op, Row, apply
+from holdfast.kernel.stamps import encode_stamps
+from holdfast.kernel.values import InvalidValue, same
+from holdfast.protocol import messages as m
+from holdfast.replica.capture import (
+    Captured,
+    LocalTransaction,
+    local_transactions,
+    read_by_row,
+    read_captured,
+    without_suspects,
+)
+from holdfast.replica.confirmed import Confirmed, RowName, fold
+from holdfast.replica.tables import UserTable, UserTables
+from holdfast.schema import sqlite_values
+from holdfast.schema.key import key_values
+
+CHUNK = 2_000
+"""So many changes are worked on at once; transactions are never cut."""
+
+
+class Unsendable(Exception):
+    """A captured change cannot go over the wire; the transaction is refused on the spot."""
+
+    def __init__(self, code: str, message: str, name: RowName, column: str = "", cause: int | None = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.name, self.column, self.cause = code, message, name, column, cause
+
+
+class Seal:
+    """One sealing. `origin` is that of this process, `now` its corrected clock in milliseconds since 2020-01-01 UTC."""
+
+    def __init__(self, db: apsw.Connection, tables: UserTables, origin: str, now: int) -> None:
+        self._db = db
+        self._tables = tables
+        self._origin = origin
+        self._now = now
+        self._confirmed = Confirmed(db, tables)
+        self._refused_rows: dict[RowName, int] = {}
+        self._mend: set[RowName] = set()
+
+    def run(self) -> int:
+        """Seal everything captured, inside the caller's transaction. Gives the number of transactions made."""
+        last = self._db.execute("SELECT max(op) FROM holdfast_capture").get
+        if last is None:
+            return 0
+        self._hlc: int = self._db.execute("SELECT hlc FROM holdfast_state").get
+        self._keep_bases()
+        count = 0
+        for chunk in chunks(local_transactions(self._db, read_captured(self._db))):
+            self._seen = self._load({change.name for transaction in chunk for change in transaction.changes})
+            for transaction in chunk:
+                count += self._transaction(transaction)
+        self._db.execute("DELETE FROM holdfast_capture")
+        self._db.execute("DELETE FROM holdfast_mark")
+        self._db.execute("UPDATE holdfast_state SET hlc = ?", (self._hlc,))
+        self._mend_rows()
+        return count
+
+    def _keep_bases(self) -> None:
+        """Keep the confirmed image of every row that was touched for the first time."""
+        rows = ((name, list(changes)) for name, changes in groupby(read_by_row(self._db), key=lambda c: c.name))
+        for chunk in batches(rows):
+            names = [name for name, _ in chunk]
+            known = self._confirmed.bases(names)
+            metadata = self._confirmed.metadata(names)
+            fresh = [(name, changes) for name, changes in chunk if name not in known]
+            self._confirmed.save_bases(
+                (name, self._confirmed_row(name, metadata.get(name), changes)) for name, changes in fresh
+            )
+
+    def _confirmed_row(self, name: RowName, row: Row | None, changes: list[Captured]) -> Row | None:
+        """The confirmed row, from what the user table shows now and what the changes say was there before them."""
+        if row is None or row.life % 2 == 0:
+            return row
+        user = self._tables.by_number[name[0]]
+        cells: list[Any] = [None] * len(user.table.cells)
+        open_slots = set(range(len(cells)))
+        for change in changes:
+            touched = open_slots if change.kind in ("delete", "suspect") else _touched(change, open_slots)
+            for slot in touched:
+                cells[slot] = change.old[slot]
+            open_slots = open_slots - touched
+            if not open_slots or change.kind == "insert":
+                break
+        if open_slots:
+            shown = user.read(self._db, name[1])
+            for slot in open_slots if shown is not None else ():
+                cells[slot] = shown[len(user.table.key) + slot]  # type: ignore[index]
+        row.values = [sqlite_values.from_sql(c, v) for c, v in zip(user.table.cells, cells, strict=True)]
+        return row
+
+    def _load(self, names: set[RowName]) -> dict[RowName, Row | None]:
+        """The rows as the device sees them before the changes of this chunk."""
+        wanted = sorted(names)
+        bases, waiting = self._confirmed.bases(wanted), self._confirmed.waiting(wanted)
+        return {
+            name: fold(self._tables.by_number[name[0]].table, bases[name], waiting.get(name, ())) for name in wanted
+        }
+
+    def _transaction(self, transaction: LocalTransaction) -> int:
+        """Seal one transaction; gives 1, or 0 when nothing of it is left to say."""
+        touched = {change.name for change in transaction.changes}
+        before, hlc = {name: self._seen[name] for name in touched}, self._hlc
+        transaction = without_suspects(self._db, self._tables, transaction)
+        try:
+            operations = [op for change in transaction.changes if (op := self._change(change)) is not None]
+        except Unsendable as problem:
+            self._seen.update(before)
+            self._hlc = hlc
+            self._mend |= touched
+            self._refuse(transaction, problem)
+            return 1
+        self._mend |= touched.difference(name for name, _ in operations)
+        if operations:
+            self._store(transaction.label, "pending", None, operations)
+        return 1 if operations else 0
+
+    def _store(
+        self, label: str, state: str, result: str | None, operations: list[tuple[RowName, bytes]]
+    ) -> int:
+        captured = clock.unpack(self._hlc)[0]
+        size = sum(len(body) for _, body in operations)
+        self._db.execute(
+            "INSERT INTO holdfast_transaction (state, label, captured, size, result) VALUES (?, ?, ?, ?, ?)",
+            (state, label, captured, size, result),
+        )
+        txn = self._db.last_insert_rowid()
+        self._db.executemany(
+            "INSERT INTO holdfast_operation (txn, position, tbl, key, body) VALUES (?, ?, ?, ?, ?)",
+            ((txn, i, name[0], name[1], body.decode()) for i, (name, body) in enumerate(operations)),
+        )
+        return txn
+
+    def _change(self, change: Captured) -> tuple[RowName, bytes] | None:
+        """One change in wire form, and the row moved on. None when it says nothing. Raises `Unsendable`."""
+        name, user = change.name, self._tables.by_number[change.name[0]]
+        seen = self._seen[name]
+        alive = seen is not None and seen.life % 2 == 1
+        self._hlc = min(max(self._hlc + 1, change.hlc), clock.MAX_HLC)
+        stamp = clock.stamp(self._hlc, self._origin)
+        if change.kind == "delete":
+            if seen is None or not alive:
+                return None
+            op = Op("delete", name[1], stamp, seen.life, {}, list(seen.stamps))
+        elif change.kind == "insert" and not alive:
+            op = self._insert(user, change, seen, stamp)
+        elif seen is not None and alive:
+            op = self._update(user, change, seen, stamp)
+        else:
+            raise self._orphan(user, name)
+        if op.kind == "update" and not op.changes:
+            return None
+        return name, self._moved(user, name, op, change)
+
+    def _insert(self, user: UserTable, change: Captured, seen: Row | None, stamp: str) -> Op:
+        try:
+            key_values(user.table, change.name[1])
+        except InvalidValue as error:
+            raise Unsendable(error.code, f"the key of a row of {user.table.name}: {error.message}", change.name) from None
+        changes = {}
+        for slot, column in enumerate(user.table.cells):
+            merge = BY_NAME[column.merge]
+            value = self._wire(user, change, slot)
+            if not same(value, column.default):
+                changes[slot] = self._difference(user, change, slot, merge.empty, None, value)
+        return Op("insert", change.name[1], stamp, seen.life if seen is not None else 0, changes, {})
+
+    def _update(self, user: UserTable, change: Captured, seen: Row, stamp: str) -> Op:
+        """An update; an insert over a row that is there reads as one, too: REPLACE overwrote it."""
+        slots = range(len(user.table.cells)) if change.kind == "insert" else sorted(_touched(change))
+        current = user.whole([*key_values(user.table, change.name[1]), *seen.values])[len(user.table.key) :]
+        changes, base = {}, {}
+        for slot in slots:
+            value = self._wire(user, change, slot)
+            if same(value, current[slot]):
+                continue
+            old = self._old(user, change, slot, current[slot])
+            changes[slot] = self._difference(user, change, slot, old, seen.states.get(slot), value)
+            stamp_seen = seen.stamps[slot] if slot < len(seen.stamps) else None
+            if stamp_seen is not None:
+                base[slot] = stamp_seen
+        return Op("update", change.name[1], stamp, seen.life, changes, base)
+
+    def _wire(self, user: UserTable, change: Captured, slot: int) -> Any:
+        """The new value in wire form. One that SQLite stores differently from the canonical form is mended later."""
+        column = user.table.cells[slot]
+        try:
+            value = sqlite_values.from_sql(column, change.new[slot])
+        except InvalidValue as error:
+            message = f"{user.table.name}.{column.name}: {error.message}"
+            raise Unsendable(error.code, message, change.name, column.name) from None
+        convert = sqlite_values.to_sql(column)
+        if (value if convert is None else convert(value)) != change.new[slot]:
+            self._mend.add(change.name)
+        return value
+
+    def _old(self, user: UserTable, change: Captured, slot: int, seen: Any) -> Any:
+        """The value that the writer changed. It is the seen one, unless an earlier transaction was refused meanwhile."""
+        if change.kind == "insert":
+            return seen
+        try:
+            return sqlite_values.from_sql(user.table.cells[slot], change.old[slot])
+        except InvalidValue:
+            return seen
+
+    def _difference(self, user: UserTable, change: Captured, slot: int, old: Any, state: Any, new: Any) -> Any:
+        column = user.table.cells[slot]
+        try:
+            return BY_NAME[column.merge].difference(column, old, state, new)
+        except InvalidValue as error:
+            message = f"{user.table.name}.{column.name}: {error.message}"
+            raise Unsendable(error.code, message, change.name, column.name) from None
+
+    def _moved(self, user: UserTable, name: RowName, op: Op, change: Captured) -> bytes:
+        """Move the seen row on by the operation, and give the operation's wire form."""
+        try:
+            after = apply(user.table, self._seen[name], op, PENDING).row
+        except InvalidValue as error:
+            raise Unsendable(error.code, f"{user.table.name}: {error.message}", name) from None
+        self._seen[name] = after
+        if after is not None and any(_shown_differs(user, after, change, slot) for slot in op.changes):
+            self._mend.add(name)
+        return m.encode(wire_operation(user, op))
+
+    def _orphan(self, user: UserTable, name: RowName) -> Unsendable:
+        cause = self._refused_rows.get(name)
+        message = f"{user.table.name} {name[1]!r} was made by a transaction that was refused"
+        return Unsendable("depends_on_refused", message, name, cause=cause)
+
+    def _refuse(self, transaction: LocalTransaction, problem: Unsendable) -> None:
+        """Keep the transaction, readable, among the refused ones."""
+        user = self._tables.by_number[problem.name[0]]
+        details = {} if problem.cause is None else {"cause": problem.cause}
+        result = m.Result(
+            "", 0, "refused", problem.code, problem.message, user.table.name, problem.name[1], problem.column, details
+        )
+        operations = [(c.name, m.encode(self._readable(c))) for c in transaction.changes]
+        txn = self._store(transaction.label, "refused", m.encode(result).decode(), operations)
+        for change in transaction.changes:
+            self._refused_rows.setdefault(change.name, txn)
+
+    def _readable(self, change: Captured) -> dict[str, Any]:
+        """A captured change as people can read it, whatever its values are."""
+        user = self._tables.by_number[change.name[0]]
+        form: dict[str, Any] = {"op": change.kind, "table": user.table.name, "key": change.name[1]}
+        if change.kind != "delete":
+            slots = range(len(user.table.cells)) if change.kind == "insert" else sorted(_touched(change))
+            form["set"] = {user.table.cells[slot].name: _printable(change.new[slot]) for slot in slots}
+        return form
+
+    def _mend_rows(self) -> None:
+        """Bring user rows to what confirmed + waiting says, where the written form was another."""
+        for chunk in batches(iter(sorted(self._mend))):
+            free = self._confirmed.show(chunk, self._confirmed.bases(chunk))
+            self._confirmed.drop_bases(free)
+
+
+def wire_operation(user: UserTable, op: Op) -> m.AnyOperation:
+    """The operation as it goes over the wire: slots become names."""
+    cells, name = user.table.cells, user.table.name
+    if op.kind == "delete":
+        return m.Delete(name, op.key, op.stamp, op.life, encode_stamps(list(op.base)))
+    changes = {cells[slot].name: change for slot, change in op.changes.items()}
+    if op.kind == "insert":
+        return m.Insert(name, op.key, op.stamp, op.life, changes)
+    base = {cells[slot].name: stamp for slot, stamp in dict(op.base).items()}  # type: ignore[arg-type]
+    return m.Update(name, op.key, op.stamp, op.life, changes, base)
+
+
+def _touched(change: Captured, among: set[int] | None = None) -> set[int]:
+    slots = range(len(change.old)) if among is None else among
+    return {slot for slot in slots if change.old[slot] is not None or change.new[slot] is not None}
+
+
+def _shown_differs(user: UserTable, row: Row, change: Captured, slot: int) -> bool:
+    """Whether the merge type made something else of the value than the user table shows."""
+    convert = sqlite_values.to_sql(user.table.cells[slot])
+    value = row.values[slot]
+    return bool((value if convert is None else convert(value)) != change.new[slot])
+
+
+def _printable(value: Any) -> Any:
+    try:
+        msgspec.json.encode(value)
+    except (TypeError, ValueError):
+        return repr(value)
+    return value
+
+
+def chunks(transactions: Iterator[LocalTransaction]) -> Iterator[list[LocalTransaction]]:
+    """Whole transactions, together about `CHUNK` changes."""
+    chunk: list[LocalTransaction] = []
+    size = 0
+    for transaction in transactions:
+        chunk.append(transaction)
+        size += len(transaction.changes)
+        if size >= CHUNK:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def batches(items: Iterator[Any]) -> Iterator[list[Any]]:
+    """Lists of up to `CHUNK` items."""
+    batch: list[Any] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) >= CHUNK:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

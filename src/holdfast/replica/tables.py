@@ -1,0 +1,96 @@
+"""The user tables of a device, as the engine writes them: by key, with capture off."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import apsw
+
+from holdfast.kernel.row import Row
+from holdfast.schema import sqlite_values
+from holdfast.schema.key import key_text, key_values
+from holdfast.schema.model import MISSING, Schema, Table
+
+
+class UserTable:
+    """The SQL of one user table. Values are given in image order: key columns, then cells by slot."""
+
+    def __init__(self, table: Table, number: int) -> None:
+        self.table = table
+        self.number = number
+        columns = [quoted(column.name) for column in table.row_columns]
+        name = quoted(table.name)
+        where = " AND ".join(f"{quoted(column.name)} = ?" for column in table.key)
+        places = ", ".join("?" * len(columns))
+        insert = f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({places})"
+        self.delete_sql = f"DELETE FROM {name} WHERE {where}"
+        self.select_sql = f"SELECT {', '.join(columns)} FROM {name} WHERE {where}"
+        self.replaces = bool(table.unique)
+        if self.replaces:
+            self.upsert_sql = insert.replace("INSERT", "INSERT OR REPLACE", 1)
+        else:
+            keys = ", ".join(quoted(column.name) for column in table.key)
+            sets = ", ".join(f"{quoted(c.name)} = excluded.{quoted(c.name)}" for c in table.cells)
+            self.upsert_sql = f"{insert} ON CONFLICT ({keys}) DO " + (f"UPDATE SET {sets}" if sets else "NOTHING")
+        self.to_sql: Callable[[Sequence[Any]], Sequence[Any]] | None = sqlite_values.row_to_sql(table)
+        self.single_text_key = len(table.key) == 1 and table.key[0].type not in ("int", "bool")
+
+    def key_of(self, values: Sequence[Any]) -> str:
+        """The key text of a row's values in image order."""
+        if self.single_text_key:
+            return values[0]  # type: ignore[no-any-return]
+        return key_text(self.table, values[: len(self.table.key)])
+
+    def whole(self, values: list[Any]) -> list[Any]:
+        """The values with the defaults of the columns that are younger than the row."""
+        missing = self.table.row_columns[len(values) :]
+        return [*values, *(None if c.default is MISSING else c.default for c in missing)] if missing else values
+
+    def sql_key(self, key: str) -> list[Any]:
+        """The key columns as SQLite stores them."""
+        return [
+            value if (convert := sqlite_values.to_sql(column)) is None else convert(value)
+            for column, value in zip(self.table.key, key_values(self.table, key), strict=True)
+        ]
+
+    def write(self, db: apsw.Connection, rows: Iterable[Sequence[Any]]) -> None:
+        """Insert or overwrite rows given as wire values in image order, whole."""
+        db.executemany(self.upsert_sql, rows if self.to_sql is None else map(self.to_sql, rows))
+
+    def delete(self, db: apsw.Connection, keys: Iterable[str]) -> None:
+        """Delete rows by key; those that are not there are ignored."""
+        db.executemany(self.delete_sql, map(self.sql_key, keys))
+
+    def read(self, db: apsw.Connection, key: str) -> list[Any] | None:
+        """The row as SQLite stores it, in image order; None when it is not there."""
+        found = db.execute(self.select_sql, self.sql_key(key)).get
+        if found is None:
+            return None
+        return list(found) if isinstance(found, tuple) else [found]
+
+    def show(self, db: apsw.Connection, key: str, row: Row | None) -> None:
+        """Make the user table show this row (None or dead: not there)."""
+        if row is None or row.life % 2 == 0:
+            self.delete(db, [key])
+        else:
+            self.write(db, [self.whole([*key_values(self.table, key), *row.values])])
+
+
+class UserTables:
+    """All user tables of a file, by name and by number."""
+
+    def __init__(self, schema: Schema, numbers: dict[str, int]) -> None:
+        self.by_name = {table.name: UserTable(table, numbers[table.name]) for table in schema.tables}
+        self.by_number = {table.number: table for table in self.by_name.values()}
+
+
+def quoted(name: str) -> str:
+    """An SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def states_text(states: dict[Any, Any]) -> str | None:
+    """The states by slot as the file keeps them; None when there are none."""
+    return json.dumps({str(k): v for k, v in states.items()}, ensure_ascii=False, separators=(",", ":")) if states else None
