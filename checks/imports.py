@@ -45,9 +45,7 @@ RULES: dict[str, Rule] = {
         "errors kernel schema protocol stores.base", "msgspec", "the core runs on any store, without any transport"
     ),
     "replica": _rule("errors kernel schema protocol", "apsw msgspec", "a device has no server in it"),
-    "auth": _rule(
-        "errors kernel schema protocol hub.identity", "msgspec", "who someone is does not depend on the transport"
-    ),
+    "auth": _rule("errors kernel schema protocol hub.identity", "msgspec", "who asks does not depend on the transport"),
     "edge": _rule(
         "errors kernel schema protocol hub",
         "msgspec starlette uvicorn urllib3 websockets zstandard anyio",
