@@ -1,8 +1,8 @@
 """Declaring and compiling a schema."""
 
-from holdfast.schema.meaning import BigInt, Counter, Earliest, GrowSet, JsonValue, Latest, Set
 from holdfast.schema.declare import ForeignKey, Schema, Table, column
 from holdfast.schema.identifiers import new_id
+from holdfast.schema.meaning import BigInt, Counter, Earliest, GrowSet, JsonValue, Latest, Set
 
 __all__ = [
     "BigInt",

@@ -22,7 +22,7 @@ import sys
 import types
 import typing
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -99,9 +99,10 @@ OPTION_NAMES: Final = ("name", "key", "space", "on_delete", "priority", "indexes
 class Table:
     """Base class of table declarations. The class is a declaration only; rows are read and written with SQL.
 
-    Keywords: `name` (the class name in snake case), `key` (column or tuple of columns; without it `id`, made if it is not
-    declared), `space` (template such as "project:{project_id}" or "user:{@user}", or a constant; "default"),
-    `on_delete` ("keep_edits" or "delete"), `priority`, `indexes` and `unique` (lists of tuples of columns), `foreign_keys`.
+    Keywords: `name` (the class name in snake case), `key` (column or tuple of columns; without it `id`, made if it is
+    not declared), `space` (template such as "project:{project_id}" or "user:{@user}", or a constant; "default"),
+    `on_delete` ("keep_edits" or "delete"), `priority`, `indexes` and `unique` (lists of tuples of columns),
+    `foreign_keys`.
     """
 
     __holdfast_options__: typing.ClassVar[TableOptions]
@@ -130,7 +131,7 @@ class Table:
 
     def __new__(cls, *_arguments: Any, **_named: Any) -> NoReturn:
         """Always raises `HoldfastError`: rows are not objects."""
-        _fail(cls, None, "a table class is a declaration and has no objects; write rows with SQL, through replica.execute()")
+        _fail(cls, None, "a table class is a declaration and has no objects; write rows with SQL (replica.execute)")
 
 
 class Schema(model.Schema):
@@ -141,22 +142,24 @@ class Schema(model.Schema):
 
     def __init__(self, *tables: type[Table], version: int = 1) -> None:
         for table in tables:
-            if not (isinstance(table, type) and issubclass(table, Table)) or table is Table:
-                raise HoldfastError("schema_invalid", f"{table!r} is not a table; pass classes that inherit from hf.Table")
+            given: Any = table
+            if not isinstance(given, type) or not issubclass(given, Table) or given is Table:
+                raise HoldfastError("schema_invalid", f"{table!r} is not a table; pass subclasses of hf.Table")
         super().__init__(version, tuple(_Compiler(table, tables).table() for table in tables))
 
 
 def _local_names(cls: type[Table]) -> dict[str, Any]:
-    """Names around a class that is declared inside a function: those of the functions that are running in its module."""
+    """Names around a class that is declared inside a function: those of the running functions of its module."""
     module = sys.modules.get(cls.__module__)
     found: dict[str, Any] = {}
-    frame = sys._getframe(1)
-    while frame is not None:
-        if module is not None and frame.f_globals is module.__dict__ and frame.f_code is not Table.__init_subclass__.__code__:
-            if frame.f_code.co_name == "<module>":
-                break
+    frame = inspect.currentframe()
+    while frame is not None and module is not None:
+        own = frame.f_globals is module.__dict__ and module.__name__ != __name__
+        if own and frame.f_code.co_name == "<module>":
+            break
+        if own:
             found = {**frame.f_locals, **found}
-        frame = typing.cast(Any, frame.f_back)
+        frame = frame.f_back
     return found
 
 
@@ -170,9 +173,11 @@ def _resolve(cls: type[Table], local_names: Mapping[str, Any]) -> dict[str, Any]
         try:
             resolved[name] = typing.get_type_hints(holder, names, names, include_extras=True)[name]
         except NameError as error:
-            _fail(cls, name, f"the annotation {annotation!r} names something unknown ({error}); import it, or declare it before the class")
+            remedy = "import it, or declare it before the class"
+            _fail(cls, name, f"the annotation {annotation!r} names something unknown ({error}); {remedy}")
         except (TypeError, SyntaxError, AttributeError, ValueError) as error:
-            _fail(cls, name, f"the annotation {annotation!r} cannot be read ({error}); use one of {meanings.SUPPORTED}")
+            remedy = f"use one of {meanings.SUPPORTED}"
+            _fail(cls, name, f"the annotation {annotation!r} cannot be read ({error}); {remedy}")
     return resolved
 
 
@@ -227,9 +232,11 @@ class _Compiler:
         """Column name -> annotation, those of base classes first."""
         found: dict[str, Any] = {}
         for base in reversed(self.cls.__mro__):
-            if base is not Table and issubclass(base, Table):
-                found.update(base.__holdfast_annotations__)
-                _check_annotated(base)
+            if base is Table or not issubclass(base, Table):
+                continue
+            own: dict[str, Any] = base.__dict__["__holdfast_annotations__"]
+            found.update(own)
+            _check_annotated(base, own)
         return {name: annotation for name, annotation in found.items() if not _is_class_variable(annotation)}
 
     def _given(self, name: str) -> ColumnOptions:
@@ -280,7 +287,7 @@ class _Compiler:
             return None if meaning.nullable else model.MISSING
         if given is None:
             if not meaning.nullable:
-                _fail(self.cls, name, "the default is None but the column is not optional; add '| None' or change the default")
+                _fail(self.cls, name, "the default is None but the column is not optional; add '| None'")
             return None
         if callable(given) and not isinstance(given, enum.Enum):
             _fail(self.cls, name, f"the default {given!r} is a function; use a value, or hf.new_id for a UUIDv7")
@@ -303,7 +310,7 @@ class _Compiler:
     def _groups(self, option: str, given: Any, single: str) -> tuple[tuple[str, ...], ...]:
         if isinstance(given, str) or not isinstance(given, Iterable):
             _fail(self.cls, None, f"{option}={given!r}: write a list of tuples of column names")
-        groups = [(name,) for name in self.declared if getattr(self._given(name), single)]
+        groups: list[tuple[str, ...]] = [(name,) for name in self.declared if getattr(self._given(name), single)]
         groups += [self._names(option, group) for group in given]
         return tuple(groups)
 
@@ -314,10 +321,10 @@ class _Compiler:
             if given.references is not None:
                 found.append(self._foreign_key((name,), given.references, (), given.on_delete))
             elif given.on_delete != "restrict":
-                _fail(self.cls, name, f"on_delete={given.on_delete!r} without references=; name the parent or remove it")
+                _fail(self.cls, name, f"on_delete={given.on_delete!r} without references=; name the parent")
         for declared in self.options.foreign_keys:
             if not isinstance(declared, ForeignKey):
-                _fail(self.cls, None, f"foreign_keys holds {declared!r}; write hf.ForeignKey(columns, parent, parent_columns)")
+                _fail(self.cls, None, f"foreign_keys holds {declared!r}; write hf.ForeignKey(columns, parent)")
             columns = self._names("foreign_keys", declared.columns)
             parent_columns = self._names("foreign_keys", declared.parent_columns)
             found.append(self._foreign_key(columns, declared.parent, parent_columns, declared.on_delete))
@@ -330,15 +337,13 @@ class _Compiler:
         if isinstance(parent, str) and "." in parent and not parent_columns:
             parent, _, parent_column = parent.partition(".")
             parent_columns = (parent_column,)
-        named = parent in (table_name(self.cls), self.cls.__name__) and self.cls or parent
-        if isinstance(named, str):
-            matches = [cls for cls in self.classes if named == table_name(cls)]
-            matches = matches or [cls for cls in self.classes if named == cls.__name__]
-            named = matches[0] if matches else named
-        if named not in self.classes:
-            shown = named.__name__ if isinstance(named, type) else repr(named)
-            _fail(self.cls, where, f"references {shown}, which is not a table of this schema; pass it to hf.Schema or correct the name")
-        return model.ForeignKey(columns, table_name(named), parent_columns or _key_of(named), on_delete)
+        matches = [cls for cls in self.classes if parent is cls or parent == table_name(cls)]
+        matches = matches or [cls for cls in self.classes if parent == cls.__name__]
+        if not matches:
+            shown = parent.__name__ if isinstance(parent, type) else repr(parent)
+            remedy = "pass that class to hf.Schema, or correct the name"
+            _fail(self.cls, where, f"references {shown}, which is not a table of this schema; {remedy}")
+        return model.ForeignKey(columns, table_name(matches[0]), parent_columns or _key_of(matches[0]), on_delete)
 
 
 def _key_of(cls: type[Table]) -> tuple[str, ...]:
@@ -352,12 +357,15 @@ def _is_class_variable(annotation: Any) -> bool:
     return annotation is typing.ClassVar or typing.get_origin(annotation) is typing.ClassVar
 
 
-def _check_annotated(cls: type) -> None:
+def _check_annotated(cls: type, annotated: Collection[str]) -> None:
     """A plain value without an annotation would silently be no column."""
     for name, value in vars(cls).items():
-        forgotten = isinstance(value, _DATA) and rules.NAME_FORM.fullmatch(name) and not name.startswith("_")
-        if forgotten and name not in inspect.get_annotations(cls) or isinstance(value, ColumnOptions) and name not in inspect.get_annotations(cls):
-            _fail(cls, name, f"has a value but no annotation; write {name}: {type(value).__name__} = ..., or ClassVar if it is no column")
+        if name in annotated or name.startswith("_") or not rules.NAME_FORM.fullmatch(name):
+            continue
+        if isinstance(value, _DATA):
+            kind = "str" if isinstance(value, ColumnOptions) else type(value).__name__
+            remedy = f"write {name}: {kind} = ..., or annotate it as ClassVar if it is no column"
+            _fail(cls, name, f"has a value but no annotation; {remedy}")
 
 
 def _fail(cls: type, where: str | None, message: str) -> NoReturn:

@@ -34,5 +34,8 @@ _SOURCE = IdSource()
 
 
 def new_id() -> str:
-    """A new UUIDv7 as lower-case text; later ones of one process are greater. Use it as `hf.column(default=hf.new_id)` too."""
+    """A new UUIDv7 as lower-case text; later ones of one process are greater.
+
+    `hf.column(default=hf.new_id)` lets the database make it.
+    """
     return _SOURCE.next(time.time_ns() // 1_000_000, os.urandom(10))

@@ -22,24 +22,28 @@ def key_text(table: Table, key_values: Sequence[Any]) -> str:
         text = value if isinstance(value, str) else values.canonical_json(value)
     else:
         text = values.canonical_json(list(key_values))
-    if len(text) > KEY_LIMIT:
-        raise values.InvalidValue("key_too_long", f"a key of {table.name} has {len(text)} characters, {KEY_LIMIT} are allowed")
+    _check_length(table, text)
     return text
 
 
 def key_values(table: Table, text: str) -> list[Any]:
     """The wire values of the key columns, in key order; the inverse of `key_text`.
 
-    Raises `values.InvalidValue`: `key_too_long`, `value_format` for a text that is no canonical key of this table, or what
-    a column refuses.
+    Raises `values.InvalidValue`: `key_too_long`, `value_format` for a text that is no canonical key of this table, or
+    what a column refuses.
     """
-    if len(text) > KEY_LIMIT:
-        raise values.InvalidValue("key_too_long", f"a key of {table.name} has {len(text)} characters, {KEY_LIMIT} are allowed")
+    _check_length(table, text)
     found = [_single(table.key[0], text)] if len(table.key) == 1 else _several(table, text)
     wires = [column.accept(value) for column, value in zip(table.key, found, strict=True)]
     if key_text(table, wires) != text:
         raise _not_a_key(table, text)
     return wires
+
+
+def _check_length(table: Table, text: str) -> None:
+    if len(text) > KEY_LIMIT:
+        message = f"a key of {table.name} has {len(text)} characters, {KEY_LIMIT} are allowed"
+        raise values.InvalidValue("key_too_long", message)
 
 
 def _single(column: Column, text: str) -> Any:

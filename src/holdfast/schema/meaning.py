@@ -50,13 +50,14 @@ PYTHON_TYPES: Mapping[Any, str] = {
     uuid.UUID: "uuid",
 }
 SUPPORTED = (
-    "str, int, float, bool, bytes, datetime.date, datetime.datetime, decimal.Decimal, uuid.UUID, an Enum, Literal[...], "
-    "hf.BigInt, hf.JsonValue, hf.Counter, hf.Set[...], hf.GrowSet[...], hf.Earliest[...], hf.Latest[...], each with | None"
+    "str, int, float, bool, bytes, datetime.date, datetime.datetime, decimal.Decimal, uuid.UUID, an Enum, "
+    "Literal[...], hf.BigInt, hf.JsonValue, hf.Counter, hf.Set[...], hf.GrowSet[...], hf.Earliest[...], "
+    "hf.Latest[...]; with | None if it is optional"
 )
 
 
 class Meaning(NamedTuple):
-    """What a column is, read from its annotation; members as in `model.Column`. `choices` are Python values of the type."""
+    """What a column is, read from its annotation; members as in `model.Column`."""
 
     type: str
     element: str = ""
@@ -92,7 +93,9 @@ def read(annotation: Any) -> Meaning:
 def _optional(annotation: Any) -> Meaning:
     rest = [part for part in typing.get_args(annotation) if part is not type(None)]
     if len(rest) != 1 or len(typing.get_args(annotation)) != 2:
-        raise Unsupported(f"annotation {_shown(annotation)} joins several types; use one type, with | None if it is optional")
+        raise Unsupported(
+            f"annotation {_shown(annotation)} joins several types; use one, with | None if it is optional"
+        )
     return read(rest[0])._replace(nullable=True)
 
 
@@ -105,7 +108,8 @@ def _annotated(annotation: Any) -> Meaning:
     if merges and merges[0] in ("set", "grow_set"):
         return Meaning("set", _element(inner, merges[0]), merge=merges[0])
     if merges and isinstance(inner, TypeVar):
-        raise Unsupported(f"hf.{merges[0].capitalize()} needs a type, such as hf.{merges[0].capitalize()}[datetime.date]")
+        label = f"hf.{merges[0].capitalize()}"
+        raise Unsupported(f"{label} needs a type, such as {label}[datetime.date]")
     meaning = Meaning(kinds[0]) if kinds else read(inner)
     if not merges:
         return meaning
@@ -123,7 +127,9 @@ def _element(inner: Any, merge: str) -> str:
         raise Unsupported(f"{label} needs an element type, such as {label}[str]")
     meaning = read(arguments[0])
     if meaning.nullable or meaning.merge != "register" or meaning.choices is not None:
-        raise Unsupported(f"{label} takes plain elements: no '| None', no merge type, no choices; use such as {label}[str]")
+        raise Unsupported(
+            f"{label} takes plain elements (no '| None', merge type or choices); use such as {label}[str]"
+        )
     return meaning.type
 
 
@@ -131,7 +137,7 @@ def _literal(annotation: Any) -> Meaning:
     arguments = typing.get_args(annotation)
     members = tuple(member for member in arguments if member is not None)
     if any(isinstance(member, enum.Enum) for member in members):
-        raise Unsupported(f"annotation {_shown(annotation)} names Enum members; use the Enum itself, or plain texts or ints")
+        raise Unsupported(f"annotation {_shown(annotation)} names Enum members; use the Enum itself, or plain values")
     return Meaning(_type_of_all(members, _shown(annotation)), nullable=len(members) < len(arguments), choices=members)
 
 

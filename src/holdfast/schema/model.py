@@ -1,7 +1,7 @@
 """The compiled schema: plain immutable data that every other part reads.
 
-Users write `holdfast.schema.declare.Table` classes; stores, hub, replica and emitters see only what is here. The canonical
-JSON form of a schema is `Schema.to_json()`; its hash names the schema on the wire.
+Users write `holdfast.schema.declare.Table` classes; stores, hub, replica and emitters see only what is here. The
+canonical JSON form of a schema is `Schema.to_json()`; its hash names the schema on the wire.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ class Column:
 class ForeignKey:
     """`columns` point at `parent_columns` of the table named `parent`.
 
-    `on_delete` is what the database does with the child: "restrict" (the delete fails at commit), "cascade" or "set_null".
+    `on_delete` is what the database does with the child: "restrict" (the delete fails at commit), "cascade" or
+    "set_null".
     """
 
     columns: tuple[str, ...]
@@ -105,8 +106,9 @@ class ForeignKey:
 
 @dataclass(frozen=True)
 class Table:
-    """One table. `columns` are all columns in declared order, `key` the key columns in key order, `cells` the others by slot.
+    """One table.
 
+    `columns` are all columns in declared order, `key` the key columns in key order, `cells` the others by slot.
     `slot` maps the name of a non-key column to its slot, `position` the name of any column to its index in `columns`.
     """
 
@@ -141,7 +143,8 @@ class Table:
         """The column of that name. Raises `HoldfastError` `unknown_column`."""
         index = self.position.get(name)
         if index is None:
-            raise HoldfastError("unknown_column", f"table {self.name} has no column {name}", table=self.name, column=name)
+            message = f"table {self.name} has no column {name}"
+            raise HoldfastError("unknown_column", message, table=self.name, column=name)
         return self.columns[index]
 
     @property

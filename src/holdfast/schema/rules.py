@@ -80,7 +80,7 @@ def _check_name(table: Table, column: str | None, name: object) -> None:
     if not isinstance(name, str) or not NAME_FORM.fullmatch(name):
         _fail(table, column, f"{name!r} is not a name: use a-z, 0-9 and _, not a digit first, at most 63 characters")
     if name.startswith(RESERVED_PREFIXES):
-        _fail(table, column, f"the name {name} is reserved (no name starts with {_list(RESERVED_PREFIXES)}); choose another")
+        _fail(table, column, f"the name {name} is reserved, as all with {_list(RESERVED_PREFIXES)}; choose another")
     if column is not None and name in RESERVED_COLUMNS:
         _fail(table, column, "the name is reserved by a database or by JavaScript; choose another")
 
@@ -96,9 +96,11 @@ def _check_column(table: Table, column: Column) -> None:
         _fail(table, name, f"nullable={column.nullable!r} must be true or false")
     is_set = column.merge in ("set", "grow_set")
     if is_set != (column.type == "set"):
-        _fail(table, name, f"type {column.type} does not go with merge {column.merge}; declare hf.Set[...] or hf.GrowSet[...]")
+        _fail(
+            table, name, f"type {column.type} does not go with merge {column.merge}; use hf.Set[...] or hf.GrowSet[...]"
+        )
     if is_set and column.element not in ELEMENT_TYPES:
-        _fail(table, name, f"a set cannot hold {column.element or 'this'}; its elements are one of {_list(ELEMENT_TYPES)}")
+        _fail(table, name, f"a set cannot hold {column.element or 'this'}; elements are one of {_list(ELEMENT_TYPES)}")
     if column.element and not is_set:
         _fail(table, name, "only a set has an element type; remove it")
     if is_set and column.nullable:
@@ -134,7 +136,7 @@ def _check_choices(table: Table, column: Column) -> None:
 def _check_default(table: Table, column: Column) -> None:
     if column.generate:
         if column.generate != "uuid7" or column.type not in ("text", "uuid") or column.choices is not None:
-            _fail(table, column.name, "only a text or uuid column without choices can be filled by hf.new_id; remove the default")
+            _fail(table, column.name, "only a text or uuid column can be filled by hf.new_id; remove the default")
         if column.default is not None and not _is_missing(column.default):
             _fail(table, column.name, "a generated column has no other default; remove one of the two")
         return
@@ -145,7 +147,7 @@ def _check_default(table: Table, column: Column) -> None:
     except values.InvalidValue as error:
         _fail(table, column.name, f"the default {column.default!r} does not fit: {error}; correct or remove it")
     if values.canonical_json(canonical) != values.canonical_json(column.default):
-        _fail(table, column.name, f"the default {column.default!r} is not in its canonical form, {canonical!r}; write that")
+        _fail(table, column.name, f"the default {column.default!r} is not in canonical form; write {canonical!r}")
 
 
 def _is_missing(default: object) -> bool:
@@ -163,7 +165,8 @@ def _check_key(table: Table, by_name: Mapping[str, Column]) -> None:
 def _check_space(table: Table, by_name: Mapping[str, Column]) -> None:
     for name in table.space.columns:
         if name not in by_name:
-            _fail(table, name, f"space template {table.space.template!r} names a column that does not exist; declare it or correct the template")
+            remedy = "declare it or correct the template"
+            _fail(table, name, f"space template {table.space.template!r} names a column that does not exist; {remedy}")
         _check_plain(table, by_name[name], "a column of the space template")
 
 
@@ -200,7 +203,7 @@ def _check_foreign_key(table: Table, foreign_key: ForeignKey, tables: Mapping[st
     where = ", ".join(foreign_key.columns)
     parent = tables.get(foreign_key.parent)
     if parent is None:
-        _fail(table, where, f"references {foreign_key.parent}, which is not a table of the schema; add it or correct the name")
+        _fail(table, where, f"references {foreign_key.parent}, which is not a table of the schema; add it")
     if foreign_key.on_delete not in CHILD_DELETES:
         _fail(table, where, f"on_delete={foreign_key.on_delete!r} of a foreign key: use one of {_list(CHILD_DELETES)}")
     if len(foreign_key.columns) != len(foreign_key.parent_columns):
@@ -211,7 +214,7 @@ def _check_foreign_key(table: Table, foreign_key: ForeignKey, tables: Mapping[st
     unique = {frozenset(parent.key_names), *(frozenset(group) for group in parent.unique)}
     if frozenset(foreign_key.parent_columns) not in unique:
         names = ", ".join(foreign_key.parent_columns)
-        _fail(table, where, f"refers to {parent.name} ({names}), which is neither its key nor unique; declare it unique there")
+        _fail(table, where, f"refers to {parent.name} ({names}), neither its key nor unique; declare it unique there")
     if foreign_key.on_delete == "set_null":
         for name in foreign_key.columns:
             if not table.column(name).nullable:
@@ -220,12 +223,13 @@ def _check_foreign_key(table: Table, foreign_key: ForeignKey, tables: Mapping[st
 
 def _check_reference(table: Table, column: Column, parent: Table, parent_name: str) -> None:
     if parent_name not in parent.position:
-        _fail(table, column.name, f"refers to {parent.name}.{parent_name}, which does not exist; {parent.name} has {_list(parent.position)}")
+        known = _list(parent.position)
+        _fail(table, column.name, f"refers to {parent.name}.{parent_name}, which does not exist; it has {known}")
     target = parent.column(parent_name)
     if column.merge != "register" or target.merge != "register":
-        _fail(table, column.name, f"a reference to {parent.name}.{parent_name} must be plain on both sides; use a plain type")
+        _fail(table, column.name, f"refers to {parent.name}.{parent_name}: use a plain type on both sides")
     if column.type != target.type:
-        _fail(table, column.name, f"is {column.type} but {parent.name}.{parent_name} is {target.type}; declare both alike")
+        _fail(table, column.name, f"is {column.type}, {parent.name}.{parent_name} is {target.type}; declare both alike")
 
 
 def _list(names: Iterable[str]) -> str:

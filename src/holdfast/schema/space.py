@@ -21,8 +21,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 class SpaceRule:
     """The template of a space name: literal text, `{column}` and `{@user}`.
 
-    Two different rows never get one name by accident: a value that contains the literal text between its placeholder and
-    the next one is refused. Raises `HoldfastError` `schema_invalid` for a bad template.
+    Two different rows never get one name by accident: a value that contains the literal text between its placeholder
+    and the next one is refused. Raises `HoldfastError` `schema_invalid` for a bad template.
     """
 
     template: str
@@ -67,13 +67,15 @@ class SpaceRule:
             text = user if name == USER else _text(row[name])
             following = self.parts[index + 1]
             if index < last and following in text:
-                raise values.InvalidValue("space_invalid", f"{name} is {text!r}: {following!r} separates parts of the space name")
+                message = f"{name} is {text!r}, but {following!r} separates the parts of the space name"
+                raise values.InvalidValue("space_invalid", message)
             parts[index] = text
         space = "".join(parts)
         if len(space) > NAME_LIMIT or not space or _CONTROL.search(space):
-            raise values.InvalidValue(
-                "space_invalid", f"the space name {space!r} must have 1 to {NAME_LIMIT} characters and no control characters"
+            message = (
+                f"the space name {space!r} must have 1 to {NAME_LIMIT} characters, none of them a control character"
             )
+            raise values.InvalidValue("space_invalid", message)
         return space
 
 

@@ -14,12 +14,18 @@ from holdfast.kernel import values
 
 
 def datetime_text(moment: datetime.datetime) -> str:
-    """Canonical text of a moment; without a time zone it is UTC. Raises `values.InvalidValue` outside of years 1 to 9999."""
+    """Canonical text of a moment; without a time zone it is UTC.
+
+    Raises `values.InvalidValue` outside of the years 1 to 9999.
+    """
     return str(values.check("datetime", moment.isoformat(timespec="microseconds")))
 
 
 def decimal_text(number: decimal.Decimal) -> str:
-    """Canonical text, the written scale kept. Raises `values.InvalidValue` for NaN, infinity and more than 1,000 digits."""
+    """Canonical text, the written scale kept.
+
+    Raises `values.InvalidValue` for NaN, infinity and more than 1,000 digits.
+    """
     if not number.is_finite():
         raise values.InvalidValue("value_range", f"the decimal {number} must be finite")
     return str(values.check("decimal", str(number)))
@@ -28,8 +34,8 @@ def decimal_text(number: decimal.Decimal) -> str:
 def wire_of(type_name: str, value: Any, element: str = "") -> Any:
     """The canonical wire form of a Python value for a column type.
 
-    Takes the Python type of the column (such as `datetime.date` for `date`, a list or set for `set`), an Enum member in its place, and the
-    wire form itself. Raises `values.InvalidValue`.
+    Takes the Python type of the column (such as `datetime.date` for `date`, a list or set for `set`), an Enum member in
+    its place, and the wire form itself. Raises `values.InvalidValue`.
     """
     if isinstance(value, enum.Enum):
         value = value.value

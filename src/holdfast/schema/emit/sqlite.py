@@ -35,7 +35,9 @@ def create_table(table: Table, *, if_not_exists: bool = False, parents: Collecti
     lines += [f"UNIQUE ({names(columns)})" for columns in table.unique]
     lines += [_foreign_key(key) for key in table.foreign_keys if parents is None or key.parent in parents]
     if len(table.key) > 1:
-        members = ", ".join(f"CAST({quote(c.name)} AS TEXT)" if c.type == "bigint" else quote(c.name) for c in table.key)
+        members = ", ".join(
+            f"CAST({quote(c.name)} AS TEXT)" if c.type == "bigint" else quote(c.name) for c in table.key
+        )
         # A bool is counted as one digit here; at most 4 characters a column are missed and found when the key is made.
         lines.append(f"CHECK (length(json_array({members})) <= {KEY_LIMIT})")
     exists = "IF NOT EXISTS " if if_not_exists else ""
@@ -46,7 +48,7 @@ def create_table(table: Table, *, if_not_exists: bool = False, parents: Collecti
 def column_definition(table: Table, column: Column) -> str:
     """One column as it stands in CREATE TABLE, and after ALTER TABLE ... ADD COLUMN."""
     key = column.name in table.key_names
-    # INT, not INTEGER: an INTEGER PRIMARY KEY would be an alias of rowid and number rows silently, each device the same.
+    # INT, not INTEGER: an INTEGER PRIMARY KEY is an alias of rowid and numbers rows silently, each device the same.
     storage = "INT" if key and STORAGE[column.type] == "INTEGER" else STORAGE[column.type]
     parts = [quote(column.name), storage]
     if not column.nullable:
@@ -62,7 +64,10 @@ def column_definition(table: Table, column: Column) -> str:
 
 
 def create_indexes(table: Table, *, if_not_exists: bool = False) -> list[str]:
-    """The declared indexes, and one for each foreign key that has none: without it each delete of a parent reads all children."""
+    """The declared indexes, and one for each foreign key that has none.
+
+    Without it each delete of a parent would read all children.
+    """
     exists = "IF NOT EXISTS " if if_not_exists else ""
     groups = list(table.indexes)
     for foreign_key in table.foreign_keys:

@@ -11,7 +11,7 @@ from holdfast.schema.emit.sqlite_text import key_expression, names, quote
 from holdfast.schema.model import Table
 
 _ACTIVE = "(SELECT applying FROM holdfast_state) = 0"
-# Milliseconds since 2020, held inside 0 .. 2^41; 2^41 itself, shifted and masked, becomes 0: such a clock does not count.
+# Milliseconds since 2020, held inside 0 .. 2^41; 2^41, shifted and masked, becomes 0: such a clock does not count.
 _HLC = (
     "(SELECT max(hlc, (min(max(CAST((julianday('now') - 2458849.5) * 86400000 AS INTEGER) + clock_offset, 0), "
     "2199023255552) << 12) & 9007199254740991) FROM holdfast_state)"
@@ -41,14 +41,14 @@ def drop_triggers(table: Table) -> list[str]:
 def create_triggers(table: Table, number: int, version: int) -> list[str]:
     """The triggers of one table; `number` stands for the table in the notes, `version` is that of the schema.
 
-    Kinds of notes, slots as in `Table.slot`: "insert" has new_* of all slots; "update" has old_* and new_* of changed slots
-    and NULL in both of the others; "delete" has old_* of all slots; a change of the key is a "delete" and an "insert".
-    "suspect" names, before the fact, a row that OR REPLACE would remove silently, with its old_*; whether it was removed
-    shows when the table is looked at again.
+    Kinds of notes, slots as in `Table.slot`: "insert" has new_* of all slots; "update" has old_* and new_* of changed
+    slots and NULL in both of the others; "delete" has old_* of all slots; a change of the key is a "delete" and an
+    "insert". "suspect" names, before the fact, a row that OR REPLACE would remove silently, with its old_*; whether it
+    was removed shows when the table is looked at again.
     """
     note = _Notes(table, number, version)
     triggers = [
-        _trigger(table, "before_insert", "BEFORE INSERT", [], [note.suspect(collides(table, key=True))]),
+        _trigger(table, "before_insert", "BEFORE INSERT", [], [note.suspect(collides(table, key=True, rowid=True))]),
         _trigger(table, "insert", "AFTER INSERT", [], [note.insert()]),
         _trigger(table, "delete", "AFTER DELETE", [], [note.delete()]),
         _before_update(table, note),

@@ -1,8 +1,8 @@
 """CHECK conditions by which SQLite itself refuses a wrong value at the moment it is written.
 
 Each condition is true or NULL for NULL, uses nothing newer than SQLite 3.38, and admits every form that
-`spec/encoding.md` 1 accepts. It may admit a few texts that cannot be judged in an expression (a decimal in exponent form
-that is too long, JSON that is too deep); those are refused when the write is prepared for sending.
+`spec/encoding.md` 1 accepts. It may admit a few texts that cannot be judged in an expression (a decimal in exponent
+form that is too long, JSON that is too deep); those are refused when the write is prepared for sending.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _datetime_key(name: str) -> str:
 
 def _datetime(name: str) -> str:
     rest = f"substr({name}, 20)"
-    # SQL has no regular expressions: what stands before the offset is a fraction if it makes a JSON number after a zero.
+    # Without regular expressions: what stands before the offset is a fraction if it makes a JSON number after a zero.
     fraction = (
         f"length({name}) - 19 - CASE WHEN {rest} GLOB '*Z' THEN 1 "
         f"WHEN {rest} GLOB '*[-+][01][0-9]:[0-5][0-9]' THEN 6 "
@@ -81,15 +81,16 @@ def _datetime(name: str) -> str:
 def _decimal_key(name: str) -> str:
     return (
         f"{name} NOT GLOB '*[^-.0-9]*' AND {_no_nul(name)} AND json_valid({name}) "
-        f"AND NOT ({name} GLOB '-*' AND {name} NOT GLOB '*[1-9]*') AND length(ltrim(replace({name}, '.', ''), '-')) <= 1000"
+        f"AND NOT ({name} GLOB '-*' AND {name} NOT GLOB '*[1-9]*') "
+        f"AND length(ltrim(replace({name}, '.', ''), '-')) <= 1000"
     )
 
 
 def _decimal(name: str) -> str:
     unsigned = f"CASE WHEN {name} GLOB '[-+]*' THEN substr({name}, 2) ELSE {name} END"
     return (
-        f"{name} NOT GLOB '*[^-+.0-9eE]*' AND {_no_nul(name)} AND {unsigned} GLOB '[0-9]*' AND json_valid('1' || {unsigned}) "
-        f"AND length({name}) <= 1002 AND {name} NOT GLOB '*[eE]*[0-9][0-9][0-9][0-9]*'"
+        f"{name} NOT GLOB '*[^-+.0-9eE]*' AND {_no_nul(name)} AND {unsigned} GLOB '[0-9]*' "
+        f"AND json_valid('1' || {unsigned}) AND length({name}) <= 1002 AND {name} NOT GLOB '*[eE]*[0-9][0-9][0-9][0-9]*'"
     )
 
 

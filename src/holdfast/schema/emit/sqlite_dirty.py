@@ -1,4 +1,4 @@
-"""Triggers on the hub's user tables (SQLite) that note the keys of rows which other programs write, in `holdfast_dirty`."""
+"""Triggers on the hub's user tables (SQLite): the keys of rows that other programs write go to `holdfast_dirty`."""
 
 from __future__ import annotations
 
@@ -23,16 +23,18 @@ def drop_triggers(table: Table) -> list[str]:
 def create_triggers(table: Table) -> list[str]:
     """The triggers of one table.
 
-    Every row that is inserted, updated (under its old and its new key) or deleted gets a note with a fresh mark, also one
-    that OR REPLACE removes because of a unique column. A row that OR REPLACE removes because of its key needs no note of its
-    own: the new row has the same key.
+    Every row that is inserted, updated (under its old and its new key) or deleted gets a note with a fresh mark, also
+    one that OR REPLACE removes because of a unique column. A row that OR REPLACE removes because of its key needs no
+    note of its own: the new row has the same key.
     """
     key_columns = list(table.key_names)
     triggers = [
         _trigger(table, "insert", "AFTER INSERT", "", _note(table, "NEW")),
         _trigger(table, "delete", "AFTER DELETE", "", _note(table, "OLD")),
         _trigger(table, "update", "AFTER UPDATE", "", _note(table, "NEW")),
-        _trigger(table, "rekey", f"AFTER UPDATE OF {names(key_columns)}", changed(table, key_columns), _note(table, "OLD")),
+        _trigger(
+            table, "rekey", f"AFTER UPDATE OF {names(key_columns)}", changed(table, key_columns), _note(table, "OLD")
+        ),
     ]
     unique = identifying(table, key=False)
     if unique:
@@ -47,8 +49,11 @@ def create_triggers(table: Table) -> list[str]:
 
 
 def _note(table: Table, row: str) -> list[str]:
-    """A note of one row. The old one is deleted by hand: the conflict clause of the statement that fired the trigger would
-    replace that of the table, and OR IGNORE would leave the old mark."""
+    """A note of one row.
+
+    The old note is deleted by hand: the conflict clause of the statement that fired the trigger replaces that of the
+    table, and OR IGNORE would leave the old mark.
+    """
     name, key = text_literal(table.name), key_expression(table, row)
     return [
         f"DELETE FROM holdfast_dirty WHERE tbl = {name} AND key = {key}",

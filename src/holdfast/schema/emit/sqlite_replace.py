@@ -12,15 +12,20 @@ ALIAS = "existing"
 
 
 def identifying(table: Table, *, key: bool) -> list[str]:
-    """Names of the columns that can make two rows collide: the key columns (if `key`), and the unique ones, each once."""
+    """Names of the columns that can make two rows collide: the key (if `key`) and the unique ones, each once."""
     groups = [table.key_names] if key else []
     return list(dict.fromkeys(name for group in [*groups, *table.unique] for name in group))
 
 
-def collides(table: Table, *, key: bool) -> str:
-    """Condition that the row `ALIAS` is one which the row NEW would replace; never true for equal NULLs, as in SQLite."""
+def collides(table: Table, *, key: bool, rowid: bool = False) -> str:
+    """Condition that the row `ALIAS` is one which the row NEW would replace; never true for equal NULLs, as in SQLite.
+
+    `rowid` adds the row with an explicitly given rowid. Without one NEW.rowid is -1 in a BEFORE INSERT trigger.
+    """
     groups: list[Sequence[str]] = [table.key_names] if key else []
     terms = [_equal(table, group) for group in [*groups, *table.unique]]
+    if rowid:
+        terms.append(f"{ALIAS}.rowid = NEW.rowid")
     return " OR ".join(terms)
 
 
@@ -37,7 +42,9 @@ def changed(table: Table, columns: Sequence[str]) -> str:
 
 def differs(column: Column) -> str:
     """Condition that the column differs between OLD and NEW, NULL being a value like any other."""
-    collation = " COLLATE BINARY" if column.type in ("text", "date", "datetime", "decimal", "uuid", "json", "set") else ""
+    collation = (
+        " COLLATE BINARY" if column.type in ("text", "date", "datetime", "decimal", "uuid", "json", "set") else ""
+    )
     return f"OLD.{quote(column.name)} IS NOT NEW.{quote(column.name)}{collation}"
 
 
