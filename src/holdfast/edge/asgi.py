@@ -135,8 +135,9 @@ class SyncEndpoint:
                     await to_thread.run_sync(answer.close, limiter=self._running)
             tasks.cancel_scope.cancel()
         if failure is not None:
-            # The status has gone out. Raising makes every server and middleware cut the body off, so that it cannot
-            # be taken for complete.
+            # The status has gone out. Raising makes the server cut the body off, so that nobody takes it for whole.
+            # Starlette's BaseHTTPMiddleware ends it properly all the same: then the missing end mark of the packed body
+            # and the missing footer tell.
             logger.error("an answer was broken off", exc_info=failure)
             raise failure
 
