@@ -1,0 +1,206 @@
+"""The SQLite store: one file, one writer at a time, readers beside it on snapshots."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import NoReturn
+
+import apsw
+
+from holdfast.errors import HoldfastError
+from holdfast.schema.model import Schema
+from holdfast.stores.base import StoreUnavailable
+from holdfast.stores.sqlite.adopt import adopt, check_file
+from holdfast.stores.sqlite.failures import translate
+from holdfast.stores.sqlite.queries import QUERIES
+from holdfast.stores.sqlite.transaction import Catalog, SqliteTransaction
+
+_IDLE_READERS = 4
+_WRITER_CACHE_KIB = 65_536
+
+
+class SqliteStore:
+    """Keeps everything of a hub in the SQLite file `path`, which may hold tables of an application already.
+
+    Any thread may use it, and other processes may open the same file. `random(bits)` gives a random integer of that many
+    bits and names the hub and its spaces: pass a seeded one to repeat a simulation. `patience` is how long a writer waits
+    for another one, in seconds, before it gives up with `StoreUnavailable`.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, random: Callable[[int], int] = secrets.randbits, patience: float = 30.0
+    ) -> None:
+        self._path = os.fspath(path)
+        self._random = random
+        self._patience = patience
+        self._turn = Lock()
+        self._mutex = Lock()
+        self._writer: apsw.Connection | None = None
+        self._idle: list[apsw.Connection] = []
+        self._catalog: Catalog | None = None
+
+    def open(self, schema: Schema) -> dict[str, list[str]]:
+        """Create or check everything that the schema needs and give the layout; nothing is changed when this raises.
+
+        Raises `HoldfastError`: `store_open`, `store_format`, `schema_mismatch_table`; `StoreUnavailable` when another
+        process holds the file for too long.
+        """
+        with self._taking_turns():
+            if self._writer is None:
+                self._writer = self._connect_writer()
+            with self._translated(), _transaction(self._writer, "BEGIN IMMEDIATE"):
+                self._catalog, layout = adopt(self._writer, schema, self._name)
+        return layout
+
+    def _name(self) -> str:
+        return f"{self._random(48):012x}"
+
+    def _connect_writer(self) -> apsw.Connection:
+        path = self._path
+        if path == ":memory:" or not path:
+            self._refuse("a hub's store is a file; use holdfast.stores.memory.MemoryStore to keep nothing")
+        folder = os.path.dirname(os.path.abspath(path))
+        if not os.path.isdir(folder):
+            self._refuse(f"the folder {folder} does not exist; make it first")
+        if os.path.isdir(path):
+            self._refuse("it is a folder, not a file")
+        try:
+            return self._prepare(apsw.Connection(path))
+        except apsw.NotADBError:
+            self._refuse("it is a file, but not a SQLite database; nothing was overwritten")
+        except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
+            self._refuse(f"it cannot be written ({error}); check the rights on the file and its folder")
+        except apsw.Error as error:
+            raise translate(error, path) from error
+
+    def _prepare(self, connection: apsw.Connection) -> apsw.Connection:
+        try:
+            connection.set_busy_timeout(int(self._patience * 1000))
+            check_file(connection, self._path)
+            if connection.readonly("main"):
+                self._refuse("it is read-only; check the rights on the file and its folder")
+            if connection.pragma("journal_mode", "wal") != "wal":
+                self._refuse("its file system does not support write-ahead logging; use a local disk")
+            connection.pragma("synchronous", "FULL")
+            connection.pragma("foreign_keys", False)  # see foreign_keys.py
+            connection.pragma("temp_store", "MEMORY")
+            connection.pragma("cache_size", -_WRITER_CACHE_KIB)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _refuse(self, reason: str) -> NoReturn:
+        raise HoldfastError("store_open", f"The store {self._path} cannot be opened: {reason}.", file=self._path)
+
+    @contextmanager
+    def _taking_turns(self) -> Iterator[None]:
+        if not self._turn.acquire(timeout=self._patience):
+            raise StoreUnavailable(f"another writer has held {self._path} for more than {self._patience:g} seconds")
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except apsw.Error as error:
+            raise translate(error, self._path) from error
+
+    def _opened(self) -> Catalog:
+        if self._catalog is None:
+            raise HoldfastError("store_closed", f"The store {self._path} is not open; call open(schema) first.")
+        return self._catalog
+
+    @contextmanager
+    def transaction(self, *, write: bool) -> Iterator[SqliteTransaction]:
+        """A transaction: commits on leaving, rolls back on an exception.
+
+        Raises `StoreUnavailable` when the file is busy, the disk is full or failed: nothing of it was kept.
+        """
+        with self._translated(), self._write() if write else self._read() as transaction:
+            yield transaction
+
+    @contextmanager
+    def _write(self) -> Iterator[SqliteTransaction]:
+        with self._taking_turns():
+            catalog = self._opened()
+            if self._writer is None:
+                raise HoldfastError("store_closed", f"The store {self._path} was closed.")
+            with _transaction(self._writer, "BEGIN IMMEDIATE"):
+                transaction = SqliteTransaction(self._writer, catalog, self._name, write=True)
+                try:
+                    yield transaction
+                finally:
+                    transaction.end()
+
+    @contextmanager
+    def _read(self) -> Iterator[SqliteTransaction]:
+        catalog = self._opened()
+        connection = self._take_reader()
+        try:
+            with _transaction(connection, "BEGIN"):
+                connection.execute(QUERIES["hub"]).fetchall()  # SQLite takes the snapshot at the first read, not at BEGIN
+                transaction = SqliteTransaction(connection, catalog, self._name, write=False)
+                try:
+                    yield transaction
+                finally:
+                    transaction.end()
+        finally:
+            self._give_back(connection)
+
+    def _take_reader(self) -> apsw.Connection:
+        with self._mutex:
+            if self._idle:
+                return self._idle.pop()
+        connection = apsw.Connection(self._path, flags=apsw.SQLITE_OPEN_READWRITE)
+        connection.set_busy_timeout(int(self._patience * 1000))
+        connection.pragma("query_only", True)
+        return connection
+
+    def _give_back(self, connection: apsw.Connection) -> None:
+        with self._mutex:
+            if self._catalog is not None and len(self._idle) < _IDLE_READERS:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def unreadable(self) -> list[tuple[str, str, str]]:
+        """(table, key, reason) of rows that other programs wrote and that do not fit the schema; they are not synced."""
+        connection = self._take_reader()
+        try:
+            return [(table, key, problem) for table, key, problem in connection.execute(QUERIES["unreadable"])]
+        finally:
+            self._give_back(connection)
+
+    def close(self) -> None:
+        """Close all connections; idempotent. Waits for the writer; a reader that is under way closes its own at its end."""
+        with self._taking_turns():
+            with self._mutex:
+                self._catalog = None
+                idle, self._idle = self._idle, []
+            for connection in idle:
+                connection.close()
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+
+
+@contextmanager
+def _transaction(connection: apsw.Connection, begin: str) -> Iterator[None]:
+    """Commit on leaving, roll back on an exception."""
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # After a full disk SQLite may have rolled back by itself.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

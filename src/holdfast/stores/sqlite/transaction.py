@@ -1,0 +1,212 @@
+"""One transaction on the SQLite store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import apsw
+
+from holdfast.errors import HoldfastError
+from holdfast.kernel.values import InvalidValue
+from holdfast.schema.key import key_values
+from holdfast.stores.base import Batch, DirtyRow, HistoryEntry, HubState, Origin, Space, StoredResult, StoredRow
+from holdfast.stores.chain import INITIAL_CHAIN
+from holdfast.stores.sqlite.foreign_keys import ForeignKeys
+from holdfast.stores.sqlite.queries import QUERIES, fetch
+from holdfast.stores.sqlite.user_tables import UserTable
+from holdfast.stores.sqlite.writing import MAX_SEQ, SPACE_SHIFT, history_row, write_batch
+
+logger = logging.getLogger("holdfast.stores")
+
+
+class Catalog(NamedTuple):
+    """What the store knows of its tables while it is open. `ids` holds tables of earlier schemas too."""
+
+    tables: dict[str, UserTable]
+    ids: dict[str, int]
+    foreign_keys: ForeignKeys
+
+
+class SqliteTransaction:
+    """What `stores.base.Transaction` says, on one connection that is in a transaction."""
+
+    def __init__(
+        self, connection: apsw.Connection, catalog: Catalog, new_epoch: Callable[[], str], *, write: bool
+    ) -> None:
+        self._db = connection
+        self._catalog = catalog
+        self._names = {number: name for name, number in catalog.ids.items()}
+        self._new_epoch = new_epoch
+        self._write = write
+        self._open = True
+        self._streams: list[apsw.Cursor] = []
+
+    def end(self) -> None:
+        """Close the streams that are still open; nothing more can be read or written here."""
+        self._open = False
+        for stream in self._streams:
+            stream.close(True)
+        self._streams.clear()
+
+    @property
+    def _reader(self) -> apsw.Connection:
+        if not self._open:
+            raise HoldfastError("transaction_closed", "This transaction has ended; open another one.")
+        return self._db
+
+    @property
+    def _writer(self) -> apsw.Connection:
+        if not self._write:
+            raise HoldfastError("transaction_read_only", "This transaction only reads; open it with write=True.")
+        return self._reader
+
+    def _one(self, query: str, *values: Any) -> Any:
+        return self._reader.execute(QUERIES[query], values).get
+
+    def _each(self, query: str, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        return self._reader.executemany(QUERIES[query], [(name,) for name in names])
+
+    def hub(self) -> HubState:
+        """The hub's identity and clock."""
+        return HubState(*self._one("hub"))
+
+    def spaces(self, names: Sequence[str]) -> dict[str, Space]:
+        """Heads of the named spaces; a space that was never written is absent."""
+        return {row[1]: Space(*row[1:]) for row in self._each("spaces", names) if row[3] > 0}
+
+    def all_spaces(self) -> list[str]:
+        """Names of all spaces, in order."""
+        return [name for (name,) in fetch(self._reader, QUERIES["all_spaces"])]
+
+    def chain_at(self, space: str, head: int) -> str | None:
+        """The chain that the space had at that head; None if it never stood there."""
+        if head == 0:
+            return INITIAL_CHAIN if self.spaces([space]) else None
+        chain: str | None = self._one("chain_at", space, head)
+        return chain
+
+    def origins(self, origins: Sequence[str]) -> dict[str, Origin]:
+        """Known origins among those named."""
+        return {row[0]: Origin(*row) for row in self._each("origins", origins)}
+
+    def results(self, origins: Sequence[str]) -> list[StoredResult]:
+        """All kept results of the origins, in order of (origin, n)."""
+        return [StoredResult(*row) for row in self._each("results", sorted(set(origins)))]
+
+    def rows(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], StoredRow]:
+        """Feed rows by (table, key), leave marks excluded."""
+        ids, names = self._catalog.ids, self._names
+        wanted = [(ids[table], key) for table, key in keys if table in ids]
+        found: dict[tuple[str, str], StoredRow] = {}
+        for number, key, space, seq, life, image, kept in self._reader.executemany(QUERIES["rows"], wanted):
+            table = names[number]
+            found[table, key] = StoredRow(table, key, space, seq, life, image, kept)
+        return found
+
+    def feed(self, space: str, after: int, until: int) -> Iterator[tuple[int, bytes]]:
+        """(seq, image) with after < seq <= until, in order; a stream that ends with the transaction."""
+        known = fetch(self._reader, QUERIES["spaces"], (space,))
+        if not known:
+            return iter(())
+        first = known[0][0] << SPACE_SHIFT
+        stream = self._reader.cursor()
+        self._streams.append(stream)
+        return stream.execute(QUERIES["feed"], (first + max(after, 0), first + max(0, min(until, MAX_SEQ))))
+
+    def history(self, table: str, key: str) -> list[HistoryEntry]:
+        """Entries of one row, oldest first."""
+        number = self._catalog.ids.get(table)
+        found = fetch(self._reader, QUERIES["history"], (history_row(key), number, key))
+        return [HistoryEntry(space, table, key, *rest) for space, *rest in found]
+
+    def digest(self, space: str) -> dict[int, tuple[int, int]]:
+        """bucket -> (count, sum) of the buckets that are not empty."""
+        known = fetch(self._reader, QUERIES["spaces"], (space,))
+        if not known:
+            return {}
+        return {
+            bucket: (count, s0 | s1 << 32 | s2 << 64 | s3 << 96)
+            for bucket, count, s0, s1, s2, s3 in fetch(self._reader, QUERIES["digest"], (known[0][0],))
+        }
+
+    def has_dirty(self) -> bool:
+        """Whether any row waits to be sequenced."""
+        return bool(self._one("has_dirty"))
+
+    def dirty(self, limit: int) -> list[DirtyRow]:
+        """Up to `limit` rows that other programs wrote, oldest note first.
+
+        A row that does not fit the schema is logged and left out, so that it never holds up the others; a write
+        transaction also sets its note aside (`SqliteStore.unreadable`) until somebody writes the row again.
+        """
+        while True:
+            notes = fetch(self._reader, QUERIES["dirty"], (limit,))
+            problems: dict[int, str] = {}
+            values: dict[int, tuple[list[Any], list[Any]]] = {}
+            for name, table in self._catalog.tables.items():
+                own = [(mark, key) for mark, tbl, key in notes if tbl == name]
+                if own:
+                    self._read_native(table, own, values, problems)
+            self._set_aside(problems)
+            found = [DirtyRow(tbl, key, mark, values.get(mark)) for mark, tbl, key in notes if mark not in problems]
+            if found or not notes or not self._write:
+                return found
+
+    def _read_native(
+        self,
+        table: UserTable,
+        notes: Sequence[tuple[int, str]],
+        values: dict[int, tuple[list[Any], list[Any]]],
+        problems: dict[int, str],
+    ) -> None:
+        """Put the wire forms of the noted rows into `values`, and what cannot be read into `problems`, by mark."""
+        keys = []
+        for mark, key in notes:
+            try:
+                keys.append((*table.to_key(key_values(table.table, key)), mark))
+            except InvalidValue as problem:
+                problems[mark] = f"row {key!r} of {table.name}: {problem.message}"
+        for mark, row in table.read(self._reader, keys).items():
+            try:
+                values[mark] = table.from_row(row)
+            except InvalidValue as problem:
+                problems[mark] = f"row {dict(notes)[mark]!r} of {table.name}: {problem.message}"
+
+    def _set_aside(self, problems: dict[int, str]) -> None:
+        for mark, problem in problems.items():
+            logger.warning("a row written by another program does not fit the schema and is not synced: %s", problem)
+            if self._write:
+                self._writer.execute(QUERIES["set_aside"], (problem, mark))
+
+    def write(self, batch: Batch) -> dict[str, Space]:
+        """Write everything or, when a constraint refuses it, nothing; give the new heads of the spaces that changed."""
+        catalog = self._catalog
+        return write_batch(self._writer, catalog.tables, catalog.ids, catalog.foreign_keys, self._new_epoch, batch)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A part that is undone alone when an exception leaves it."""
+        self._writer.execute("SAVEPOINT holdfast_part")
+        try:
+            yield
+        except BaseException:
+            self._undo()
+            raise
+        self._writer.execute("RELEASE holdfast_part")
+
+    def _undo(self) -> None:
+        # After a full disk SQLite may have ended the whole transaction by itself; then there is nothing left to undo.
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK TO holdfast_part")
+            self._db.execute("RELEASE holdfast_part")
+
+    def forget(self, results: Sequence[tuple[str, int]]) -> None:
+        """Delete acknowledged results; unknown ones are ignored."""
+        self._writer.executemany(QUERIES["forget"], results)
+
+    def clean(self, notes: Sequence[DirtyRow]) -> None:
+        """Delete these notes, but no newer ones of the same rows."""
+        self._writer.executemany(QUERIES["clean"], [(note.mark, note.table, note.key) for note in notes])
