@@ -90,7 +90,8 @@ def _decimal(name: str) -> str:
     unsigned = f"CASE WHEN {name} GLOB '[-+]*' THEN substr({name}, 2) ELSE {name} END"
     return (
         f"{name} NOT GLOB '*[^-+.0-9eE]*' AND {_no_nul(name)} AND {unsigned} GLOB '[0-9]*' "
-        f"AND json_valid('1' || {unsigned}) AND length({name}) <= 1002 AND {name} NOT GLOB '*[eE]*[0-9][0-9][0-9][0-9]*'"
+        f"AND json_valid('1' || {unsigned}) AND length({name}) <= 1002 "
+        f"AND {name} NOT GLOB '*[eE]*[0-9][0-9][0-9][0-9]*'"
     )
 
 
