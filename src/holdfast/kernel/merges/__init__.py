@@ -17,7 +17,8 @@ class Merge(Protocol):
 
     `lossless`: concurrent changes are all kept, so that they never make a conflict. `empty`: the value before any
     change. `initial(epoch)`: the state of a cell that an insert starts. `check`: the canonical form of a foreign
-    change. `difference`: the change that writing a plain value stands for. `apply(column, cell, change, stamp, dot, hub)`: the
+    change. `difference`: the change that writing a plain value stands for.
+    `apply(column, cell, change, stamp, dot, hub)`: the
     cell after a change; `dot` is the stamp as the writer named it. `join`: the least upper bound of two written cells.
     """
 
