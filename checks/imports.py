@@ -44,7 +44,10 @@ RULES: dict[str, Rule] = {
     "hub": _rule(
         "errors kernel schema protocol stores.base", "msgspec", "the core runs on any store, without any transport"
     ),
-    "replica": _rule("errors kernel schema protocol", "apsw msgspec", "a device has no server in it"),
+    "replica": _rule(
+        "errors kernel schema protocol edge.http", "apsw msgspec", "a device has no server in it, only a way to one"
+    ),
+    "server": _rule(ANY, "starlette", "joins a hub, its store and its doors"),
     "auth": _rule("errors kernel schema protocol hub.identity", "msgspec", "who asks does not depend on the transport"),
     "edge": _rule(
         "errors kernel schema protocol hub",

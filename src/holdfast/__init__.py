@@ -1,0 +1,75 @@
+"""Holdfast: offline-first sync for people who build on Python.
+
+    import holdfast as hf
+
+Declare tables (`hf.Table`, `hf.Schema`), open a device (`hf.Replica`), serve a hub (`hf.Server`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from holdfast.errors import HoldfastError
+from holdfast.hub.hooks import Change, Context, Refuse
+from holdfast.hub.identity import Identity
+from holdfast.replica.outbox import Pending, Refused
+from holdfast.replica.replica import Replica
+from holdfast.replica.report import Conflict, Progress, Status, SyncReport
+from holdfast.schema import (
+    BigInt,
+    Counter,
+    Earliest,
+    ForeignKey,
+    GrowSet,
+    JsonValue,
+    Latest,
+    Schema,
+    Set,
+    Table,
+    column,
+    new_id,
+)
+from holdfast.server import Server
+
+if TYPE_CHECKING:
+    from holdfast import testing
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BigInt",
+    "Change",
+    "Conflict",
+    "Context",
+    "Counter",
+    "Earliest",
+    "ForeignKey",
+    "GrowSet",
+    "HoldfastError",
+    "Identity",
+    "JsonValue",
+    "Latest",
+    "Pending",
+    "Progress",
+    "Refuse",
+    "Refused",
+    "Replica",
+    "Schema",
+    "Server",
+    "Set",
+    "Status",
+    "SyncReport",
+    "Table",
+    "column",
+    "new_id",
+    "testing",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """`hf.testing` is loaded when it is used: it needs more than a device needs."""
+    if name == "testing":
+        import importlib
+
+        return importlib.import_module("holdfast.testing")
+    raise AttributeError(f"module 'holdfast' has no attribute {name!r}")

@@ -50,6 +50,7 @@ def answer(tx: Transaction, asked: Asked, outcome: Outcome) -> Iterator[bytes]:
             hub=asked.hub,
             user=asked.user,
             time=asked.now,
+            hlc=tx.hub().hlc,
             spaces=dict(asked.spaces),
             through=outcome.through,
             revoked=sorted(set(request.cursors) - set(names)),
@@ -134,5 +135,5 @@ def footer(tx: Transaction, asked: Asked, heads: Mapping[str, Space]) -> m.Foote
             cursors[name] = text
     digests = {}
     if asked.request.digests:
-        digests = {name: digest.root(tx.digest(name)) for name in asked.spaces}
+        digests = {name: digest.root({b: total for b, (_, total) in tx.digest(name).items()}) for name in asked.spaces}
     return m.Footer(False, cursors, digests)

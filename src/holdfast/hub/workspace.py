@@ -114,7 +114,7 @@ class Workspace:
         changes: DigestChanges = {}
         for write in writes:
             name = (write.table, write.key)
-            bucket = digest.bucket(key, write.table, write.key)
+            bucket = digest.bucket(write.table, write.key)
             former = self._former.get(name)
             if former is not None:
                 leaf = digest.leaf(key, write.table, write.key, former.stored.life, former.stamps)

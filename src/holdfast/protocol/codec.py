@@ -52,6 +52,14 @@ def decode_line(line: bytes) -> m.Header | m.Page | m.Footer:
     return present[0]
 
 
+def decode_rows(rows: bytes) -> list[m.Image]:
+    """The images of a page. Raises `response_malformed`."""
+    try:
+        return m.decode_images(rows)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise HoldfastError("response_malformed", f"a page of the hub has a row that cannot be read: {error}") from None
+
+
 def lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Cut a stream of byte chunks into lines (without the newline). A last line without newline is not given: it is cut off.
 

@@ -126,6 +126,7 @@ class Header(Struct, omit_defaults=True):
     hub: str
     user: str
     time: int
+    hlc: int
     spaces: dict[str, Literal["r", "rw"]]
     through: dict[str, int] = {}
     revoked: list[str] = []
@@ -145,15 +146,7 @@ class Image(Struct, array_like=True):
 
 
 class Page(Struct):
-    """Rows of one space in feed order; `cursor` is the cursor after them."""
-
-    space: str
-    cursor: str
-    rows: list[Image]
-
-
-class RawPage(Struct):
-    """A page whose rows are still text."""
+    """Rows of one space in feed order; `cursor` is the cursor after them. `rows` is the JSON array of images, still text."""
 
     space: str
     cursor: str

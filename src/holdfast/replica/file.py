@@ -99,7 +99,7 @@ def _refuse_foreign(path: str, schema: Schema, names: set[str]) -> None:
 def _create(db: apsw.Connection, schema: Schema) -> str:
     device = secrets.token_hex(8)
     db.execute(resources.files("holdfast.replica").joinpath("file.sql").read_text("utf-8"))
-    db.execute(sqlite_capture.capture_table(schema))
+    db.execute(sqlite_capture.capture_table(max(len(table.cells) for table in schema.tables)))
     db.execute(
         "INSERT INTO holdfast_state (id, format, device, schema_version, schema_hash) VALUES (1, ?, ?, ?, ?)",
         (FORMAT, device, schema.version, schema.hash),
@@ -108,8 +108,8 @@ def _create(db: apsw.Connection, schema: Schema) -> str:
         db.execute(statement)
     for number, table in enumerate(schema.tables, 1):
         db.execute("INSERT INTO holdfast_table (id, name) VALUES (?, ?)", (number, table.name))
-    for statement in sqlite_capture.triggers(schema, table_numbers(db)):
-        db.execute(statement)
+        for statement in sqlite_capture.create_triggers(table, number, schema.version):
+            db.execute(statement)
     return device
 
 

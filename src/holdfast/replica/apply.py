@@ -1,0 +1,207 @@
+"""The end of a round: results, pages, access and cursors become effective in one transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import apsw
+import msgspec
+
+from holdfast.kernel.row import Op, Row
+from holdfast.protocol import messages as m
+from holdfast.protocol.codec import decode_rows
+from holdfast.replica.confirmed import Confirmed, RowName, fold, local_operation
+from holdfast.replica.outbox import Outbox
+from holdfast.replica.pages import Held, PageWriter, layout_of
+from holdfast.replica.seal import batches
+from holdfast.replica.spaces import LocalSpaces
+from holdfast.replica.tables import UserTables
+from holdfast.schema.key import key_values
+
+
+class StagedPage(NamedTuple):
+    """A page that has arrived; `rows` is the JSON array of its images."""
+
+    space: str
+    cursor: str
+    rows: bytes
+
+
+class Answer(NamedTuple):
+    """A complete answer: the header (of several answers with `more`, joined) and the footer."""
+
+    header: m.Header
+    footer: m.Footer
+
+
+class Applied(NamedTuple):
+    """What an answer did: transactions accepted, results worth telling, rows written."""
+
+    accepted: int
+    results: list[m.Result]
+    rows: int
+
+
+class Apply:
+    """Applies one complete answer inside a transaction of the engine, after sealing."""
+
+    def __init__(self, db: apsw.Connection, tables: UserTables) -> None:
+        self._db = db
+        self._tables = tables
+        self._confirmed = Confirmed(db, tables)
+        self._outbox = Outbox(db)
+        self._spaces = LocalSpaces(db)
+
+    def run(self, answer: Answer, pages: Iterable[StagedPage]) -> Applied:
+        """Apply results and pages. The caller's transaction makes it all or nothing."""
+        header = answer.header
+        self._hub, self._user = header.hub, header.user
+        self._spaces.grant(header.spaces)
+        layout = self._db.execute("SELECT layout FROM holdfast_state").get
+        writer = PageWriter(self._db, self._tables, layout_of(layout))
+        held: dict[RowName, Held] = {}
+        for space in header.reset:
+            held.update(self._empty(space))
+        cursors: dict[str, str] = {}
+        for page in pages:
+            if page.space in header.spaces:
+                held.update(writer.write(self._spaces.number(page.space), decode_rows(page.rows)))
+                cursors[page.space] = page.cursor
+        accepted, results = self._results(header, held)
+        self._revoke(header)
+        self._spaces.move(cursors | answer.footer.cursors)
+        self._spaces.complete(header.spaces)
+        self._db.execute("DELETE FROM holdfast_stage")
+        return Applied(accepted, results, writer.rows)
+
+    def _empty(self, space: str) -> dict[RowName, Held]:
+        """Forget what a lost history confirmed in a space; give its rows with waiting operations, as if they had left."""
+        found = self._db.execute("SELECT id FROM holdfast_space WHERE name = ?", (space,)).get
+        if found is None:
+            return {}
+        held: dict[RowName, Held] = {}
+        rows = self._db.execute("SELECT tbl, key FROM holdfast_row WHERE space = ?", (found,)).fetchall()
+        for names in batches(iter(rows)):
+            waiting = self._confirmed.bases(names)
+            held.update((name, Held(None, found)) for name in waiting)
+            by_table: dict[int, list[str]] = {}
+            for tbl, key in names:
+                if (tbl, key) not in waiting:
+                    by_table.setdefault(tbl, []).append(key)
+            for tbl, keys in by_table.items():
+                self._tables.by_number[tbl].delete(self._db, keys)
+            self._confirmed.drop_metadata(names)
+        return held
+
+    def _revoke(self, header: m.Header) -> None:
+        """Purge the spaces that the device may not read any more. What waits in them stays in the outbox."""
+        for name in self._spaces.all().keys() - header.spaces.keys():
+            held = self._empty(name)
+            for names in batches(iter(sorted(held))):
+                self._confirmed.save_bases((row, None) for row in names)
+                self._confirmed.drop_bases(self._confirmed.show(names, dict.fromkeys(names)))
+            if name in header.revoked:
+                self._spaces.forget([name])
+
+    def _results(self, header: m.Header, held: dict[RowName, Held]) -> tuple[int, list[m.Result]]:
+        """Take the answered transactions out of the outbox and settle every row that they or the pages touched."""
+        by_name = {(result.origin, result.n): result for result in header.results}
+        plain: list[int] = []
+        merged: list[int] = []
+        refused: list[tuple[int, m.Result]] = []
+        results: list[m.Result] = []
+        for origin, through in header.through.items():
+            for txn, n in self._outbox.named(origin, through):
+                result = by_name.get((origin, n))
+                if result is None:
+                    plain.append(txn)
+                    continue
+                results.append(result)
+                if result.outcome == "refused":
+                    refused.append((txn, result))
+                else:
+                    merged.append(txn)
+        self._settle(sorted(plain), merged, refused, held)
+        self._db.executemany(
+            "INSERT OR IGNORE INTO holdfast_acknowledge (origin, n) VALUES (?, ?)", ((r.origin, r.n) for r in results)
+        )
+        return len(plain) + len(merged), results
+
+    def _settle(
+        self, plain: list[int], merged: list[int], refused: list[tuple[int, m.Result]], held: dict[RowName, Held]
+    ) -> None:
+        """New confirmed rows for everything touched, and user tables that show them with what still waits."""
+        promoted: dict[RowName, list[Op]] = {}
+        for _, tbl, key, body in self._outbox.operations(plain):
+            table = self._tables.by_number[tbl].table
+            promoted.setdefault((tbl, key), []).append(local_operation(table, m.decode_operation(body)))
+        others = [*merged, *(txn for txn, _ in refused)]
+        shown = {(tbl, key) for _, tbl, key, _ in self._outbox.operations(others)} | held.keys()
+        self._outbox.done([*plain, *merged])
+        for txn, result in refused:
+            self._outbox.refuse(txn, result)
+        for names in batches(iter(sorted(promoted.keys() | shown))):
+            self._settle_rows(names, promoted, held, shown)
+
+    def _settle_rows(
+        self, names: Sequence[RowName], promoted: dict[RowName, list[Op]], held: dict[RowName, Held], shown: set[RowName]
+    ) -> None:
+        known = self._confirmed.bases(names)
+        confirmed: dict[RowName, Row | None] = {}
+        metadata: list[tuple[RowName, Row, int]] = []
+        gone: list[RowName] = []
+        for name in names:
+            before = known.get(name)
+            if name in held:
+                row, space = held[name]
+            else:
+                table = self._tables.by_number[name[0]].table
+                row = fold(table, before, promoted.get(name, ()), self._hub)
+                space = self._space_of(name, row) if name in promoted and row is not None else -1
+            confirmed[name] = row
+            if row is None:
+                gone.append(name)
+            elif space >= 0:
+                metadata.append((name, row, space))
+        self._confirmed.save_metadata(metadata)
+        self._confirmed.drop_metadata(name for name in gone if name in held)
+        waiting = self._confirmed.waiting(names)
+        self._confirmed.save_bases((name, confirmed[name]) for name in names if name in waiting)
+        self._confirmed.drop_bases(name for name in names if name not in waiting)
+        for name in names:
+            if name in shown:
+                user = self._tables.by_number[name[0]]
+                user.show(self._db, name[1], fold(user.table, confirmed[name], waiting.get(name, ())))
+
+    def _space_of(self, name: RowName, row: Row) -> int:
+        """The space of a row that we changed ourselves, by the same rule as the hub's."""
+        table = self._tables.by_number[name[0]].table
+        current = self._db.execute("SELECT space FROM holdfast_row WHERE tbl = ? AND key = ?", name).get
+        if current is not None and (row.life % 2 == 0 or table.space.per_user):
+            return int(current)
+        values = {column.name: value for column, value in zip(table.cells, row.values, strict=False)}
+        values.update(zip((c.name for c in table.key), key_values(table, name[1]), strict=True))
+        return self._spaces.number(table.space.name_for(values, self._user))
+
+
+def joined(first: m.Header | None, second: m.Header) -> m.Header:
+    """The header of an answer that came in several parts: results add up, everything else is the latest."""
+    if first is None:
+        return second
+    second.through = {**first.through, **second.through}
+    known = {(result.origin, result.n) for result in second.results}
+    second.results = [*(r for r in first.results if (r.origin, r.n) not in known), *second.results]
+    second.reset = sorted({*first.reset, *second.reset})
+    return second
+
+
+def save_state(db: apsw.Connection, header: m.Header, offset: int, now: int, *, complete: bool) -> None:
+    """What the device remembers of the hub: identity, layout, clock. `now` and `offset` in milliseconds."""
+    layout = json.dumps(msgspec.to_builtins(header.layout)) if header.layout is not None else None
+    db.execute(
+        """UPDATE holdfast_state SET hub = ?, user = ?, layout = coalesce(?, layout), hlc = max(hlc, ?),
+           clock_offset = ?, last_synced = CASE WHEN ? THEN ? ELSE last_synced END""",
+        (header.hub, header.user, layout, header.hlc, offset, complete, now + offset),
+    )

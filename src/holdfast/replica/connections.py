@@ -1,0 +1,132 @@
+"""The connections of one process to one device file: one that writes, one for each thread that reads, one that syncs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import apsw
+
+from holdfast.errors import HoldfastError
+from holdfast.replica.file import connect, immediate
+from holdfast.replica.results import ResultRow, result_rows
+from holdfast.replica.sqlite_errors import sqlite_errors
+from holdfast.schema.sqlite_values import to_parameter
+
+Parameters = Sequence[Any] | Mapping[str, Any]
+
+
+class Connections:
+    """Runs the application's SQL. Reads never wait for writes, nor for a sync; writes wait for one another."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._writer = connect(path)
+        self._writing = threading.RLock()
+        self._depth = 0
+        self._local = threading.local()
+        self._readers: list[apsw.Connection] = []
+        self._registering = threading.Lock()
+
+    def execute(self, sql: str, parameters: Parameters = ()) -> list[ResultRow]:
+        """One statement: a read in a snapshot of its own, or a write in a transaction of its own."""
+        values = sql_parameters(parameters)
+        if self._owns_transaction():
+            with sqlite_errors(self._path):
+                return _run(self._writer, sql, values)
+        with sqlite_errors(self._path):
+            try:
+                return _run(self._reader(), sql, values)
+            except apsw.ReadOnlyError:
+                pass
+        with self.transaction():
+            return self.execute(sql, parameters)
+
+    def executemany(self, sql: str, rows: Any) -> None:
+        """One statement for many parameter rows, in one transaction."""
+        with self.transaction(), sqlite_errors(self._path):
+            self._writer.executemany(sql, (sql_parameters(row) for row in rows))
+
+    @contextmanager
+    def transaction(self, label: str = "") -> Iterator[None]:
+        """One SQL transaction, and one on the wire. Inside another one of the same thread: a savepoint of it."""
+        with self._writing:
+            if self._depth:
+                with self._nested():
+                    yield
+                return
+            with immediate(self._writer, self._path):
+                self._depth = 1
+                try:
+                    first = self._next_op()
+                    yield
+                    self._mark(first, label)
+                finally:
+                    self._depth = 0
+
+    @contextmanager
+    def _nested(self) -> Iterator[None]:
+        self._depth += 1
+        name = f"holdfast_{self._depth}"
+        self._writer.execute(f"SAVEPOINT {name}")
+        try:
+            yield
+        except BaseException:
+            self._writer.execute(f"ROLLBACK TO {name}")
+            raise
+        finally:
+            self._writer.execute(f"RELEASE {name}")
+            self._depth -= 1
+
+    def _next_op(self) -> int:
+        return int(self._writer.execute("SELECT coalesce(max(op), 0) + 1 FROM holdfast_capture").get)
+
+    def _mark(self, first: int, label: str) -> None:
+        last = self._next_op() - 1
+        if last >= first:
+            self._writer.execute("INSERT INTO holdfast_mark (first, last, label) VALUES (?, ?, ?)", (first, last, label))
+
+    def _owns_transaction(self) -> bool:
+        """Whether this thread is inside `transaction()`: the lock is re-entrant, so only its owner passes at once."""
+        if not self._writing.acquire(blocking=False):
+            return False
+        try:
+            return self._depth > 0
+        finally:
+            self._writing.release()
+
+    def _reader(self) -> apsw.Connection:
+        reader = getattr(self._local, "reader", None)
+        if reader is None:
+            reader = connect(self._path, read_only=True)
+            self._local.reader = reader
+            with self._registering:
+                self._readers.append(reader)
+        return reader
+
+    def close(self) -> None:
+        """Close all; a write in progress in another thread ends first."""
+        with self._writing:
+            if self._depth:
+                raise HoldfastError("busy", "close() inside a transaction; leave it first")
+            with sqlite_errors(self._path):
+                for reader in self._readers:
+                    reader.close()
+                self._writer.close()
+
+
+def sql_parameters(parameters: Parameters) -> Any:
+    """Python values as SQLite takes them: dates, decimals, UUIDs, lists and so on become their SQL form."""
+    if isinstance(parameters, Mapping):
+        return {name: to_parameter(value) for name, value in parameters.items()}
+    return tuple(to_parameter(value) for value in parameters)
+
+
+def _run(db: apsw.Connection, sql: str, values: Any) -> list[ResultRow]:
+    cursor = db.execute(sql, values)
+    first = cursor.fetchone()
+    if first is None:
+        return []
+    return result_rows(cursor.getdescription(), [first, *cursor.fetchall()])

@@ -1,0 +1,139 @@
+"""Pages of the hub into the user tables. Rows with waiting operations are held back: they are folded when the round ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import apsw
+
+from holdfast.errors import HoldfastError
+from holdfast.kernel.row import Row
+from holdfast.protocol import messages as m
+from holdfast.protocol.images import row_of
+from holdfast.replica.confirmed import Confirmed, RowName
+from holdfast.replica.tables import UserTable, UserTables, states_text
+
+
+class Held(NamedTuple):
+    """What the hub says of a row with waiting operations; `row` is None when it left the space."""
+
+    row: Row | None
+    space: int
+
+
+class TableGroup:
+    """The rows of one table in one page."""
+
+    def __init__(self) -> None:
+        self.alive: list[m.Image] = []
+        self.dead: list[m.Image] = []
+        self.left: list[m.Image] = []
+
+
+class PageWriter:
+    """Writes pages, inside a transaction of the engine. `layout` gives the column names by slot for each table."""
+
+    def __init__(self, db: apsw.Connection, tables: UserTables, layout: dict[str, list[str]]) -> None:
+        self._db = db
+        self._tables = tables
+        self._confirmed = Confirmed(db, tables)
+        self._orders = {name: slot_order(user, layout.get(name)) for name, user in tables.by_name.items()}
+        self.rows = 0
+
+    def write(self, space: int, images: Sequence[m.Image]) -> dict[RowName, Held]:
+        """Write the rows of one page of the space with that number; give those that must wait for the fold."""
+        groups: dict[str, TableGroup] = {}
+        for image in images:
+            group = groups.get(image.table)
+            if group is None:
+                group = groups[image.table] = TableGroup()
+            (group.alive if image.life % 2 else group.dead if image.life else group.left).append(image)
+        any_base = self._db.execute("SELECT 1 FROM holdfast_base LIMIT 1").get is not None
+        held: dict[RowName, Held] = {}
+        for name, group in groups.items():
+            user = self._tables.by_name.get(name)
+            if user is None:
+                raise HoldfastError("response_malformed", f"the hub sent a row of the unknown table {name}", table=name)
+            order = self._orders[name]
+            if order is not None:
+                for image in group.alive:
+                    reorder(user, image, order)
+            if any_base:
+                self._hold(user, group, space, held)
+            self._write_table(user, group, space)
+        self.rows += len(images)
+        return held
+
+    def _hold(self, user: UserTable, group: TableGroup, space: int, held: dict[RowName, Held]) -> None:
+        """Take the rows with waiting operations out of the group."""
+        names = [(user.number, user.key_of(i.values)) for i in (*group.alive, *group.dead, *group.left)]
+        waiting = self._confirmed.bases(names)
+        if not waiting:
+            return
+        for kind in ("left", "dead", "alive"):
+            free = []
+            for image in getattr(group, kind):
+                name = (user.number, user.key_of(image.values))
+                if name in waiting:
+                    held[name] = Held(self._held_row(user, image, waiting[name]), space)
+                else:
+                    free.append(image)
+            setattr(group, kind, free)
+
+    def _held_row(self, user: UserTable, image: m.Image, before: Row | None) -> Row | None:
+        if image.life == 0:
+            return None
+        row = row_of(user.table, image)
+        if image.life % 2 == 0 and before is not None:
+            # The wire tells of a dead row without its cells; what we had of them is what a revival brings back.
+            row.values, row.states = before.values, before.states
+        return row
+
+    def _write_table(self, user: UserTable, group: TableGroup, space: int) -> None:
+        left = [key for key in map(user.key_of, (i.values for i in group.left)) if self._is_in(user, key, space)]
+        gone = [user.key_of(image.values) for image in group.dead]
+        if left or gone:
+            user.delete(self._db, [*left, *gone])
+            self._confirmed.drop_metadata((user.number, key) for key in left)
+        if group.alive:
+            width = len(user.table.row_columns)
+            user.write(self._db, (i.values if len(i.values) == width else user.whole(i.values) for i in group.alive))
+        number, key_of = user.number, user.key_of
+        self._db.executemany(
+            "INSERT OR REPLACE INTO holdfast_row (tbl, key, space, life, stamps, states) VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                (number, key_of(i.values), space, i.life, i.stamps, states_text(i.states))
+                for i in (*group.dead, *group.alive)
+            ),
+        )
+
+    def _is_in(self, user: UserTable, key: str, space: int) -> bool:
+        """Whether the row still lives in the space that it is said to leave; it may have come back in by another page."""
+        sql = "SELECT space FROM holdfast_row WHERE tbl = ? AND key = ?"
+        return bool(self._db.execute(sql, (user.number, key)).get == space)
+
+
+def slot_order(user: UserTable, names: list[str] | None) -> list[int] | None:
+    """Where each of our cells stands in the hub's rows; None when the order is the same."""
+    own = [column.name for column in user.table.cells]
+    if names is None or names == own:
+        return None
+    missing = sorted(set(own) - set(names))
+    if missing:
+        message = f"the hub's table {user.table.name} has no column {', '.join(missing)}"
+        raise HoldfastError("schema_mismatch", message, table=user.table.name, columns=missing)
+    return [names.index(name) for name in own]
+
+
+def reorder(user: UserTable, image: m.Image, order: list[int]) -> None:
+    """Bring the values of an image into our order of slots."""
+    keys = len(user.table.key)
+    values: list[Any] = user.whole(image.values)
+    image.values = [*values[:keys], *(values[keys + slot] for slot in order)]
+
+
+def layout_of(text: str) -> dict[str, list[str]]:
+    """The layout as the file keeps it."""
+    return json.loads(text)["tables"] if text else {}

@@ -1,0 +1,299 @@
+"""The device: an SQLite file that anybody may write to, and that syncs."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from holdfast.edge.http import HttpTransport
+from holdfast.errors import HoldfastError
+from holdfast.kernel import clock, digest
+from holdfast.protocol.codec import decode_error
+from holdfast.protocol.transport import Exchange, Transport
+from holdfast.replica.connections import Connections, Parameters
+from holdfast.replica.file import applying, connect, prepare, table_numbers
+from holdfast.replica.outbox import Outbox, Pending, Refused
+from holdfast.replica.report import Progress, Status, SyncReport, conflicts_of, refusals_of
+from holdfast.replica.results import ResultRow
+from holdfast.replica.round import Device, Rounds
+from holdfast.replica.spaces import LocalSpaces
+from holdfast.replica.sqlite_errors import sqlite_errors
+from holdfast.replica.sync_lock import SyncLock
+from holdfast.replica.tables import UserTables
+from holdfast.schema.model import Schema
+
+Token = str | Callable[[], str]
+
+
+def device_clock() -> int:
+    """The device's clock, uncorrected: milliseconds since 2020-01-01 UTC."""
+    return time.time_ns() // 1_000_000 - clock.EPOCH_MS
+
+
+class Replica:
+    """One device. Opens lazily at the first use; usable from several threads, and from several processes on one file.
+
+    `path` is the SQLite file, made when it is not there. `url` and `token` reach a hub over HTTP, or `transport` is any other
+    way. `now` (milliseconds since 2020-01-01 UTC) and `random_bits` are arguments for simulations.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        schema: Schema,
+        *,
+        url: str | None = None,
+        token: Token | None = None,
+        transport: Transport | None = None,
+        now: Callable[[], int] = device_clock,
+        random_bits: Callable[[int], int] = secrets.randbits,
+    ) -> None:
+        self.path = str(path)
+        self.schema = schema
+        self._url, self._token, self._transport = url, token, transport
+        self._now, self._random_bits = now, random_bits
+        self._opening = threading.RLock()
+        self._opened = False
+        self._closed = False
+        self._syncing: Progress | None = None
+        self._error: str | None = None
+
+    def _open(self) -> None:
+        """Open the file once; raises the same clear errors at every use until it can be opened."""
+        if self._opened and not self._closed:
+            return
+        with self._opening:
+            if self._closed:
+                raise HoldfastError("closed", f"the replica {self.path} was closed", file=self.path)
+            if self._opened:
+                return
+            folder = Path(self.path).parent
+            if not folder.is_dir():
+                raise HoldfastError("file_unusable", f"{self.path}: the folder {folder} does not exist", file=self.path)
+            db = connect(self.path)
+            try:
+                device = prepare(db, self.path, self.schema)
+                self._tables = UserTables(self.schema, table_numbers(db))
+                self._connections = Connections(self.path)
+            except BaseException:
+                db.close()
+                raise
+            self._sync_db = db
+            self._lock = SyncLock(self.path)
+            parts = (self.path, device, self.schema, self._tables, self._now, self._random_bits)
+            self._rounds = Rounds(db, Device(*parts))
+            self._device = device
+            self._opened = True
+
+    @property
+    def device(self) -> str:
+        """The device's id, minted when the file was made."""
+        self._open()
+        return self._device
+
+    def execute(self, sql: str, parameters: Parameters = ()) -> list[ResultRow]:
+        """Run one SQL statement and give its rows (none for a statement without a result).
+
+        Parameters may be Python dates, decimals, UUIDs, enums, lists and dictionaries. A write outside of `transaction()` is
+        a transaction of its own, durable when this returns. Raises `HoldfastError` (`sql`, `disk_full`, `busy`, ...).
+        """
+        self._open()
+        return self._connections.execute(sql, parameters)
+
+    def executemany(self, sql: str, rows: Any) -> None:
+        """Run one statement for each of many parameter rows, all in one transaction."""
+        self._open()
+        self._connections.executemany(sql, rows)
+
+    def transaction(self, label: str = "") -> AbstractContextManager[None]:
+        """`with replica.transaction():` everything inside is one transaction, here and on the hub: all or nothing.
+
+        `label` names it for people (up to 200 characters). Nested ones are savepoints of the outer one.
+        """
+        self._open()
+        if len(label) > 200:
+            raise HoldfastError("sql", "the label of a transaction has at most 200 characters")
+        return self._connections.transaction(label)
+
+    def sync(self, *, timeout: float = 60.0) -> SyncReport:
+        """Exchange with the hub until everything that was captured when it began is answered and everything new is here.
+
+        Waits up to `timeout` seconds for another syncer of the same file, then raises `busy`. Raises `network` when the hub
+        cannot be reached, or the hub's error; nothing is lost then, and the next sync goes on where this one stopped.
+        """
+        self._open()
+        with self._lock.held(timeout), sqlite_errors(self.path):
+            totals = Totals()
+            self._syncing = Progress(0, 0, 0)
+            try:
+                while self._round(totals):
+                    self._syncing = Progress(totals.rounds, totals.pulled, totals.pushed)
+                self._error = None
+            except HoldfastError as error:
+                self._error = str(error)
+                raise
+            finally:
+                self._syncing = None
+            return totals.report()
+
+    def _round(self, totals: Totals) -> bool:
+        """One exchange; gives whether another one is needed."""
+        exchange = self._reach().exchange(self._rounds.build())
+        try:
+            totals.rounds += 1
+            if exchange.status != 200:
+                raise hub_error(exchange)
+            applied, footer = self._rounds.receive(exchange.chunks())
+            totals.add(applied.accepted, applied.results, applied.rows + self._rounds.rows_direct)
+            return footer.more or self._rounds.more_to_send
+        finally:
+            totals.sent += exchange.bytes_sent
+            totals.received += exchange.bytes_received
+            exchange.close()
+
+    def _reach(self) -> Transport:
+        if self._transport is None:
+            if self._url is None:
+                raise HoldfastError("no_transport", "the replica has no hub; pass url= or transport=")
+            self._transport = HttpTransport(self._url, self._token)
+        return self._transport
+
+    def build_request(self, *, digests: bool = False) -> bytes:
+        """The next request as bytes, for a transport of your own; its answer goes to `apply_response`."""
+        self._open()
+        with sqlite_errors(self.path):
+            return self._rounds.build(digests=digests)
+
+    def apply_response(self, chunks: Iterator[bytes]) -> bool:
+        """Take the answer to the last `build_request`; gives whether another exchange is needed."""
+        self._open()
+        with sqlite_errors(self.path):
+            _, footer = self._rounds.receive(chunks)
+            return footer.more or self._rounds.more_to_send
+
+    def pending(self) -> list[Pending]:
+        """The transactions that the hub has not answered, oldest first; what was captured is sealed for it."""
+        with self._reading_outbox() as outbox:
+            return outbox.pending()
+
+    def refused(self) -> list[Refused]:
+        """The transactions that were refused, with reason and values, oldest first."""
+        with self._reading_outbox() as outbox:
+            return outbox.refused()
+
+    @contextmanager
+    def _reading_outbox(self) -> Iterator[Outbox]:
+        self._open()
+        with self._lock.held(60.0):
+            with applying(self._sync_db, self.path):
+                self._rounds.seal()
+            yield Outbox(self._sync_db)
+
+    @property
+    def status(self) -> Status:
+        """How the replica stands now; reads only, never waits for a sync."""
+        self._open()
+        execute = self._connections.execute
+        state = execute("SELECT * FROM holdfast_state")[0]
+        captured = execute(
+            """SELECT (SELECT count(*) FROM holdfast_mark) + EXISTS (SELECT 1 FROM holdfast_capture
+                   WHERE op > coalesce((SELECT max(last) FROM holdfast_mark), 0))"""
+        )[0][0]
+        counts = dict(execute("SELECT state = 'refused', count(*) FROM holdfast_transaction GROUP BY 1"))
+        syncing = self._syncing
+        spaces = execute("SELECT name, access, ready FROM holdfast_space ORDER BY name")
+        return Status(
+            device=state["device"],
+            user=state["user"],
+            connected=syncing is not None and self._error is None,
+            connecting=syncing is not None and syncing.rounds == 0,
+            uploading=syncing is not None,
+            downloading=syncing is not None,
+            pending_count=captured + counts.get(0, 0),
+            refused_count=counts.get(1, 0),
+            conflict_count=0,
+            has_synced=state["last_synced"] is not None,
+            last_synced_at=state["last_synced"],
+            upload_error=self._error,
+            download_error=self._error,
+            progress=syncing,
+            clock_offset=state["clock_offset"],
+            spaces={row["name"]: {"access": row["access"], "ready": bool(row["ready"])} for row in spaces},
+        )
+
+    def digest(self, space: str) -> str:
+        """The digest root over what the hub has confirmed here of a space: equal to the hub's root when both are equal."""
+        self._open()
+        execute = self._connections.execute
+        key = execute("SELECT hub FROM holdfast_state")[0][0].encode()
+        names = {user.number: name for name, user in self._tables.by_name.items()}
+        sql = """SELECT tbl, key, life, stamps FROM holdfast_row
+                 WHERE space = (SELECT id FROM holdfast_space WHERE name = ?)"""
+        sums: dict[int, int] = {}
+        for tbl, row_key, life, stamps in execute(sql, (space,)):
+            bucket = digest.bucket(names[tbl], row_key)
+            sums[bucket] = digest.add(sums.get(bucket, 0), digest.leaf(key, names[tbl], row_key, life, stamps))
+        return digest.root(sums)
+
+    def close(self) -> None:
+        """Close the file; idempotent. Unsent work stays in it."""
+        with self._opening:
+            if self._opened and not self._closed:
+                self._connections.close()
+                self._lock.close()
+                self._sync_db.close()
+            if self._transport is not None and self._url is not None:
+                self._transport.close()
+            self._closed = True
+
+    def __enter__(self) -> Replica:
+        self._open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class Totals:
+    """What the rounds of one sync add up to."""
+
+    def __init__(self) -> None:
+        self.pushed = self.merged = self.pulled = self.sent = self.received = self.rounds = 0
+        self.results: list[Any] = []
+
+    def add(self, accepted: int, results: list[Any], rows: int) -> None:
+        """One more answer."""
+        self.pushed += accepted
+        self.merged += sum(1 for result in results if result.outcome == "merged")
+        self.pulled += rows
+        self.results += results
+
+    def report(self) -> SyncReport:
+        """The report of the sync."""
+        return SyncReport(
+            self.pushed,
+            self.merged,
+            self.pulled,
+            conflicts_of(self.results),
+            refusals_of(self.results),
+            self.sent,
+            self.received,
+            self.rounds,
+        )
+
+
+def hub_error(exchange: Exchange) -> HoldfastError:
+    """The error that the hub, or something on the way to it, answered."""
+    body = b"".join(exchange.chunks())[: 64 * 1024]
+    error = decode_error(body)
+    if error is None:
+        message = f"the answer is HTTP {exchange.status} and not the hub's: {body[:200]!r}"
+        return HoldfastError("hub_error", message, status=exchange.status)
+    return HoldfastError(error.code, error.message, **error.details)

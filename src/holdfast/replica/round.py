@@ -1,0 +1,220 @@
+"""Rounds: what a device says to the hub, and what it does with the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import apsw
+import msgspec
+
+from holdfast.errors import HoldfastError
+from holdfast.kernel import clock
+from holdfast.protocol import messages as m
+from holdfast.protocol.codec import decode_line, decode_rows, lines
+from holdfast.replica.apply import Answer, Applied, Apply, StagedPage, joined, save_state
+from holdfast.replica.confirmed import RowName
+from holdfast.replica.file import applying
+from holdfast.replica.outbox import Outbox, Sending
+from holdfast.replica.pages import Held, PageWriter, layout_of
+from holdfast.replica.seal import Seal
+from holdfast.replica.spaces import LocalSpace, LocalSpaces
+from holdfast.replica.stage import Stage, write_stage
+from holdfast.replica.tables import UserTables
+from holdfast.schema.model import Schema
+
+DIRECT_BYTES = 4 * 1024 * 1024
+"""The first load of a space is written in transactions of about so many bytes of pages."""
+
+MAX_TRANSACTION = m.MAX_REQUEST - 1024 * 1024
+
+
+class Device(NamedTuple):
+    """What a round needs of its device. `now` reads the clock: milliseconds since 2020-01-01 UTC, uncorrected."""
+
+    path: str
+    device: str
+    schema: Schema
+    tables: UserTables
+    now: Callable[[], int]
+    random_bits: Callable[[int], int]
+
+
+class Rounds:
+    """The rounds of one process: its connection, its origin, and what has arrived so far.
+
+    Not thread-safe; the replica's sync lock lets one in at a time.
+    """
+
+    def __init__(self, db: apsw.Connection, device: Device) -> None:
+        self._db = db
+        self._device = device
+        self._stage = Stage(db, device.path)
+        self._outbox = Outbox(db)
+        self._spaces = LocalSpaces(db)
+        self._header: m.Header | None = None
+        self._direct: list[StagedPage] = []
+        self._mint()
+
+    def _mint(self) -> None:
+        """A new origin: this process numbers its transactions under a name that nobody used before (trap 1)."""
+        self._origin = clock.new_origin(self._device.random_bits(48))
+        self._next_n = 1
+
+    def _corrected_now(self) -> int:
+        return self._device.now() + int(self._db.execute("SELECT clock_offset FROM holdfast_state").get)
+
+    def seal(self) -> None:
+        """Seal what was captured. To be called inside a transaction of the engine."""
+        Seal(self._db, self._device.tables, self._origin, self._corrected_now()).run()
+
+    def build(self, *, digests: bool = False, limit: int | None = None) -> bytes:
+        """The next request. Names are durable before it returns."""
+        after = dict(self._header.through) if self._header is not None else {}
+        with applying(self._db, self._device.path):
+            self.seal()
+            self._outbox.refuse_oversized(MAX_TRANSACTION)
+            sending, self.more_to_send = self._outbox.name(self._origin, self._next_n, after)
+            acknowledged = self._db.execute("SELECT origin, n FROM holdfast_acknowledge LIMIT 10000").fetchall()
+            layout = self._db.execute("SELECT layout FROM holdfast_state").get
+        self._next_n += sum(1 for s in sending if s.origin == self._origin and s.n >= self._next_n)
+        self._sent = sending
+        self._acknowledged = acknowledged
+        self._sent_at = self._device.now()
+        request = m.Request(
+            protocol=m.PROTOCOL,
+            device=self._device.device,
+            schema=m.SchemaName(self._device.schema.version, self._device.schema.hash),
+            clock=self._sent_at,
+            layout=msgspec.json.decode(layout)["hash"] if layout else "",
+            cursors=self._cursors(),
+            acknowledged=acknowledged,
+            limit=limit,
+            digests=digests,
+        )
+        return with_transactions(m.encode(request), sending)
+
+    def _cursors(self) -> dict[str, str]:
+        known = {name: space.cursor for name, space in self._spaces.all().items() if space.cursor is not None}
+        return known | self._stage.cursors()
+
+    def receive(self, chunks: Iterable[bytes]) -> tuple[Applied, m.Footer]:
+        """Take an answer. Whole: it is applied. Cut off: what arrived is kept, and `response_incomplete` or what broke the
+        stream is raised. With `more`: it is kept, and the next answer will complete it."""
+        try:
+            header, footer = self._read(chunks)
+        except BaseException:
+            self._keep_arrived()
+            raise
+        self._header = joined(self._header, header)
+        self._rename_lost(header)
+        if footer.more:
+            self._stage.spill()
+            return Applied(0, [], 0), footer
+        applied = self._finish(Answer(self._header, footer))
+        self._header = None
+        return applied, footer
+
+    def _read(self, chunks: Iterable[bytes]) -> tuple[m.Header, m.Footer]:
+        """Read header, pages and footer; stage the pages, or write them at once when their space is new."""
+        header: m.Header | None = None
+        known: dict[str, LocalSpace] = {}
+        self.rows_direct = 0
+        for line in lines(chunks):
+            part = decode_line(line)
+            if isinstance(part, m.Header):
+                if header is not None:
+                    raise HoldfastError("response_malformed", "the hub's answer has two headers")
+                header, known = part, self._begin(part)
+            elif header is None:
+                raise HoldfastError("response_malformed", "the hub's answer does not begin with a header")
+            elif isinstance(part, m.Footer):
+                self._write_direct()
+                return header, part
+            else:
+                page = StagedPage(part.space, part.cursor, bytes(part.rows))
+                space = known.get(part.space)
+                if (space is None or not space.ready) and part.space not in header.reset:
+                    self._direct.append(page)
+                    if sum(len(waiting.rows) for waiting in self._direct) > DIRECT_BYTES:
+                        self._write_direct()
+                else:
+                    decode_rows(page.rows)  # what cannot be read must not be kept
+                    self._stage.add(page)
+        raise HoldfastError("response_incomplete", "the hub's answer ended before its footer; what arrived is kept")
+
+    def _begin(self, header: m.Header) -> dict[str, LocalSpace]:
+        """The hub has the request: it knows our acknowledgements; we know its layout and clock."""
+        offset = header.time - (self._sent_at + self._device.now()) // 2
+        with applying(self._db, self._device.path):
+            save_state(self._db, header, offset, self._sent_at, complete=False)
+            self._db.executemany("DELETE FROM holdfast_acknowledge WHERE origin = ? AND n = ?", self._acknowledged)
+            self._spaces.grant(header.spaces)
+        self._offset = offset
+        return self._spaces.all()
+
+    def _keep_arrived(self) -> None:
+        """The answer was cut off: keep its pages, forget its header (the hub repeats the results)."""
+        self._write_direct()
+        self._stage.spill()
+        self._header = None
+
+    def _write_direct(self) -> None:
+        """Write pages of a first load, with their cursor. The rest of the durable work does not wait for them: without the
+        last of these pages after a power loss, the cursor is without them, too."""
+        if not self._direct:
+            return
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        try:
+            with applying(self._db, self._device.path):
+                self.seal()
+                layout = self._db.execute("SELECT layout FROM holdfast_state").get
+                writer = PageWriter(self._db, self._device.tables, layout_of(layout))
+                for page in self._direct:
+                    held = writer.write(self._spaces.number(page.space), decode_rows(page.rows))
+                    if held:
+                        write_stage(self._db, [self._held_page(page, held)])
+                    self._spaces.move({page.space: page.cursor})
+        finally:
+            self._db.execute("PRAGMA synchronous = FULL")
+        self.rows_direct += writer.rows
+        self._direct = []
+
+    def _held_page(self, page: StagedPage, held: dict[RowName, Held]) -> StagedPage:
+        """The part of a first load that touches rows with waiting operations: it is folded at the end of the round."""
+        images = [image for image in decode_rows(page.rows) if self._name(image) in held]
+        return page._replace(rows=m.encode(images))
+
+    def _name(self, image: m.Image) -> RowName:
+        user = self._device.tables.by_name[image.table]
+        return user.number, user.key_of(image.values)
+
+    def _rename_lost(self, header: m.Header) -> None:
+        """Transactions behind a gap that the hub cannot close get new names: it has lost what came before (trap 2)."""
+        first: dict[str, int] = {}
+        for sending in self._sent:
+            first.setdefault(sending.origin, sending.n)
+        lost = [origin for origin, n in first.items() if header.through.get(origin, n - 1) < n - 1]
+        if lost:
+            with applying(self._db, self._device.path):
+                for origin in lost:
+                    self._outbox.rename(origin)
+            self._mint()
+            self.more_to_send = True
+
+    def _finish(self, answer: Answer) -> Applied:
+        with applying(self._db, self._device.path):
+            self.seal()
+            applied = Apply(self._db, self._device.tables).run(answer, self._stage.pages())
+            save_state(self._db, answer.header, self._offset, self._sent_at, complete=True)
+        self._stage.clear()
+        return applied
+
+
+def with_transactions(request: bytes, sending: list[Sending]) -> bytes:
+    """The request with the transactions in it; their JSON is joined, not made again."""
+    if not sending:
+        return request
+    bodies = ",".join(s.body for s in sending).encode()
+    return request[:-1] + b',"transactions":[' + bodies + b"]}"
+

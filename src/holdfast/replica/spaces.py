@@ -1,0 +1,59 @@
+"""The spaces that a device holds: access, cursor, readiness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import apsw
+
+
+class LocalSpace(NamedTuple):
+    """`number` names the space in this file; `access` is "r", "rw" or "" (not granted yet); `ready` after its first load."""
+
+    number: int
+    name: str
+    access: str
+    cursor: str | None
+    ready: bool
+
+
+class LocalSpaces:
+    """Reads and writes of `holdfast_space`."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+
+    def all(self) -> dict[str, LocalSpace]:
+        """All spaces by name."""
+        sql = "SELECT id, name, access, cursor, ready FROM holdfast_space"
+        return {name: LocalSpace(n, name, access, cursor, bool(r)) for n, name, access, cursor, r in self._db.execute(sql)}
+
+    def number(self, name: str) -> int:
+        """The number of a space; a new one is noted without access."""
+        found = self._db.execute("SELECT id FROM holdfast_space WHERE name = ?", (name,)).get
+        if found is not None:
+            return int(found)
+        self._db.execute("INSERT INTO holdfast_space (name, access) VALUES (?, '')", (name,))
+        return self._db.last_insert_rowid()
+
+    def grant(self, access: Mapping[str, str]) -> None:
+        """The hub says that these are what the device may read."""
+        self._db.executemany(
+            """INSERT INTO holdfast_space (name, access) VALUES (?, ?)
+               ON CONFLICT (name) DO UPDATE SET access = excluded.access WHERE access <> excluded.access""",
+            access.items(),
+        )
+
+    def move(self, cursors: Mapping[str, str]) -> None:
+        """The device has read so far."""
+        sql = "UPDATE holdfast_space SET cursor = ? WHERE name = ?"
+        self._db.executemany(sql, ((cursor, name) for name, cursor in cursors.items()))
+
+    def complete(self, names: Iterable[str]) -> None:
+        """The first load of these spaces is done."""
+        self._db.executemany("UPDATE holdfast_space SET ready = 1 WHERE name = ? AND ready = 0", ((n,) for n in names))
+
+    def forget(self, names: Iterable[str]) -> None:
+        """These spaces are gone."""
+        self._db.executemany("DELETE FROM holdfast_space WHERE name = ?", ((name,) for name in names))

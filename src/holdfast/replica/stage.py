@@ -1,0 +1,59 @@
+"""Pages that wait for the end of their answer: in memory while they are few, in the file beyond that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import apsw
+
+from holdfast.replica.apply import StagedPage
+from holdfast.replica.file import immediate
+
+MEMORY_BYTES = 4 * 1024 * 1024
+
+
+class Stage:
+    """Staged pages in the order of their arrival, over several answers and over a restart."""
+
+    def __init__(self, db: apsw.Connection, path: str) -> None:
+        self._db = db
+        self._path = path
+        self._pages: list[StagedPage] = []
+        self._size = 0
+
+    def add(self, page: StagedPage) -> None:
+        """Keep a page; beyond 4 MiB in memory all move into the file."""
+        self._pages.append(page)
+        self._size += len(page.rows)
+        if self._size > MEMORY_BYTES:
+            self.spill()
+
+    def spill(self) -> None:
+        """Move what is in memory into the file, so that a restart goes on from there."""
+        if not self._pages:
+            return
+        with immediate(self._db, self._path):
+            write_stage(self._db, self._pages)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what is in memory."""
+        self._pages, self._size = [], 0
+
+    def pages(self) -> Iterator[StagedPage]:
+        """All pages, those in the file first."""
+        for space, cursor, rows in self._db.execute("SELECT space, cursor, rows FROM holdfast_stage ORDER BY position"):
+            yield StagedPage(space, cursor, rows)
+        yield from self._pages
+
+    def cursors(self) -> dict[str, str]:
+        """How far the staged pages reach, by space."""
+        sql = "SELECT space, cursor FROM holdfast_stage ORDER BY position"
+        found = dict(self._db.execute(sql).fetchall())
+        found.update((page.space, page.cursor) for page in self._pages)
+        return found
+
+
+def write_stage(db: apsw.Connection, pages: list[StagedPage]) -> None:
+    """Append pages to the stage, inside the caller's transaction."""
+    db.executemany("INSERT INTO holdfast_stage (space, cursor, rows) VALUES (?, ?, ?)", pages)

@@ -1,0 +1,57 @@
+"""One syncer at a time for one device file, over threads and processes.
+
+The lock is an SQLite transaction on an empty database beside the file: SQLite knows how to lock on every platform, and the
+operating system gives the lock back when a process dies.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import apsw
+
+from holdfast.errors import HoldfastError
+from holdfast.replica.sqlite_errors import sqlite_errors
+
+
+class SyncLock:
+    """`path` is that of the device file; the lock stands in `<path>-sync`."""
+
+    def __init__(self, path: str) -> None:
+        self._path = f"{path}-sync"
+        self._thread = threading.Lock()
+        self._db: apsw.Connection | None = None
+
+    @contextmanager
+    def held(self, timeout: float) -> Iterator[None]:
+        """Hold the lock, waiting up to `timeout` seconds. Raises `busy`."""
+        if not self._thread.acquire(timeout=timeout):
+            raise HoldfastError("busy", "another thread is syncing this file")
+        try:
+            db = self._open(timeout)
+            try:
+                yield
+            finally:
+                db.execute("ROLLBACK")
+        finally:
+            self._thread.release()
+
+    def _open(self, timeout: float) -> apsw.Connection:
+        with sqlite_errors(self._path):
+            if self._db is None:
+                self._db = apsw.Connection(self._path)
+            self._db.set_busy_timeout(int(timeout * 1000))
+            try:
+                self._db.execute("BEGIN EXCLUSIVE")
+            except apsw.BusyError:
+                raise HoldfastError("busy", "another process is syncing this file", file=self._path) from None
+            return self._db
+
+    def close(self) -> None:
+        """Close the lock's file."""
+        with self._thread:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
