@@ -37,12 +37,12 @@ class Table:
 
 
 def load() -> list[Any]:
-    cases = []
-    for area in AREAS:
-        for path in sorted((VECTORS / area).glob("*.json")):
-            for case in json.loads(path.read_text())["cases"]:
-                cases.append(pytest.param(path.stem, case, id=f"{area}/{path.stem}: {case['name']}"))
-    return cases
+    return [
+        pytest.param(path.stem, case, id=f"{area}/{path.stem}: {case['name']}")
+        for area in AREAS
+        for path in sorted((VECTORS / area).glob("*.json"))
+        for case in json.loads(path.read_text())["cases"]
+    ]
 
 
 def read_cell(form: dict[str, Any]) -> Cell:
