@@ -1,4 +1,6 @@
-"""The one error that Holdfast raises at its own boundaries: a stable code, a message for people, and where it happened."""
+"""The one error that Holdfast raises at its own boundaries: a stable code, a message for people, and where it
+happened.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from typing import Any
 class HoldfastError(Exception):
     """Something is wrong and the message says what to do.
 
-    `code` is stable for ever (catalogue: `holdfast.protocol.errors.CODES`); `details` say where: table, column, key, file...
+    `code` is stable for ever (catalogue: `holdfast.protocol.errors.CODES`); `details` say where: table, column, key,
+    file...
     """
 
     def __init__(self, code: str, message: str, **details: Any) -> None:

@@ -25,7 +25,9 @@ Authenticate = Callable[[Mapping[str, str]], Identity | None]
 
 
 def store_for(url: str) -> Store:
-    """The store that a URL names: `sqlite:///relative.db`, `sqlite:////absolute.db` or `memory:`. Raises `store_open`."""
+    """The store that a URL names: `sqlite:///relative.db`, `sqlite:////absolute.db` or `memory:`. Raises
+    `store_open`.
+    """
     if url == "memory:":
         return MemoryStore()
     if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
@@ -73,7 +75,9 @@ class Server:
             return self._hub
 
     def handle(self, body: bytes, identity: Identity) -> Response:
-        """One round: the bytes of a request to the stream of its answer. Bad input gives an error answer, no exception."""
+        """One round: the bytes of a request to the stream of its answer. Bad input gives an error answer, no
+        exception.
+        """
         return self.hub.handle(body, identity)
 
     def health(self) -> dict[str, Any]:
@@ -87,10 +91,11 @@ class Server:
         return asgi(self)
 
     def before_write(self, *tables: str) -> Callable[[BeforeWrite], BeforeWrite]:
-        """Decorator: call `hook(change, context)` for each row that a device writes in the tables (none: in every table).
+        """Decorator: call `hook(change, context)` for each row that a device writes in the tables (none: in every
+        table).
 
-        The hook may raise `Refuse(reason, code=)`; the whole transaction is refused then. It may be called more than once
-        for one write, when the hub has to find out which of several transactions the database refuses.
+        The hook may raise `Refuse(reason, code=)`; the whole transaction is refused then. It may be called more than
+        once for one write, when the hub has to find out which of several transactions the database refuses.
         """
         for table in tables:
             self.schema.table(table)
@@ -121,5 +126,7 @@ class Server:
         _ = self.hub
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()

@@ -60,18 +60,19 @@ class Drain:
         op = foreign_operation(table, note.key, before.row, note.values[1] if note.values else None, stamp)
         if op is None:
             return
-        outcome = apply(table, before.row, op, self._hub)
+        row = apply(table, before.row, op, self._hub).row
+        assert row is not None
         try:
-            space = self._space(table, note.key, outcome.row, before)
+            space = self._space(table, note.key, row, before)
         except InvalidValue as error:
             log.error("%s %r was written by another program and has no valid space: %s", table.name, note.key, error)
             return
-        shown = note.values is not None and list(note.values[1]) == list(outcome.row.values)
-        gone = note.values is None and outcome.row.life % 2 == 0
-        workspace.accept({name: Standing(outcome.row, space, foreign=shown or gone)})
+        shown = note.values is not None and list(note.values[1]) == list(row.values)
+        gone = note.values is None and row.life % 2 == 0
+        workspace.accept({name: Standing(row, space, foreign=shown or gone)})
         context = Context(Identity(HUB_USER), "", space, self._now)
         nameless = WireTransaction(self._origin, 0, [])
-        history.append(history_entry(table, op, before.row, outcome.row, [], nameless, context))
+        history.append(history_entry(table, op, before.row, row, [], nameless, context))
 
     def _space(self, table: Table, key: str, row: Row, before: Standing) -> str:
         if row.life % 2 == 0 or (table.space.per_user and before.space):
@@ -103,5 +104,6 @@ def foreign_operation(table: Table, key: str, row: Row | None, values: Sequence[
     }
     if not changes:
         return None
-    base = {slot: row.stamps[slot] for slot in changes if slot < len(row.stamps) and row.stamps[slot] is not None}
+    stamps = {slot: row.stamps[slot] for slot in changes if slot < len(row.stamps)}
+    base = {slot: stamp for slot, stamp in stamps.items() if stamp is not None}
     return Op("update", key, stamp, row.life, changes, base)

@@ -30,7 +30,9 @@ class GroupCommit(Generic[Work, Done]):
     An error of `write` is raised for every member of the group: it wrote nothing.
     """
 
-    def __init__(self, write: Callable[[Sequence[Work]], Sequence[Done]], weight: Callable[[Work], int], limit: int) -> None:
+    def __init__(
+        self, write: Callable[[Sequence[Work]], Sequence[Done]], weight: Callable[[Work], int], limit: int
+    ) -> None:
         self._write = write
         self._weight = weight
         self._limit = limit
@@ -56,7 +58,7 @@ class GroupCommit(Generic[Work, Done]):
             group = self._take()
             try:
                 results = self._write([item.work for item in group])
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 (raised again by each member's own call)
                 for item in group:
                     item.error = error
                     item.finished = True

@@ -38,8 +38,8 @@ class Hub:
     """A hub over a store. Thread-safe: any number of calls of `handle` may run at once.
 
     `now` gives milliseconds since 2020-01-01 UTC and `random_bits(n)` n random bits; both are arguments so that a
-    simulation can hold them in its hand. `spaces(identity)`, if given, decides what a user may read and write, instead of
-    `identity.spaces`.
+    simulation can hold them in its hand. `spaces(identity)`, if given, decides what a user may read and write,
+    instead of `identity.spaces`.
     """
 
     def __init__(
@@ -66,7 +66,9 @@ class Hub:
             self.hub = tx.hub().hub
 
     def handle(self, body: bytes, identity: Identity) -> Response:
-        """One round: `body` is a request of `spec/protocol.md`. Never raises for bad input: the response says what is wrong."""
+        """One round: `body` is a request of `spec/protocol.md`. Never raises for bad input: the response says what is
+        wrong.
+        """
         try:
             return self._handle(body, identity)
         except HoldfastError as error:

@@ -16,9 +16,18 @@ from holdfast.schema.model import MISSING, Table
 class Refusal(Exception):
     """One transaction cannot be accepted: permanent. Code and place as the device will see them."""
 
-    def __init__(self, code: str, message: str, table: str = "", key: str = "", column: str = "", **details: Any) -> None:
+    def __init__(
+        self, code: str, message: str, table: str = "", key: str = "", column: str = "", **details: Any
+    ) -> None:
         super().__init__(message)
-        self.code, self.message, self.table, self.key, self.column, self.details = code, message, table, key, column, details
+        self.code, self.message, self.table, self.key, self.column, self.details = (
+            code,
+            message,
+            table,
+            key,
+            column,
+            details,
+        )
 
 
 def kernel_operation(table: Table, op: AnyOperation) -> Op:
@@ -28,7 +37,9 @@ def kernel_operation(table: Table, op: AnyOperation) -> Op:
         try:
             return Op("delete", op.key, op.stamp, op.life, {}, decode_stamps(op.base))
         except ValueError:
-            raise Refusal("operation_malformed", "the base of a delete is not a row's stamps", table.name, op.key) from None
+            raise Refusal(
+                "operation_malformed", "the base of a delete is not a row's stamps", table.name, op.key
+            ) from None
     if isinstance(op, Update) and op.life % 2 == 0:
         raise Refusal("operation_malformed", "an update of a row that its writer saw dead", table.name, op.key)
     changes = {}
@@ -42,7 +53,9 @@ def kernel_operation(table: Table, op: AnyOperation) -> Op:
     if isinstance(op, Insert):
         _require_values(table, op)
         return Op("insert", op.key, op.stamp, op.life, changes, {})
-    return Op("update", op.key, op.stamp, op.life, changes, {_slot(table, op.key, name): s for name, s in op.base.items()})
+    return Op(
+        "update", op.key, op.stamp, op.life, changes, {_slot(table, op.key, name): s for name, s in op.base.items()}
+    )
 
 
 def _require_values(table: Table, op: Insert) -> None:

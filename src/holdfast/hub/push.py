@@ -1,7 +1,7 @@
 """Accepting transactions: decide each one over the rows as they stand, then write all that was accepted in one go.
 
-Everything here is decided inside one write transaction of the store. If the database refuses the whole, the batch is cut
-in halves until the transaction that it refuses stands alone; that one gets a stored refusal, all others go through.
+Everything here is decided inside one write transaction of the store. If the database refuses the whole, the batch is
+cut in halves until the transaction that it refuses stands alone; that one gets a stored refusal, all others go through.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from holdfast.hub.hooks import Change, Context, Hooks, Refuse
 from holdfast.hub.identity import Access, Identity
@@ -17,8 +17,8 @@ from holdfast.hub.operations import Refusal, kernel_operation
 from holdfast.hub.record import history_entry
 from holdfast.hub.workspace import Draft, RowName, Standing, Workspace
 from holdfast.kernel import clock
-from holdfast.kernel.row import Op, Row, apply
 from holdfast.kernel.row import Conflict as KernelConflict
+from holdfast.kernel.row import Op, Row, apply
 from holdfast.kernel.values import InvalidValue
 from holdfast.protocol import messages as m
 from holdfast.schema.key import key_values
@@ -49,7 +49,9 @@ class Unit(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """What an accepted transaction did. `plain` are rows changed with nothing else having happened, `changes` for hooks."""
+    """What an accepted transaction did. `plain` are rows changed with nothing else having happened, `changes` for
+    hooks.
+    """
 
     result: m.Result | None
     plain: set[RowName]
@@ -289,7 +291,9 @@ def apply_checked(table: Table, row: Row | None, op: Op, hub: str) -> Any:
 
 
 def space_of(table: Table, key: str, row: Row, before: Standing, user: str) -> str:
-    """The space in which the row lives. A dead row stays where it died; a row of a user stays with the user who made it."""
+    """The space in which the row lives. A dead row stays where it died; a row of a user stays with the user who made
+    it.
+    """
     if row.life % 2 == 0 or (table.space.per_user and before.space):
         return before.space
     values = {column.name: value for column, value in zip(table.cells, row.values, strict=False)}
@@ -343,7 +347,11 @@ def note(table: Table, key: str, conflict: KernelConflict) -> m.ConflictNote:
     mine, theirs = conflict.mine, conflict.theirs
     if conflict.slot is None:
         mine, theirs = _named(table, mine), _named(table, theirs)
-    return m.ConflictNote(table.name, key, conflict.rule, conflict.winner, column, mine, theirs)
+    return m.ConflictNote(table.name, key, conflict.rule, _winner(conflict), column, mine, theirs)
+
+
+def _winner(conflict: KernelConflict) -> Literal["mine", "theirs"]:
+    return "mine" if conflict.winner == "mine" else "theirs"
 
 
 def _named(table: Table, values: Any) -> Any:
@@ -387,7 +395,9 @@ def content_of(writes: Sequence[RowWrite]) -> dict[str, bytes]:
 
 
 def places(writes: Sequence[RowWrite], heads: Mapping[str, Space], workspace: Workspace) -> dict[RowName, Written]:
-    """Where each row went: rows (and leave marks) take the numbers of their space in the order in which they were given."""
+    """Where each row went: rows (and leave marks) take the numbers of their space in the order in which they were
+    given.
+    """
     counts: dict[str, int] = {}
     order: list[tuple[RowWrite, int]] = []
     for write in writes:

@@ -15,7 +15,9 @@ from holdfast.stores.base import HistoryEntry
 
 
 class Record(Struct, omit_defaults=True):
-    """One operation as the history keeps it. `set` are the changes, `old` the values before, `life` before and after."""
+    """One operation as the history keeps it. `set` are the changes, `old` the values before, `life` before and
+    after.
+    """
 
     op: str
     origin: str

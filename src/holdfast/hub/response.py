@@ -12,8 +12,8 @@ from holdfast.protocol.errors import CODES
 class Response:
     """`status` is an HTTP status, `content_type` that of the body.
 
-    Iterate to read the body in pieces, each a whole number of lines; `close()` (idempotent, also called at the end of the
-    iteration) gives back what the stream holds at the store.
+    Iterate to read the body in pieces, each a whole number of lines; `close()` (idempotent, also called at the end of
+    the iteration) gives back what the stream holds at the store.
     """
 
     def __init__(self, status: int, content_type: str, chunks: Iterator[bytes], release: Callable[[], None]) -> None:

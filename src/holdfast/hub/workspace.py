@@ -1,7 +1,7 @@
 """The rows of one batch, as they stand while the hub decides: loaded once, changed in memory, written once.
 
-A transaction works on a draft. Accepting the draft makes its rows the state that the next transaction meets; dropping it
-leaves no trace, which is what a refusal means.
+A transaction works on a draft. Accepting the draft makes its rows the state that the next transaction meets; dropping
+it leaves no trace, which is what a refusal means.
 """
 
 from __future__ import annotations
@@ -89,11 +89,11 @@ class Workspace:
         keys = key_values(self._schema.by_name[table], key)
         whole = image_of(table, keys, row)
         stored = former.stored if former else None
-        if stored is not None and not standing.foreign and stored.space == standing.space:
-            if whole == (stored.kept or stored.image):
-                return None
+        moved = stored is not None and stored.space != standing.space
+        if stored is not None and not moved and not standing.foreign and whole == (stored.kept or stored.image):
+            return None
         alive = row.life % 2 == 1
-        left = stored.space if stored is not None and stored.space != standing.space else None
+        left = stored.space if stored is not None and moved else None
         return RowWrite(
             table=table,
             key=key,

@@ -15,11 +15,15 @@ MAX_LINE = 64 * 1024 * 1024
 def decode_request(body: bytes) -> m.Request:
     """A request from its bytes. Raises `request_too_large`, `request_malformed` or `protocol_version`."""
     if len(body) > m.MAX_REQUEST:
-        raise HoldfastError("request_too_large", f"the request has {len(body)} bytes; at most {m.MAX_REQUEST} are taken")
+        raise HoldfastError(
+            "request_too_large", f"the request has {len(body)} bytes; at most {m.MAX_REQUEST} are taken"
+        )
     try:
-        request = m._request.decode(body)
+        request = m.decode_request(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise HoldfastError("request_malformed", f"the request is not what spec/protocol.md describes: {error}") from None
+        raise HoldfastError(
+            "request_malformed", f"the request is not what spec/protocol.md describes: {error}"
+        ) from None
     if request.protocol != m.PROTOCOL:
         raise HoldfastError(
             "protocol_version",
@@ -43,7 +47,7 @@ def encode_page(space: str, cursor: str, images: Iterable[bytes]) -> bytes:
 def decode_line(line: bytes) -> m.Header | m.Page | m.Footer:
     """A header, page or footer from one line. Raises `response_malformed`."""
     try:
-        decoded = m._line.decode(line)
+        decoded = m.decode_line(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise HoldfastError("response_malformed", f"the hub's answer has a line that cannot be read: {error}") from None
     present = [part for part in (decoded.header, decoded.page, decoded.footer) if part is not None]
@@ -61,7 +65,8 @@ def decode_rows(rows: bytes) -> list[m.Image]:
 
 
 def lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Cut a stream of byte chunks into lines (without the newline). A last line without newline is not given: it is cut off.
+    """Cut a stream of byte chunks into lines (without the newline). A last line without newline is not given: it is
+    cut off.
 
     Raises `response_malformed` when a line is longer than 64 MiB.
     """
@@ -85,6 +90,6 @@ def lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
 def decode_error(body: bytes) -> m.ErrorBody | None:
     """The error that a hub answered, or None when the body is not one of ours (a proxy's page, for example)."""
     try:
-        return m._error.decode(body)
+        return m.decode_error(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None

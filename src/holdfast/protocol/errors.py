@@ -1,7 +1,8 @@
 """The catalogue of error codes. A code, once released, keeps its meaning for ever.
 
 `docs/reference/errors.md` is generated from this table. `status` is the HTTP status with which a hub answers a request
-that fails with the code; 0 where the code never answers a whole request (it refuses one transaction, or arises locally).
+that fails with the code; 0 where the code never answers a whole request (it refuses one transaction, or arises
+locally).
 """
 
 from __future__ import annotations
@@ -19,57 +20,169 @@ class Code(NamedTuple):
 
 CODES: dict[str, Code] = {
     # a request as a whole
-    "request_malformed": Code(400, "The request is not the JSON that the protocol describes.", "Check the client's version; the message says which member is wrong."),
-    "request_too_large": Code(413, "The request is larger than the hub takes.", "Send fewer transactions at once; a single one that is too large must be split."),
-    "encoding_unsupported": Code(415, "The Content-Encoding is not zstd, gzip or identity, or the body does not decode.", "Send the body plainly or with zstd."),
+    "request_malformed": Code(
+        400,
+        "The request is not the JSON that the protocol describes.",
+        "Check the client's version; the message says which member is wrong.",
+    ),
+    "request_too_large": Code(
+        413,
+        "The request is larger than the hub takes.",
+        "Send fewer transactions at once; a single one that is too large must be split.",
+    ),
+    "encoding_unsupported": Code(
+        415,
+        "The Content-Encoding is not zstd, gzip or identity, or the body does not decode.",
+        "Send the body plainly or with zstd.",
+    ),
     "protocol_version": Code(426, "The hub does not speak this protocol version.", "Update the older side."),
-    "schema_version": Code(409, "The hub does not know the schema version that the device runs.", "Update the app on the device, or deploy the schema on the hub first."),
-    "schema_mismatch": Code(409, "Device and hub run different schemas under the same version number.", "Raise `version=` when the schema changes, and deploy the same schema on both sides."),
-    "unauthenticated": Code(401, "The credentials are missing, wrong or expired.", "Log in again and give the replica the new token."),
-    "device_mismatch": Code(403, "The origin in a transaction belongs to another device or user.", "A copied device file: open it once with a fresh device id."),
+    "schema_version": Code(
+        409,
+        "The hub does not know the schema version that the device runs.",
+        "Update the app on the device, or deploy the schema on the hub first.",
+    ),
+    "schema_mismatch": Code(
+        409,
+        "Device and hub run different schemas under the same version number.",
+        "Raise `version=` when the schema changes, and deploy the same schema on both sides.",
+    ),
+    "unauthenticated": Code(
+        401, "The credentials are missing, wrong or expired.", "Log in again and give the replica the new token."
+    ),
+    "device_mismatch": Code(
+        403,
+        "The origin in a transaction belongs to another device or user.",
+        "A copied device file: open it once with a fresh device id.",
+    ),
     "method_not_allowed": Code(405, "The endpoint takes another HTTP method.", "See /openapi.json."),
-    "not_found": Code(404, "There is no such endpoint.", "See /openapi.json; check the prefix under which the hub is mounted."),
-    "hub_unavailable": Code(503, "The hub's store cannot work now (busy, disk full, connection lost).", "Nothing was stored; the device tries again by itself. See the hub's log."),
+    "not_found": Code(
+        404, "There is no such endpoint.", "See /openapi.json; check the prefix under which the hub is mounted."
+    ),
+    "hub_unavailable": Code(
+        503,
+        "The hub's store cannot work now (busy, disk full, connection lost).",
+        "Nothing was stored; the device tries again by itself. See the hub's log.",
+    ),
     "internal_error": Code(500, "The hub made a mistake.", "Nothing was stored; see the hub's log and report it."),
     # the refusal of one transaction
-    "forbidden_space": Code(0, "The user may not write in the space of the row.", "Ask for access; the refused values stay readable in `replica.refused()`."),
-    "row_missing": Code(0, "An update names a row that the hub does not have, often because the transaction that made it was refused.", "Look at the earlier refusal, then write the row again."),
-    "unique": Code(0, "Another row already holds this value of a unique column.", "Choose another value; `details.columns` names the columns."),
-    "foreign_key": Code(0, "The row refers to a row that does not exist, or other rows still refer to the deleted one.", "Write the parent first, or delete the children first."),
+    "forbidden_space": Code(
+        0,
+        "The user may not write in the space of the row.",
+        "Ask for access; the refused values stay readable in `replica.refused()`.",
+    ),
+    "row_missing": Code(
+        0,
+        "An update names a row that the hub does not have, often because the transaction that made it was refused.",
+        "Look at the earlier refusal, then write the row again.",
+    ),
+    "unique": Code(
+        0,
+        "Another row already holds this value of a unique column.",
+        "Choose another value; `details.columns` names the columns.",
+    ),
+    "foreign_key": Code(
+        0,
+        "The row refers to a row that does not exist, or other rows still refer to the deleted one.",
+        "Write the parent first, or delete the children first.",
+    ),
     "check": Code(0, "A CHECK constraint of the hub's database refused the row.", "Correct the value."),
     "not_null": Code(0, "A column of the hub's database needs a value.", "Give the column a value."),
     "refused": Code(0, "A validation hook of the application refused the write.", "The message says why."),
-    "hook_failed": Code(0, "A validation hook of the application raised an error of its own.", "See the hub's log; correct the hook, then retry the transaction."),
-    "unknown_table": Code(0, "The operation names a table that the hub's schema does not have.", "Deploy the same schema on both sides."),
-    "unknown_column": Code(0, "The operation names a column that the hub's schema does not have.", "Deploy the same schema on both sides."),
-    "operation_malformed": Code(0, "The operation does not fit its merge type or its base.", "Report it: a device of ours does not send such."),
-    "space_invalid": Code(0, "The space of the row cannot be computed or is not a valid name.", "The columns in the space template need values."),
+    "hook_failed": Code(
+        0,
+        "A validation hook of the application raised an error of its own.",
+        "See the hub's log; correct the hook, then retry the transaction.",
+    ),
+    "unknown_table": Code(
+        0, "The operation names a table that the hub's schema does not have.", "Deploy the same schema on both sides."
+    ),
+    "unknown_column": Code(
+        0, "The operation names a column that the hub's schema does not have.", "Deploy the same schema on both sides."
+    ),
+    "operation_malformed": Code(
+        0, "The operation does not fit its merge type or its base.", "Report it: a device of ours does not send such."
+    ),
+    "space_invalid": Code(
+        0,
+        "The space of the row cannot be computed or is not a valid name.",
+        "The columns in the space template need values.",
+    ),
     "value_type": Code(0, "The value is of another type than the column.", "Write a value of the declared type."),
-    "value_range": Code(0, "The number is outside of what the column can hold.", "int is within ±(2^53-1); use BigInt for more. Floats are finite."),
-    "value_nul": Code(0, "Text contains the character U+0000, which PostgreSQL cannot hold.", "Remove it, or use a bytes column."),
+    "value_range": Code(
+        0,
+        "The number is outside of what the column can hold.",
+        "int is within ±(2^53-1); use BigInt for more. Floats are finite.",
+    ),
+    "value_nul": Code(
+        0, "Text contains the character U+0000, which PostgreSQL cannot hold.", "Remove it, or use a bytes column."
+    ),
     "value_null": Code(0, "NULL in a column that is not optional.", "Give a value, or declare the column optional."),
-    "value_format": Code(0, "The text does not have the form of the type (date, datetime, decimal, uuid, JSON).", "See spec/encoding.md section 1."),
+    "value_format": Code(
+        0,
+        "The text does not have the form of the type (date, datetime, decimal, uuid, JSON).",
+        "See spec/encoding.md section 1.",
+    ),
     "value_choice": Code(0, "The value is not one of the declared choices.", "Use a declared choice."),
     "key_too_long": Code(0, "The key is longer than 1,024 characters.", "Use a shorter key."),
-    "depends_on_refused": Code(0, "The transaction needs a row that an earlier, refused transaction would have made.", "Look at the earlier refusal, which `details` names."),
-    "transaction_too_large": Code(0, "One transaction is larger than a request may be.", "Split it into smaller transactions."),
+    "depends_on_refused": Code(
+        0,
+        "The transaction needs a row that an earlier, refused transaction would have made.",
+        "Look at the earlier refusal, which `details` names.",
+    ),
+    "transaction_too_large": Code(
+        0, "One transaction is larger than a request may be.", "Split it into smaller transactions."
+    ),
     # on the device, or when something is opened
     "schema_invalid": Code(0, "A table declaration is wrong.", "The message names class, column and remedy."),
-    "schema_changed": Code(0, "The file was made with a schema of the same version but other content.", "Raise `version=` when the schema changes."),
-    "schema_mismatch_table": Code(0, "A table in the hub's database does not fit the declared schema.", "The message names table, column, what was expected and what was found."),
+    "schema_changed": Code(
+        0,
+        "The file was made with a schema of the same version but other content.",
+        "Raise `version=` when the schema changes.",
+    ),
+    "schema_mismatch_table": Code(
+        0,
+        "A table in the hub's database does not fit the declared schema.",
+        "The message names table, column, what was expected and what was found.",
+    ),
     "store_open": Code(0, "The hub's database cannot be opened.", "The message names the file and the reason."),
     "store_newer": Code(0, "The hub's database was written by a newer Holdfast.", "Update Holdfast."),
-    "file_not_database": Code(0, "The file is not an SQLite database, or it is damaged. Nothing was changed.", "Check the path; keep the file if it may hold unsent work."),
-    "file_foreign": Code(0, "The SQLite file is not a Holdfast device and holds tables that would collide. Nothing was changed.", "Choose another path, or rename the colliding tables."),
+    "file_not_database": Code(
+        0,
+        "The file is not an SQLite database, or it is damaged. Nothing was changed.",
+        "Check the path; keep the file if it may hold unsent work.",
+    ),
+    "file_foreign": Code(
+        0,
+        "The SQLite file is not a Holdfast device and holds tables that would collide. Nothing was changed.",
+        "Choose another path, or rename the colliding tables.",
+    ),
     "file_newer": Code(0, "The device file was written by a newer Holdfast.", "Update Holdfast."),
-    "file_unusable": Code(0, "The device file cannot be opened or written.", "The message names the file and the reason."),
-    "disk_full": Code(0, "The disk is full. The transaction was rolled back.", "Free space; everything committed before is safe."),
-    "busy": Code(0, "Another process or thread is syncing this file, or holds its write lock.", "Wait for it, or try again."),
+    "file_unusable": Code(
+        0, "The device file cannot be opened or written.", "The message names the file and the reason."
+    ),
+    "disk_full": Code(
+        0, "The disk is full. The transaction was rolled back.", "Free space; everything committed before is safe."
+    ),
+    "busy": Code(
+        0, "Another process or thread is syncing this file, or holds its write lock.", "Wait for it, or try again."
+    ),
     "closed": Code(0, "The replica or server was closed.", "Open a new one."),
     "no_transport": Code(0, "The replica has neither url nor transport.", "Pass `url=` or `transport=`."),
-    "network": Code(0, "The hub could not be reached or the connection broke. Local work goes on.", "Try again when the network is back; nothing is lost."),
-    "response_malformed": Code(0, "The hub's answer cannot be read.", "Check that the URL is a Holdfast hub of this version."),
-    "response_incomplete": Code(0, "The hub's answer was cut off before its end.", "Sync again: it goes on where it stopped."),
-    "hub_error": Code(0, "Something between device and hub answered with an HTTP error that is not the hub's.", "Check the URL and the proxies in between."),
+    "network": Code(
+        0,
+        "The hub could not be reached or the connection broke. Local work goes on.",
+        "Try again when the network is back; nothing is lost.",
+    ),
+    "response_malformed": Code(
+        0, "The hub's answer cannot be read.", "Check that the URL is a Holdfast hub of this version."
+    ),
+    "response_incomplete": Code(
+        0, "The hub's answer was cut off before its end.", "Sync again: it goes on where it stopped."
+    ),
+    "hub_error": Code(
+        0,
+        "Something between device and hub answered with an HTTP error that is not the hub's.",
+        "Check the URL and the proxies in between.",
+    ),
     "sql": Code(0, "SQLite refused the statement.", "The message is SQLite's own."),
 }

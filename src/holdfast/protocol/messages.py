@@ -1,6 +1,7 @@
 """What crosses the wire, as types: `spec/protocol.md` and `spec/encoding.md` sections 5 and 6 in Python.
 
-Decoding is strict in the members it knows and ignores those it does not. All times are milliseconds since 2020-01-01 UTC.
+Decoding is strict in the members it knows and ignores those it does not. All times are milliseconds since 2020-01-01
+UTC.
 """
 
 from __future__ import annotations
@@ -146,7 +147,9 @@ class Image(Struct, array_like=True):
 
 
 class Page(Struct):
-    """Rows of one space in feed order; `cursor` is the cursor after them. `rows` is the JSON array of images, still text."""
+    """Rows of one space in feed order; `cursor` is the cursor after them. `rows` is the JSON array of images, still
+    text.
+    """
 
     space: str
     cursor: str
@@ -188,6 +191,9 @@ _result = msgspec.json.Decoder(Result)
 _error = msgspec.json.Decoder(ErrorBody)
 
 encode = _json.encode
+decode_request = _request.decode
+decode_line = _line.decode
+decode_error = _error.decode
 decode_images = _images.decode
 decode_image = _image.decode
 decode_operation = _operation.decode

@@ -18,7 +18,9 @@ class Exchange(Protocol):
     bytes_received: int
 
     def chunks(self) -> Iterator[bytes]:
-        """The decompressed body, in pieces as they arrive. Raises `HoldfastError("network")` when the connection breaks."""
+        """The decompressed body, in pieces as they arrive. Raises `HoldfastError("network")` when the connection
+        breaks.
+        """
         ...
 
     def close(self) -> None:

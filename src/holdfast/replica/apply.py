@@ -77,7 +77,9 @@ class Apply:
         return Applied(accepted, results, writer.rows)
 
     def _empty(self, space: str) -> dict[RowName, Held]:
-        """Forget what a lost history confirmed in a space; give its rows with waiting operations, as if they had left."""
+        """Forget what a lost history confirmed in a space; give its rows with waiting operations, as if they had
+        left.
+        """
         found = self._db.execute("SELECT id FROM holdfast_space WHERE name = ?", (space,)).get
         if found is None:
             return {}
@@ -146,7 +148,11 @@ class Apply:
             self._settle_rows(names, promoted, held, shown)
 
     def _settle_rows(
-        self, names: Sequence[RowName], promoted: dict[RowName, list[Op]], held: dict[RowName, Held], shown: set[RowName]
+        self,
+        names: Sequence[RowName],
+        promoted: dict[RowName, list[Op]],
+        held: dict[RowName, Held],
+        shown: set[RowName],
     ) -> None:
         known = self._confirmed.bases(names)
         confirmed: dict[RowName, Row | None] = {}

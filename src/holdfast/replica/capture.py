@@ -12,7 +12,9 @@ from holdfast.replica.tables import UserTables
 
 
 class Captured(NamedTuple):
-    """One change as SQLite saw it. `old` and `new` by slot, in SQL form; in an update a slot with both None did not change."""
+    """One change as SQLite saw it. `old` and `new` by slot, in SQL form; in an update a slot with both None did not
+    change.
+    """
 
     op: int
     kind: str
@@ -50,9 +52,10 @@ def _read(db: apsw.Connection, order: str) -> Iterator[Captured]:
 
 
 def local_transactions(db: apsw.Connection, changes: Iterator[Captured]) -> Iterator[LocalTransaction]:
-    """Cut the changes at the marks. Changes between two marks were made by other programs: one transaction, a superset of
-    theirs and still atomic."""
-    marks = iter(db.execute("SELECT first, last, label FROM holdfast_mark ORDER BY first").fetchall())
+    """Cut the changes at the marks. Changes between two marks were made by other programs: one transaction, a
+    superset of theirs and still atomic."""
+    found: list[Any] = db.execute("SELECT first, last, label FROM holdfast_mark ORDER BY first").fetchall()
+    marks = iter(found)
     mark = next(marks, None)
     current = LocalTransaction("", [])
     inside = False
@@ -74,8 +77,9 @@ def local_transactions(db: apsw.Connection, changes: Iterator[Captured]) -> Iter
 def without_suspects(db: apsw.Connection, tables: UserTables, transaction: LocalTransaction) -> LocalTransaction:
     """Decide for each row that REPLACE may have removed whether it did.
 
-    A suspect was removed if the next thing that was captured of its row is an insert, or if nothing was and the row is gone.
-    It becomes a delete, except before an insert of the same row, which then reads as an overwriting of the row.
+    A suspect was removed if the next thing that was captured of its row is an insert, or if nothing was and the row
+    is gone. It becomes a delete, except before an insert of the same row, which then reads as an overwriting of the
+    row.
     """
     if not any(change.kind == "suspect" for change in transaction.changes):
         return transaction
@@ -99,5 +103,3 @@ def _vanished(db: apsw.Connection, tables: UserTables, suspect: Captured) -> boo
     if later is not None:
         return bool(later == "insert")
     return tables.by_number[tbl].read(db, key) is None
-
-

@@ -113,7 +113,9 @@ class Confirmed:
         self._db.executemany("DELETE FROM holdfast_row WHERE tbl = ? AND key = ?", names)
 
     def show(self, names: Sequence[RowName], bases: dict[RowName, Row | None]) -> set[RowName]:
-        """Make the user tables show confirmed + waiting of the given rows; give those on which nothing waits any more."""
+        """Make the user tables show confirmed + waiting of the given rows; give those on which nothing waits any
+        more.
+        """
         waiting = self.waiting(names)
         for name in names:
             user: UserTable = self._tables.by_number[name[0]]

@@ -1,4 +1,6 @@
-"""The connections of one process to one device file: one that writes, one for each thread that reads, one that syncs."""
+"""The connections of one process to one device file: one that writes, one for each thread that reads, one that
+syncs.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,9 @@ class Connections:
     def _mark(self, first: int, label: str) -> None:
         last = self._next_op() - 1
         if last >= first:
-            self._writer.execute("INSERT INTO holdfast_mark (first, last, label) VALUES (?, ?, ?)", (first, last, label))
+            self._writer.execute(
+                "INSERT INTO holdfast_mark (first, last, label) VALUES (?, ?, ?)", (first, last, label)
+            )
 
     def _owns_transaction(self) -> bool:
         """Whether this thread is inside `transaction()`: the lock is re-entrant, so only its owner passes at once."""

@@ -67,7 +67,7 @@ class Outbox:
     def refuse_oversized(self, limit: int) -> list[int]:
         """Move transactions that no request can carry to the refused ones; gives their local numbers."""
         sql = "SELECT txn, size FROM holdfast_transaction WHERE state = 'pending' AND size > ?"
-        found = self._db.execute(sql, (limit,)).fetchall()
+        found: list[Any] = self._db.execute(sql, (limit,)).fetchall()
         for txn, size in found:
             message = f"the transaction has {size} bytes, a request carries at most {limit}"
             self.refuse(txn, m.Result("", 0, "refused", "transaction_too_large", message))
@@ -76,8 +76,8 @@ class Outbox:
     def name(self, origin: str, next_n: int, after: dict[str, int]) -> tuple[list[Sending], bool]:
         """Choose the transactions of the next request, oldest first, and name those that have no name yet.
 
-        `after` maps origins to the n up to which the hub has answered already. Gives the transactions and whether more wait.
-        To be committed durably before anything is sent: a name is never given twice (trap 1).
+        `after` maps origins to the n up to which the hub has answered already. Gives the transactions and whether
+        more wait. To be committed durably before anything is sent: a name is never given twice (trap 1).
         """
         chosen: list[tuple[int, str, int]] = []
         size = 0
@@ -118,20 +118,23 @@ class Outbox:
     def rename(self, origin: str) -> None:
         """Take the name of that origin away from all transactions that wait: the hub does not know it any more."""
         self._db.execute(
-            "UPDATE holdfast_transaction SET state = 'pending', origin = NULL, n = NULL WHERE origin = ? AND state = 'sending'",
+            """UPDATE holdfast_transaction SET state = 'pending', origin = NULL, n = NULL
+               WHERE origin = ? AND state = 'sending'""",
             (origin,),
         )
 
     def named(self, origin: str, through: int) -> list[tuple[int, int]]:
         """(local number, n) of the waiting transactions of an origin with n <= `through`, in order of n."""
         sql = """SELECT txn, n FROM holdfast_transaction WHERE origin = ? AND n <= ? AND state = 'sending' ORDER BY n"""
-        return self._db.execute(sql, (origin, through)).fetchall()
+        found: list[Any] = self._db.execute(sql, (origin, through)).fetchall()
+        return found
 
     def operations(self, txns: Sequence[int]) -> Iterator[tuple[int, int, str, str]]:
         """(txn, table number, key, body) of the operations of those transactions, in order."""
         sql = """SELECT txn, tbl, key, body FROM holdfast_operation
                  WHERE txn IN (SELECT value FROM json_each(?)) ORDER BY txn, position"""
-        return iter(self._db.execute(sql, (msgspec.json.encode(list(txns)).decode(),)).fetchall())
+        found: list[Any] = self._db.execute(sql, (msgspec.json.encode(list(txns)).decode(),)).fetchall()
+        return iter(found)
 
     def done(self, txns: Sequence[int]) -> None:
         """The hub has these: they leave the outbox."""
@@ -149,14 +152,14 @@ class Outbox:
         """All sealed transactions that wait, oldest first."""
         sql = """SELECT txn, state, label, captured, size FROM holdfast_transaction
                  WHERE state <> 'refused' ORDER BY txn"""
-        rows = self._db.execute(sql).fetchall()
+        rows: list[Any] = self._db.execute(sql).fetchall()
         changes = self._changes([row[0] for row in rows])
-        return [Pending(*row, changes.get(row[0], [])) for row in rows]
+        return [Pending(*row, operations=changes.get(row[0], [])) for row in rows]
 
     def refused(self) -> list[Refused]:
         """All refused transactions, oldest first."""
         sql = "SELECT txn, label, captured, result FROM holdfast_transaction WHERE state = 'refused' ORDER BY txn"
-        rows = self._db.execute(sql).fetchall()
+        rows: list[Any] = self._db.execute(sql).fetchall()
         changes = self._changes([row[0] for row in rows])
         refused = []
         for txn, label, captured, text in rows:

@@ -1,4 +1,6 @@
-"""Pages of the hub into the user tables. Rows with waiting operations are held back: they are folded when the round ends."""
+"""Pages of the hub into the user tables. Rows with waiting operations are held back: they are folded when the round
+ends.
+"""
 
 from __future__ import annotations
 
@@ -110,7 +112,9 @@ class PageWriter:
         )
 
     def _is_in(self, user: UserTable, key: str, space: int) -> bool:
-        """Whether the row still lives in the space that it is said to leave; it may have come back in by another page."""
+        """Whether the row still lives in the space that it is said to leave; it may have come back in by another
+        page.
+        """
         sql = "SELECT space FROM holdfast_row WHERE tbl = ? AND key = ?"
         return bool(self._db.execute(sql, (user.number, key)).get == space)
 

@@ -23,7 +23,6 @@ from holdfast.replica.outbox import Outbox, Pending, Refused
 from holdfast.replica.report import Progress, Status, SyncReport, conflicts_of, refusals_of
 from holdfast.replica.results import ResultRow
 from holdfast.replica.round import Device, Rounds
-from holdfast.replica.spaces import LocalSpaces
 from holdfast.replica.sqlite_errors import sqlite_errors
 from holdfast.replica.sync_lock import SyncLock
 from holdfast.replica.tables import UserTables
@@ -40,8 +39,8 @@ def device_clock() -> int:
 class Replica:
     """One device. Opens lazily at the first use; usable from several threads, and from several processes on one file.
 
-    `path` is the SQLite file, made when it is not there. `url` and `token` reach a hub over HTTP, or `transport` is any other
-    way. `now` (milliseconds since 2020-01-01 UTC) and `random_bits` are arguments for simulations.
+    `path` is the SQLite file, made when it is not there. `url` and `token` reach a hub over HTTP, or `transport` is
+    any other way. `now` (milliseconds since 2020-01-01 UTC) and `random_bits` are arguments for simulations.
     """
 
     def __init__(
@@ -101,8 +100,9 @@ class Replica:
     def execute(self, sql: str, parameters: Parameters = ()) -> list[ResultRow]:
         """Run one SQL statement and give its rows (none for a statement without a result).
 
-        Parameters may be Python dates, decimals, UUIDs, enums, lists and dictionaries. A write outside of `transaction()` is
-        a transaction of its own, durable when this returns. Raises `HoldfastError` (`sql`, `disk_full`, `busy`, ...).
+        Parameters may be Python dates, decimals, UUIDs, enums, lists and dictionaries. A write outside of
+        `transaction()` is a transaction of its own, durable when this returns. Raises `HoldfastError` (`sql`,
+        `disk_full`, `busy`, ...).
         """
         self._open()
         return self._connections.execute(sql, parameters)
@@ -123,10 +123,12 @@ class Replica:
         return self._connections.transaction(label)
 
     def sync(self, *, timeout: float = 60.0) -> SyncReport:
-        """Exchange with the hub until everything that was captured when it began is answered and everything new is here.
+        """Exchange with the hub until everything that was captured when it began is answered and everything new is
+        here.
 
-        Waits up to `timeout` seconds for another syncer of the same file, then raises `busy`. Raises `network` when the hub
-        cannot be reached, or the hub's error; nothing is lost then, and the next sync goes on where this one stopped.
+        Waits up to `timeout` seconds for another syncer of the same file, then raises `busy`. Raises `network` when
+        the hub cannot be reached, or the hub's error; nothing is lost then, and the next sync goes on where this one
+        stopped.
         """
         self._open()
         with self._lock.held(timeout), sqlite_errors(self.path):
@@ -206,7 +208,9 @@ class Replica:
             """SELECT (SELECT count(*) FROM holdfast_mark) + EXISTS (SELECT 1 FROM holdfast_capture
                    WHERE op > coalesce((SELECT max(last) FROM holdfast_mark), 0))"""
         )[0][0]
-        counts = dict(execute("SELECT state = 'refused', count(*) FROM holdfast_transaction GROUP BY 1"))
+        counts: dict[int, int] = dict(
+            execute("SELECT state = 'refused', count(*) FROM holdfast_transaction GROUP BY 1")
+        )
         syncing = self._syncing
         spaces = execute("SELECT name, access, ready FROM holdfast_space ORDER BY name")
         return Status(
@@ -229,7 +233,9 @@ class Replica:
         )
 
     def digest(self, space: str) -> str:
-        """The digest root over what the hub has confirmed here of a space: equal to the hub's root when both are equal."""
+        """The digest root over what the hub has confirmed here of a space: equal to the hub's root when both are
+        equal.
+        """
         self._open()
         execute = self._connections.execute
         key = execute("SELECT hub FROM holdfast_state")[0][0].encode()
@@ -257,7 +263,9 @@ class Replica:
         self._open()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 

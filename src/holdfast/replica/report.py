@@ -58,8 +58,8 @@ class Progress(NamedTuple):
 class Status(NamedTuple):
     """How a replica stands. Counts are of transactions; times in milliseconds since 2020-01-01 UTC.
 
-    `pending_count` counts sealed transactions and, as one each, the marked ones that no sync has sealed yet. `spaces` maps
-    space -> {"access", "ready"}. `clock_offset` is what the hub's clock is ahead of the device's, in milliseconds.
+    `pending_count` counts sealed transactions and, as one each, the marked ones that no sync has sealed yet. `spaces`
+    maps space -> {"access", "ready"}. `clock_offset` is what the hub's clock is ahead of the device's, in milliseconds.
     """
 
     device: str

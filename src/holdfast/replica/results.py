@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 
 class ResultRow(tuple[Any, ...]):
     """One row: `row[0]`, `row["status"]`, unpacking, comparison with a plain tuple."""
 
     __slots__ = ()
-    names: dict[str, int] = {}
+    names: ClassVar[dict[str, int]] = {}
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, str):

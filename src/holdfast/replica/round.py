@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apsw
 import msgspec
@@ -75,7 +75,9 @@ class Rounds:
             self.seal()
             self._outbox.refuse_oversized(MAX_TRANSACTION)
             sending, self.more_to_send = self._outbox.name(self._origin, self._next_n, after)
-            acknowledged = self._db.execute("SELECT origin, n FROM holdfast_acknowledge LIMIT 10000").fetchall()
+            acknowledged: list[Any] = self._db.execute(
+                "SELECT origin, n FROM holdfast_acknowledge LIMIT 10000"
+            ).fetchall()
             layout = self._db.execute("SELECT layout FROM holdfast_state").get
         self._next_n += sum(1 for s in sending if s.origin == self._origin and s.n >= self._next_n)
         self._sent = sending
@@ -99,8 +101,8 @@ class Rounds:
         return known | self._stage.cursors()
 
     def receive(self, chunks: Iterable[bytes]) -> tuple[Applied, m.Footer]:
-        """Take an answer. Whole: it is applied. Cut off: what arrived is kept, and `response_incomplete` or what broke the
-        stream is raised. With `more`: it is kept, and the next answer will complete it."""
+        """Take an answer. Whole: it is applied. Cut off: what arrived is kept, and `response_incomplete` or what
+        broke the stream is raised. With `more`: it is kept, and the next answer will complete it."""
         try:
             header, footer = self._read(chunks)
         except BaseException:
@@ -160,8 +162,8 @@ class Rounds:
         self._header = None
 
     def _write_direct(self) -> None:
-        """Write pages of a first load, with their cursor. The rest of the durable work does not wait for them: without the
-        last of these pages after a power loss, the cursor is without them, too."""
+        """Write pages of a first load, with their cursor. The rest of the durable work does not wait for them:
+        without the last of these pages after a power loss, the cursor is without them, too."""
         if not self._direct:
             return
         self._db.execute("PRAGMA synchronous = NORMAL")
@@ -217,4 +219,3 @@ def with_transactions(request: bytes, sending: list[Sending]) -> bytes:
         return request
     bodies = ",".join(s.body for s in sending).encode()
     return request[:-1] + b',"transactions":[' + bodies + b"]}"
-

@@ -1,8 +1,8 @@
 """Sealing: from captured changes to transactions in wire form, with the stamps that their writers had seen.
 
-It happens in one transaction of the engine: before a push, and before any page is applied, so that what a writer had seen
-is what is confirmed at that moment. A change that cannot go over the wire moves its transaction to the refused ones,
-and the user tables go back to what the rest says.
+It happens in one transaction of the engine: before a push, and before any page is applied, so that what a writer had
+seen is what is confirmed at that moment. A change that cannot go over the wire moves its transaction to the refused
+ones, and the user tables go back to what the rest says.
 """
 
 from __future__ import annotations
@@ -135,9 +135,7 @@ class Seal:
             self._store(transaction.label, "pending", None, operations)
         return 1 if operations else 0
 
-    def _store(
-        self, label: str, state: str, result: str | None, operations: list[tuple[RowName, bytes]]
-    ) -> int:
+    def _store(self, label: str, state: str, result: str | None, operations: list[tuple[RowName, bytes]]) -> int:
         captured = clock.unpack(self._hlc)[0]
         size = sum(len(body) for _, body in operations)
         self._db.execute(
@@ -176,7 +174,9 @@ class Seal:
         try:
             key_values(user.table, change.name[1])
         except InvalidValue as error:
-            raise Unsendable(error.code, f"the key of a row of {user.table.name}: {error.message}", change.name) from None
+            raise Unsendable(
+                error.code, f"the key of a row of {user.table.name}: {error.message}", change.name
+            ) from None
         changes = {}
         for slot, column in enumerate(user.table.cells):
             merge = BY_NAME[column.merge]
@@ -215,7 +215,9 @@ class Seal:
         return value
 
     def _old(self, user: UserTable, change: Captured, slot: int, seen: Any) -> Any:
-        """The value that the writer changed. It is the seen one, unless an earlier transaction was refused meanwhile."""
+        """The value that the writer changed. It is the seen one, unless an earlier transaction was refused
+        meanwhile.
+        """
         if change.kind == "insert":
             return seen
         try:
@@ -279,7 +281,7 @@ def wire_operation(user: UserTable, op: Op) -> m.AnyOperation:
     """The operation as it goes over the wire: slots become names."""
     cells, name = user.table.cells, user.table.name
     if op.kind == "delete":
-        return m.Delete(name, op.key, op.stamp, op.life, encode_stamps(list(op.base)))
+        return m.Delete(name, op.key, op.stamp, op.life, encode_stamps(list(op.base)))  # type: ignore[arg-type]
     changes = {cells[slot].name: change for slot, change in op.changes.items()}
     if op.kind == "insert":
         return m.Insert(name, op.key, op.stamp, op.life, changes)

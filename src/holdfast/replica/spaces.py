@@ -9,7 +9,9 @@ import apsw
 
 
 class LocalSpace(NamedTuple):
-    """`number` names the space in this file; `access` is "r", "rw" or "" (not granted yet); `ready` after its first load."""
+    """`number` names the space in this file; `access` is "r", "rw" or "" (not granted yet); `ready` after its first
+    load.
+    """
 
     number: int
     name: str
@@ -27,7 +29,9 @@ class LocalSpaces:
     def all(self) -> dict[str, LocalSpace]:
         """All spaces by name."""
         sql = "SELECT id, name, access, cursor, ready FROM holdfast_space"
-        return {name: LocalSpace(n, name, access, cursor, bool(r)) for n, name, access, cursor, r in self._db.execute(sql)}
+        return {
+            name: LocalSpace(n, name, access, cursor, bool(r)) for n, name, access, cursor, r in self._db.execute(sql)
+        }
 
     def number(self, name: str) -> int:
         """The number of a space; a new one is noted without access."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import apsw
 
@@ -49,7 +50,8 @@ class Stage:
     def cursors(self) -> dict[str, str]:
         """How far the staged pages reach, by space."""
         sql = "SELECT space, cursor FROM holdfast_stage ORDER BY position"
-        found = dict(self._db.execute(sql).fetchall())
+        rows: list[Any] = self._db.execute(sql).fetchall()
+        found: dict[str, str] = dict(rows)
         found.update((page.space, page.cursor) for page in self._pages)
         return found
 

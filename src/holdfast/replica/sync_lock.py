@@ -1,7 +1,7 @@
 """One syncer at a time for one device file, over threads and processes.
 
-The lock is an SQLite transaction on an empty database beside the file: SQLite knows how to lock on every platform, and the
-operating system gives the lock back when a process dies.
+The lock is an SQLite transaction on an empty database beside the file: SQLite knows how to lock on every platform,
+and the operating system gives the lock back when a process dies.
 """
 
 from __future__ import annotations

@@ -93,4 +93,8 @@ def quoted(name: str) -> str:
 
 def states_text(states: dict[Any, Any]) -> str | None:
     """The states by slot as the file keeps them; None when there are none."""
-    return json.dumps({str(k): v for k, v in states.items()}, ensure_ascii=False, separators=(",", ":")) if states else None
+    return (
+        json.dumps({str(k): v for k, v in states.items()}, ensure_ascii=False, separators=(",", ":"))
+        if states
+        else None
+    )

@@ -14,14 +14,18 @@ from holdfast.schema.model import Schema
 
 
 class HubState(NamedTuple):
-    """What a hub remembers of itself. `hub` is 12 hexadecimal digits, `hlc` the latest hybrid time it has issued or seen."""
+    """What a hub remembers of itself. `hub` is 12 hexadecimal digits, `hlc` the latest hybrid time it has issued or
+    seen.
+    """
 
     hub: str
     hlc: int
 
 
 class Space(NamedTuple):
-    """Head of one feed. `head` is the latest sequence number (0: empty), `chain` the hash over its history up to there."""
+    """Head of one feed. `head` is the latest sequence number (0: empty), `chain` the hash over its history up to
+    there.
+    """
 
     name: str
     epoch: str
@@ -32,8 +36,8 @@ class Space(NamedTuple):
 class StoredRow(NamedTuple):
     """A row of the feed.
 
-    `image` is the wire form (bytes of one JSON array). `kept` is the last whole image of a dead row, None while it lives.
-    `seq` is its place in the feed of `space`.
+    `image` is the wire form (bytes of one JSON array). `kept` is the last whole image of a dead row, None while it
+    lives. `seq` is its place in the feed of `space`.
     """
 
     table: str
@@ -46,7 +50,9 @@ class StoredRow(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """One incarnation of a device: `last_n` is the last transaction processed, `seen` in milliseconds since 2020-01-01 UTC."""
+    """One incarnation of a device: `last_n` is the last transaction processed, `seen` in milliseconds since
+    2020-01-01 UTC.
+    """
 
     origin: str
     device: str
@@ -66,11 +72,11 @@ class StoredResult(NamedTuple):
 class RowWrite(NamedTuple):
     """One row, finished.
 
-    `key_values` and `values` are wire forms (`spec/encoding.md`), `values` by slot; `values` is None for a dead row, which
-    disappears from its user table. `left` is the space that the row leaves, if it moves: there it gets a leave mark (an
-    entry with life 0 and the image `left_image`). `fresh` is True when the feed holds no entry of this key yet: a store
-    may then insert without looking. `foreign` is True when the user table already shows the row, because another program
-    wrote it; the store then leaves the user table alone.
+    `key_values` and `values` are wire forms (`spec/encoding.md`), `values` by slot; `values` is None for a dead row,
+    which disappears from its user table. `left` is the space that the row leaves, if it moves: there it gets a leave
+    mark (an entry with life 0 and the image `left_image`). `fresh` is True when the feed holds no entry of this key
+    yet: a store may then insert without looking. `foreign` is True when the user table already shows the row, because
+    another program wrote it; the store then leaves the user table alone.
     """
 
     table: str
@@ -88,7 +94,9 @@ class RowWrite(NamedTuple):
 
 
 class HistoryEntry(NamedTuple):
-    """What one operation did. `at` is in milliseconds since 2020-01-01 UTC; `body` is a JSON object (`op`, `old`, `conflicts`)."""
+    """What one operation did. `at` is in milliseconds since 2020-01-01 UTC; `body` is a JSON object (`op`, `old`,
+    `conflicts`).
+    """
 
     space: str
     table: str
@@ -103,8 +111,8 @@ class HistoryEntry(NamedTuple):
 class Batch(NamedTuple):
     """Everything that one commit of the hub writes.
 
-    `digests` maps space -> bucket -> (change of the row count, change of the sum); sums are integers modulo 2**128, their
-    changes may be negative. `content` maps space -> bytes that enter the chain of that space.
+    `digests` maps space -> bucket -> (change of the row count, change of the sum); sums are integers modulo 2**128,
+    their changes may be negative. `content` maps space -> bytes that enter the chain of that space.
     """
 
     rows: Sequence[RowWrite]
@@ -119,8 +127,8 @@ class Batch(NamedTuple):
 
 class DirtyRow(NamedTuple):
     """A row that another program wrote. `values` are the key and column values now in the user table as *native* wire
-    forms `(key_values, values by slot)`, or None when the row is gone. `mark` identifies the note; clearing it later must
-    not clear a newer note of the same row."""
+    forms `(key_values, values by slot)`, or None when the row is gone. `mark` identifies the note; clearing it later
+    must not clear a newer note of the same row."""
 
     table: str
     key: str
@@ -135,9 +143,17 @@ class Violation(Exception):
     tells them, else empty.
     """
 
-    def __init__(self, kind: str, message: str, table: str = "", columns: Sequence[str] = (), constraint: str = "") -> None:
+    def __init__(
+        self, kind: str, message: str, table: str = "", columns: Sequence[str] = (), constraint: str = ""
+    ) -> None:
         super().__init__(message)
-        self.kind, self.message, self.table, self.columns, self.constraint = kind, message, table, tuple(columns), constraint
+        self.kind, self.message, self.table, self.columns, self.constraint = (
+            kind,
+            message,
+            table,
+            tuple(columns),
+            constraint,
+        )
 
 
 class StoreUnavailable(Exception):
@@ -202,8 +218,8 @@ class Transaction(Protocol):
         """Write everything and give the new heads of the spaces that changed.
 
         User tables first (inserts and updates, parents or deferral so that foreign keys hold at the end), then the
-        counters of the spaces in name order, then feed, history, digests, results, origins, chain. Each row of the batch
-        (and each leave mark) takes one sequence number, in the order given. Raises `Violation`; what was written
+        counters of the spaces in name order, then feed, history, digests, results, origins, chain. Each row of the
+        batch (and each leave mark) takes one sequence number, in the order given. Raises `Violation`; what was written
         before is undone by the savepoint or transaction around it.
         """
         ...
@@ -225,13 +241,15 @@ class Store(Protocol):
     """Where a hub keeps its things."""
 
     def open(self, schema: Schema) -> dict[str, list[str]]:
-        """Create or check what the store needs for the schema (idempotent) and give the layout: column names by slot for
-        each table. Rows that user tables already hold are noted as dirty. Raises `HoldfastError` with a code when the
-        tables do not fit the schema."""
+        """Create or check what the store needs for the schema (idempotent) and give the layout: column names by slot
+        for each table. Rows that user tables already hold are noted as dirty. Raises `HoldfastError` with a code when
+        the tables do not fit the schema."""
         ...
 
     def transaction(self, *, write: bool) -> AbstractContextManager[Transaction]:
-        """A transaction: commits on leaving, rolls back on an exception. Writers wait for one another; readers do not."""
+        """A transaction: commits on leaving, rolls back on an exception. Writers wait for one another; readers do
+        not.
+        """
         ...
 
     def close(self) -> None:
