@@ -20,8 +20,10 @@ BUSY_TIMEOUT_MS = 10_000
 CACHE_KIB = 32 * 1024
 
 
-def connect(path: str, *, read_only: bool = False) -> apsw.Connection:
-    """A connection with the settings that every part of the engine uses: WAL, durable commits, foreign keys on.
+def connect(path: str, *, read_only: bool = False, foreign_keys: bool = True) -> apsw.Connection:
+    """A connection with the settings that every part of the engine uses: WAL, durable commits.
+
+    `foreign_keys` is off only for the connection that applies what the hub has decided (decision record 3).
 
     Raises `HoldfastError` when the file cannot be opened or is not a database; nothing is changed in it then.
     """
@@ -33,7 +35,7 @@ def connect(path: str, *, read_only: bool = False) -> apsw.Connection:
         if not read_only:
             db.execute("PRAGMA journal_mode = WAL").fetchall()
             db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA foreign_keys = ON")
+        db.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         return db
 

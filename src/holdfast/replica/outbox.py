@@ -154,7 +154,10 @@ class Outbox:
                  WHERE state <> 'refused' ORDER BY txn"""
         rows: list[Any] = self._db.execute(sql).fetchall()
         changes = self._changes([row[0] for row in rows])
-        return [Pending(*row, operations=changes.get(row[0], [])) for row in rows]
+        return [
+            Pending(txn, state, label, captured, size, changes.get(txn, []))
+            for txn, state, label, captured, size in rows
+        ]
 
     def refused(self) -> list[Refused]:
         """All refused transactions, oldest first."""

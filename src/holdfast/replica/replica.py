@@ -76,7 +76,7 @@ class Replica:
             folder = Path(self.path).parent
             if not folder.is_dir():
                 raise HoldfastError("file_unusable", f"{self.path}: the folder {folder} does not exist", file=self.path)
-            db = connect(self.path)
+            db = connect(self.path, foreign_keys=False)
             try:
                 device = prepare(db, self.path, self.schema)
                 self._tables = UserTables(self.schema, table_numbers(db))
