@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from holdfast.kernel import row
+from holdfast.kernel.column import default_of
+from holdfast.kernel.merges import BY_NAME
 from tests.properties.kernel.histories import COLUMNS, HUBS, Table, World, normal
 
 # A history is a long example, so a quarter as many as the profile asks for; a soak run still makes many.
@@ -174,3 +176,23 @@ def test_a_device_far_ahead_never_conflicts_with_itself(data: st.DataObject) -> 
         assert outcome.conflicts == ()
         assert kept is not None
         assert kept.values == [value]
+
+
+@pytest.mark.parametrize("name", ["text", "json", "set", "set with a default"])
+@LAWS
+@given(data=st.data())
+def test_what_is_written_after_all_is_seen_is_what_stands(name: str, data: st.DataObject) -> None:
+    """Plain values written one after the other, by any device: the last one stands, whole."""
+    column, strategy = COLUMNS[name]
+    table, merge = Table((column,)), BY_NAME[column.merge]
+    state: row.Row | None = row.Row(1, [], [])
+    for number in range(data.draw(st.integers(1, 6))):
+        assert state is not None
+        old = state.values[0] if state.values else default_of(column, merge.empty)
+        new = column.accept(data.draw(strategy))
+        change = merge.difference(column, old, state.states.get(0), new)
+        base = {0: state.stamps[0]} if state.stamps else {}
+        stamp = f"{number:014x}-{data.draw(st.sampled_from('abc')) * 12}"
+        state = row.apply(table, state, row.Op("update", "k", stamp, 1, {0: change}, base), HUBS[0]).row
+        assert state is not None
+        assert state.values == [new]
