@@ -17,7 +17,7 @@ MAX_TRANSACTIONS = 20_000
 MAX_OPERATIONS = 100_000
 
 Origin = Annotated[str, Meta(pattern="^[0-9a-f]{12}$", description="48 random bits, hexadecimal")]
-StampText = Annotated[str, Meta(pattern="^[0-9a-f]{14}-[0-9a-f]{12}$", description="hybrid time, hyphen, origin")]
+StampText = Annotated[str, Meta(pattern="^[01][0-9a-f]{13}-[0-9a-f]{12}$", description="hybrid time, hyphen, origin")]
 Count = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 Life = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Key = Annotated[str, Meta(max_length=1024)]
