@@ -14,7 +14,7 @@
         def user_rows(self, store, table):
             return {...}  # what another program sees: key text -> (key values, values by slot)
 
-`make_store` gives a store that is not open yet; called twice with one folder, a persistent store finds its things again.
+`make_store` gives a store that is not open yet; called twice with one folder, a persistent one finds its things again.
 The other two may be left out when the store itself has `foreign_write(table, key_values, values)` and `table(name)`, as
 `holdfast.stores.memory.MemoryStore` does. All values are wire forms (`spec/encoding.md`). The methods are plain pytest
 tests; this package itself does not import pytest.
@@ -32,7 +32,5 @@ from holdfast.stores.contract.samples import contract_schema
 __all__ = ["StoreContract", "contract_schema"]
 
 
-class StoreContract(
-    FeedCases, MovingCases, RecordCases, IsolationCases, ConstraintCases, ForeignCases, ValueCases
-):
+class StoreContract(FeedCases, MovingCases, RecordCases, IsolationCases, ConstraintCases, ForeignCases, ValueCases):
     """Everything that a hub relies on. Derive a test class from it and say how to make the store."""

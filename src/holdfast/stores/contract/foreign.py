@@ -30,7 +30,7 @@ EXTREMES: dict[str, list[Any]] = {
 
 def every_value() -> list[tuple[int, list[Any]]]:
     """(key, values by slot): every extreme of every type once, everything else null; and one row of nulls."""
-    empty = [*[None] * (len(TYPES) - 1), []]
+    empty: list[Any] = [*[None] * (len(TYPES) - 1), []]
     rows: list[list[Any]] = [empty]
     for slot, name in enumerate(TYPES):
         for value in EXTREMES[name]:
@@ -177,7 +177,7 @@ class ForeignCases(Ground):
 
     def test_composite_keys_are_noted(self, tmp_path: Path) -> None:
         store = self.open(tmp_path)
-        keys = [["a \"b\" ü 😀", 2**53 - 1, True, str(-(2**63))], ["", -1, False, "9007199254740993"]]
+        keys = [['a "b" ü 😀', 2**53 - 1, True, str(-(2**63))], ["", -1, False, "9007199254740993"]]
         for key in keys:
             self.foreign_write(store, "badge", key, [])
         self.foreign_write(store, "badge", keys[1], None)

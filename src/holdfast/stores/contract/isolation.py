@@ -139,17 +139,16 @@ class IsolationCases(Ground):
 
     def test_savepoints_nest(self, tmp_path: Path) -> None:
         store = self.open(tmp_path)
-        with store.transaction(write=True) as tx:
-            with tx.savepoint():
-                tx.write(batch(place("1")))
-                try:
+        with store.transaction(write=True) as tx, tx.savepoint():
+            tx.write(batch(place("1")))
+            try:
+                with tx.savepoint():
                     with tx.savepoint():
-                        with tx.savepoint():
-                            tx.write(batch(place("2")))
-                        raise Interrupted
-                except Interrupted:
-                    pass
-                tx.write(batch(place("3")))
+                        tx.write(batch(place("2")))
+                    raise Interrupted
+            except Interrupted:
+                pass
+            tx.write(batch(place("3")))
         assert set(self.user_rows(store, "place")) == {"1", "3"}
         assert head(store) == 2
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from holdfast.stores.base import HistoryEntry, Origin, StoredResult
 from holdfast.stores.contract.ground import Ground, feed, write
-from holdfast.stores.contract.samples import batch, gone, place
 from holdfast.stores.contract.samples import PLACE as PLACE_TABLE
+from holdfast.stores.contract.samples import batch, gone, place
 
 TOP = 2**128 - 1
 
@@ -32,7 +32,11 @@ class RecordCases(Ground):
 
     def test_results_are_kept_until_they_are_forgotten(self, tmp_path: Path) -> None:
         store = self.open(tmp_path)
-        kept = [StoredResult("b", 10, b"ten"), StoredResult("a", 3, b"three"), StoredResult("b", 9, b"\xf0\x9f\x98\x80")]
+        kept = [
+            StoredResult("b", 10, b"ten"),
+            StoredResult("a", 3, b"three"),
+            StoredResult("b", 9, b"\xf0\x9f\x98\x80"),
+        ]
         write(store, batch(results=[*kept, StoredResult("c", 1, b"other")]))
         with store.transaction(write=False) as tx:
             assert tx.results(["b", "a", "unknown", "b"]) == sorted(kept)
@@ -70,7 +74,18 @@ class RecordCases(Ground):
             assert tx.digest("a") == {0: (2, 0), 4095: (1, 2**64), 7: (1, 2**96 - 1)}
 
     def test_digest_changes_may_be_negative_and_large(self, tmp_path: Path) -> None:
-        changes = [TOP, -1, -TOP, 2**127, -(2**127), 2**128, 1 - 2**96, 2**96 - 2**64, -(2**32), 0x0123456789ABCDEF << 60]
+        changes = [
+            TOP,
+            -1,
+            -TOP,
+            2**127,
+            -(2**127),
+            2**128,
+            1 - 2**96,
+            2**96 - 2**64,
+            -(2**32),
+            0x0123456789ABCDEF << 60,
+        ]
         store = self.open(tmp_path)
         total = 0
         for change in changes:

@@ -1,7 +1,8 @@
 """Named maps under a stack of changes: what gives the memory store its transactions, savepoints and snapshots.
 
-The base is never changed while somebody reads it. A transaction puts its changes into a layer above the base, a savepoint
-into another layer above that one; undoing is forgetting a layer, committing is folding the lowest one into the base.
+The base is never changed while somebody reads it. A transaction puts its changes into a layer above the base, a
+savepoint into another layer above that one; undoing is forgetting a layer, committing is folding the lowest one
+into the base.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from holdfast.stores.memory.user_tables import Change, UserTables
 class MemoryStore:
     """Keeps everything of a hub in dictionaries.
 
-    `random(bits)` gives a random integer of that many bits and names the hub and its spaces: pass a seeded one to repeat
-    a simulation. `patience` is how long a writer waits for another one, in seconds, before it gives up with
+    `random(bits)` gives a random integer of that many bits and names the hub and its spaces: pass a seeded one to
+    repeat a simulation. `patience` is how long a writer waits for another one, in seconds, before it gives up with
     `StoreUnavailable`.
     """
 
@@ -110,7 +110,7 @@ class MemoryStore:
         return {key: (row.key_values, row.values) for key, row in rows.items()}
 
     def foreign_write(self, table: str, key_values: Sequence[Any], values: Sequence[Any] | None) -> None:
-        """Play another program: put this row (wire forms, by slot) into the user table, or delete it (None), and note it.
+        """Play another program: put this row (wire forms, by slot) into the user table, or delete it, and note it.
 
         Raises `Violation` like a database would.
         """

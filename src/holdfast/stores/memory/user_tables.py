@@ -60,7 +60,9 @@ class UserTable:
             column.accept(value)
         except kernel_values.InvalidValue as problem:
             kind = "not_null" if problem.code == "value_null" else "check"
-            raise Violation(kind, f"{self.name}.{column.name}: {problem.message}", self.name, [column.name]) from problem
+            raise Violation(
+                kind, f"{self.name}.{column.name}: {problem.message}", self.name, [column.name]
+            ) from problem
 
     def pick(self, row: UserRow, columns: Sequence[str]) -> tuple[Any, ...]:
         """The values of some columns, comparable: lists and objects as their text."""
@@ -92,7 +94,7 @@ class UserTables:
         }
 
     def apply(self, view: Layers, changes: Sequence[Change]) -> None:
-        """Make the changes and check every constraint on what they leave: nothing is refused for a moment in between."""
+        """Make the changes and check every constraint on what they leave, not on a moment in between."""
         old = [(change, view.get(self.by_name[change.table].map, change.key)) for change in changes]
         for change, row in old:
             if row is not None:
@@ -141,8 +143,12 @@ class UserTables:
         for child in self.by_name.values():
             for reference in child.foreign_keys:
                 parent = self.by_name[reference.parent]
-                picked = {parent.pick(row, reference.parent_columns) for name, row in old_parents if name == parent.name}
+                picked = {
+                    parent.pick(row, reference.parent_columns) for name, row in old_parents if name == parent.name
+                }
                 gone = {one for one in picked if None not in one and not self._has_parent(view, reference, one)}
                 if gone and any(child.pick(row, reference.columns) in gone for _, row in view.items(child.map)):
-                    message = f"rows of {child.name} still name a row of {parent.name} by {', '.join(reference.columns)}"
+                    message = (
+                        f"rows of {child.name} still name a row of {parent.name} by {', '.join(reference.columns)}"
+                    )
                     raise Violation("foreign_key", message, child.name, reference.columns)

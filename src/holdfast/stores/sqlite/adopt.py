@@ -30,14 +30,14 @@ def check_file(connection: apsw.Connection, path: str) -> None:
     if "holdfast_hub" in present:
         version = connection.execute("SELECT max(format) FROM holdfast_hub").get
         if version is not None and version > FORMAT:
-            message = (
-                f"{path} has format {version}, written by a newer Holdfast; this one reads up to {FORMAT}. Update Holdfast."
-            )
+            message = f"{path} has format {version}, from a newer Holdfast; this one reads up to {FORMAT}. Update it."
             raise HoldfastError("store_format", message, file=path, found=version, known=FORMAT)
 
 
-def adopt(connection: apsw.Connection, schema: Schema, new_name: Callable[[], str]) -> tuple[Catalog, dict[str, list[str]]]:
-    """Create or check everything, inside the transaction that the caller has begun. Gives the catalog and the layout."""
+def adopt(
+    connection: apsw.Connection, schema: Schema, new_name: Callable[[], str]
+) -> tuple[Catalog, dict[str, list[str]]]:
+    """Create or check everything, in the transaction of the caller. Gives the catalog and the layout."""
     connection.execute(TABLES)
     if connection.execute("SELECT count(*) FROM holdfast_hub").get == 0:
         connection.execute("INSERT INTO holdfast_hub (id, format, hub, hlc) VALUES (1, ?, ?, 0)", (FORMAT, new_name()))
@@ -61,8 +61,8 @@ def _user_table(connection: apsw.Connection, schema: Schema, table: Table, known
         return fit.check(connection, table, found)
     if known:
         message = (
-            f"The table {table.name} was synced and is gone from the database. Restore it from a backup, or take it out of "
-            "the schema."
+            f"The table {table.name} was synced and is gone from the database. Restore it from a backup, or take it "
+            "out of the schema."
         )
         raise HoldfastError("schema_mismatch_table", message, table=table.name, expected="a table", found="none")
     for statement in (create_table(table, parents=schema.by_name), *create_indexes(table)):
@@ -82,7 +82,7 @@ def _layout(connection: apsw.Connection, table: Table) -> list[str]:
 
 
 def _capture(connection: apsw.Connection, table: Table) -> None:
-    """Make the triggers that note foreign writes. When there were none until now, every row may be one: note them all."""
+    """Make the triggers that note foreign writes. If there were none until now, any row may be one: note all."""
     statements = create_triggers(table)
     script = ";\n".join(statements)
     before = connection.execute("SELECT capture FROM holdfast_table WHERE name = ?", (table.name,)).get
@@ -108,8 +108,8 @@ def _note_all(connection: apsw.Connection, table: Table) -> None:
 
 
 def _drop_triggers(connection: apsw.Connection, table: str) -> None:
-    sql = "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? AND name LIKE 'holdfast\\_%' ESCAPE '\\'"
-    for (name,) in fetch(connection, sql, (table,)):
+    sql = "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?"
+    for name in [name for (name,) in fetch(connection, sql, (table,)) if name.startswith("holdfast_")]:
         connection.execute(f"DROP TRIGGER {quote(name)}")
 
 

@@ -57,7 +57,7 @@ def _columns(named: str, table: str) -> tuple[str, list[str]]:
 
 
 def _check_columns(connection: apsw.Connection, table: str, named: str) -> list[str]:
-    """Columns that a failed check without a name of its own speaks of: SQLite then gives its text, so look for them there."""
+    """Columns in the text of a failed check, which SQLite gives when the check has no name of its own."""
     words = set(re.findall(r"\w+", named))
     return [name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,)) if name in words]
 

@@ -72,13 +72,17 @@ def check(connection: apsw.Connection, table: Table, found: Sequence[Found]) -> 
         elif affinity(present.type) not in _AFFINITIES[column.type]:
             _refuse(table, column.name, _wanted(column), present.type or "no type", "Change the type of the column")
         elif present.not_null and column.nullable:
-            _refuse(table, column.name, "a column that takes NULL", "NOT NULL", "Allow NULL, or declare it not optional")
+            _refuse(
+                table, column.name, "a column that takes NULL", "NOT NULL", "Allow NULL, or declare it not optional"
+            )
     _check_key(connection, table, found)
     extras = [column for column in found if column.name not in table.position and not column.hidden]
     for extra in extras:
         if extra.not_null and extra.default is None:
             remedy = "Declare the column, give it a default, or allow NULL"
-            _refuse(table, extra.name, "a column that a row can be inserted without", "NOT NULL without default", remedy)
+            _refuse(
+                table, extra.name, "a column that a row can be inserted without", "NOT NULL without default", remedy
+            )
     return [extra.name for extra in extras]
 
 
@@ -95,7 +99,9 @@ def _check_key(connection: apsw.Connection, table: Table, found: Sequence[Found]
 def _unique_indexes(connection: apsw.Connection, table: str) -> list[set[str]]:
     sql = 'SELECT name FROM pragma_index_list(?) WHERE "unique" AND NOT partial'
     names = [name for (name,) in connection.execute(sql, (table,))]
-    return [{column for (column,) in connection.execute("SELECT name FROM pragma_index_info(?)", (name,))} for name in names]
+    return [
+        {column for (column,) in connection.execute("SELECT name FROM pragma_index_info(?)", (name,))} for name in names
+    ]
 
 
 def _wanted(column: Column) -> str:
@@ -107,4 +113,6 @@ def _refuse(table: Table, column: str, expected: str, found: str, remedy: str) -
         f"The table {table.name} of the database does not fit the schema: column {column}: expected {expected}, "
         f"found {found}. {remedy}, then open the store again; nothing was changed."
     )
-    raise HoldfastError("schema_mismatch_table", message, table=table.name, column=column, expected=expected, found=found)
+    raise HoldfastError(
+        "schema_mismatch_table", message, table=table.name, column=column, expected=expected, found=found
+    )

@@ -1,8 +1,8 @@
 """Foreign keys, checked over the rows that a batch touched.
 
-SQLite counts violations of deferred foreign keys and speaks only at COMMIT, without a name; it also runs ON DELETE actions
-behind the back of the feed. So the hub's writer keeps `PRAGMA foreign_keys` off and asks itself, at the end of a batch:
-has every written child its parents, and did every parent that went leave no child behind?
+SQLite counts violations of deferred foreign keys and speaks only at COMMIT, without a name; it also runs ON DELETE
+actions behind the back of the feed. So the hub's writer keeps `PRAGMA foreign_keys` off and asks itself, at the end of
+a batch: has every written child its parents, and did every parent that went leave no child behind?
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Gone = dict[Reference, set[tuple[Any, ...]]]
 
 
 def references(connection: apsw.Connection, schema: Schema) -> list[Reference]:
-    """All foreign keys that touch a table of the schema: those it declares, and those that the database has by itself."""
+    """All foreign keys that touch a table of the schema: those it declares, and others that the database has."""
     found = [
         Reference(table.name, tuple(key.columns), key.parent, tuple(key.parent_columns))
         for table in schema.tables

@@ -120,3 +120,7 @@ UPDATE holdfast_space SET head = ?, chain = ? WHERE id = ?;
 -- name: add_commit
 -- The chain at the new head.
 INSERT INTO holdfast_commit (space, head, chain, at) VALUES (?, ?, ?, ?);
+
+-- name: application_triggers
+-- Whether there is a trigger that is not ours.
+SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name NOT LIKE 'holdfast\_%' ESCAPE '\');

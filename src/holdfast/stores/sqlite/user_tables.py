@@ -22,7 +22,7 @@ def equal(names: Sequence[str]) -> str:
 
 
 class UserTable:
-    """One user table. Its columns are placed in row order: the key columns, then those of the layout that the schema has.
+    """One user table. Row order of its columns: the key columns, then those of the layout that the schema has.
 
     `extras` are columns that the database has and the schema does not: the hub never writes them, and keeps them.
     """
@@ -43,7 +43,7 @@ class UserTable:
 
     def _missing_values(self, layout: Sequence[str]) -> list[Any]:
         by_name = {column.name: column.default for column in self.table.cells}
-        defaults = [by_name.get(name, None) for name in layout]
+        defaults = [by_name.get(name) for name in layout]
         return [None if default is MISSING else default for default in defaults]
 
     def _statements(self, name: str) -> None:
@@ -85,7 +85,7 @@ class UserTable:
         return tuple(values)
 
     def from_row(self, row: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-        """Wire forms (key values, values by slot) of a SQL row. Raises `values.InvalidValue` with the column in its text."""
+        """Wire forms (key values, values by slot) of a SQL row. Raises `values.InvalidValue`, naming the column."""
         wires = [from_sql(column, value) for column, value in zip(self._columns, row, strict=True)]
         cells: list[Any] = [None] * self._width
         for slot, value in zip(self._slots, wires[len(self.key) :], strict=True):
@@ -101,13 +101,13 @@ class UserTable:
         return self.columns.index(column) if column in self.columns else None
 
     def put(self, connection: apsw.Connection, rows: Sequence[SqlRow]) -> None:
-        """Insert or update rows. Two rows that swap a unique value meet a constraint here that `replace` does not meet."""
+        """Insert or update rows. Two that swap a unique value meet a constraint which `replace` does not meet."""
         connection.executemany(self.upsert, rows)
 
     def replace(self, connection: apsw.Connection, rows: Sequence[SqlRow]) -> None:
         """Take the rows out and put them back, so that only what they leave meets the unique constraints.
 
-        Columns that the schema does not know keep their values. Foreign keys are off on this connection: nothing cascades.
+        Columns that the schema does not know keep their values. Foreign keys are off here: nothing cascades.
         """
         keys = [row[: len(self.key)] for row in rows]
         if not self._extras:

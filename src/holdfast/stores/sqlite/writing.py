@@ -196,4 +196,3 @@ def _write_rest(connection: apsw.Connection, ids: Mapping[str, int], batch: Batc
 def _history_values(ids: Mapping[str, int], entry: HistoryEntry) -> tuple[Any, ...]:
     space, table, key, *rest = entry
     return (history_row(key), ids[table], key, space, *rest)
-
