@@ -98,9 +98,15 @@ class HttpExchange:
                 yield piece
             self.bytes_received += len("0\r\n\r\n")
         else:
+            framed = self._response.length_remaining is not None
             while piece := self._response.read1(READ_SIZE, decode_content=False):
+                framed = True
                 self.bytes_received += len(piece)
                 yield piece
+            # Without a length the body ends where the connection does. What came may be whole (the footer tells), but
+            # nothing at all is a head that was cut off, which http.client takes for a whole one.
+            if not framed:
+                raise UndecodableError("it ended within its head")
 
 
 class HttpTransport:
@@ -244,7 +250,7 @@ def _warn_of_plain_http(url: str) -> None:
     warnings.warn(
         f"{url} is reached over plain HTTP: anyone on the way can read and change token and data. Use https:// (TLS)",
         PlainHttpWarning,
-        stacklevel=4,
+        stacklevel=3,
     )
 
 
@@ -271,12 +277,12 @@ def _reason(error: BaseException) -> str:
     match error:
         case NameResolutionError():
             return "the name of the host cannot be resolved"
+        case NewConnectionError():
+            return f"no connection: {error.__cause__ or error}"
         case ConnectTimeoutError():
             return "no connection within the timeout"
         case ReadTimeoutError():
             return "nothing came within the timeout"
-        case NewConnectionError():
-            return f"no connection: {error.__cause__ or error}"
         case InvalidChunkLength():
             return "a chunk has no readable length"
         case IncompleteRead():

@@ -44,7 +44,8 @@ REQUEST_EXAMPLE: dict[str, Any] = {
 LINE_EXAMPLES: dict[str, dict[str, Any]] = {
     "header": {
         "header": {
-            "hub": "00c0ffee0001", "user": "anna", "time": 203_000_000_250, "spaces": {"project:42": "rw", "city": "r"},
+            "hub": "00c0ffee0001", "user": "anna", "time": 203_000_000_250,
+            "hlc": 831_488_001_024_000, "spaces": {"project:42": "rw", "city": "r"},
             "through": {_ORIGIN: 8}, "revoked": ["project:41"],
             "layout": {"hash": "5d41402abc4b2a76", "tables": {"submission": ["project_id", "status", "crew_size"]}},
             "results": [
@@ -110,8 +111,10 @@ def _document() -> dict[str, Any]:
 
 def schemas() -> dict[str, Any]:
     """JSON Schemas (2020-12) of all messages, from their msgspec types. `Line` is one line of a response."""
-    types = [m.Request, m.Header, m.Page, m.Footer, m.ErrorBody]
+    types = [m.Request, m.Header, m.Page, m.Image, m.Footer, m.ErrorBody]
     _, components = msgspec.json.schema_components(types, ref_template=_REF + "{name}")
+    # A page's rows are bytes to our code (it never decodes what it only carries), images to everybody else.
+    components["Page"]["properties"]["rows"] = {"type": "array", "items": {"$ref": _REF + "Image"}}
     kinds = {"header": "Header", "page": "Page", "footer": "Footer"}
     components["Line"] = {
         "title": "Line",

@@ -70,7 +70,9 @@ class StandInHub:
         self.closed += 1
 
     def _lines(self, request: m.Request, identity: Identity) -> Iterator[bytes]:
-        yield encode_line("header", m.Header("00c0ffee0001", identity.user, request.clock, dict(identity.spaces)))
+        spaces = dict(identity.spaces)
+        header = m.Header(hub="00c0ffee0001", user=identity.user, time=request.clock, hlc=4_096_000, spaces=spaces)
+        yield encode_line("header", header)
         for number in range(self.pages):
             self.fault(number)
             self.sent_pages += 1
@@ -139,10 +141,13 @@ class Peer:
 
 
 def read_request(connection: socket.socket) -> bytes:
-    """The bytes of one request with a Content-Length."""
+    """The bytes of one request with a Content-Length; what came until the client hung up, if it did."""
     data = b""
     while b"\r\n\r\n" not in data:
-        data += connection.recv(65536)
+        part = connection.recv(65536)
+        if not part:
+            return data
+        data += part
     head, _, body = data.partition(b"\r\n\r\n")
     length = next(
         int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")

@@ -53,6 +53,7 @@ def test_the_schemas_themselves_are_valid_and_every_reference_leads_somewhere():
         {"header": LINE_EXAMPLES["header"]["header"], "footer": {"more": False}},
         {},
         {"page": {"space": "s"}},
+        {"page": {"space": "s", "cursor": "c", "rows": [["note", "one", [], ""]]}},
         {"footer": {"more": "no"}},
     ],
 )
