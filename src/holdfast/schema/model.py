@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -46,6 +46,10 @@ class Column:
     merge: str = "register"
     choices: tuple[Any, ...] | None = None
     generate: str = ""
+    _check: Callable[[Any], Any] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_check", values.checker(self.type, self.element))
 
     def accept(self, value: Any) -> Any:
         """The canonical wire form of a wire value for this column.
@@ -56,7 +60,7 @@ class Column:
             if self.nullable:
                 return None
             raise values.InvalidValue("value_null", f"column {self.name} is not optional, null is not allowed")
-        wire = values.check(self.type, value, self.element)
+        wire = self._check(value)
         if self.choices is not None and wire not in self.choices:
             raise values.InvalidValue("value_choice", f"column {self.name} allows only {list(self.choices)!r}")
         if wire is None and not self.nullable:

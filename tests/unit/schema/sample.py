@@ -22,7 +22,9 @@ class Trade(enum.Enum):
     STEEL = "steel's"
 
 
-class Submission(hf.Table, space="project:{project_id}", unique=[("project_id", "number")], indexes=[("status", "due")]):
+class Submission(
+    hf.Table, space="project:{project_id}", unique=[("project_id", "number")], indexes=[("status", "due")]
+):
     project_id: str = hf.column(references="Project", on_delete="cascade")
     number: int | None = None
     status: str = "it's a draft"
@@ -73,6 +75,7 @@ def database(library: str, path: str = ":memory:") -> Iterator[Execute]:
     def execute(sql: str, parameters: Sequence[Any] = ()) -> Rows:
         return [tuple(row) for row in connection.execute(sql, tuple(parameters))]
 
+    execute("pragma synchronous = off")
     try:
         yield execute
     finally:

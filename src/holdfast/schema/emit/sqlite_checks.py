@@ -22,6 +22,12 @@ def condition(column: Column, *, key: bool) -> str:
 
     A key column holds the canonical form only, because its text is the name of the row.
     """
+    found = _condition(column, key)
+    # json_valid(NULL) is 0 before SQLite 3.45, NULL from there on.
+    return f"{quote(column.name)} IS NULL OR ({found})" if column.nullable and "json_valid" in found else found
+
+
+def _condition(column: Column, key: bool) -> str:
     name = quote(column.name)
     if column.choices is not None:
         return f"{name} IN ({', '.join(literal(column.type, choice) for choice in column.choices)})"
@@ -40,7 +46,7 @@ def condition(column: Column, *, key: bool) -> str:
         "int": f"{name} BETWEEN -9007199254740991 AND 9007199254740991",
         "float": f"{name} > -9e999 AND {name} < 9e999",
         "bool": f"{name} IN (0, 1)",
-        "date": f"{name} GLOB '{_DAY}' AND date({name}) IS {name} AND {name} >= '0001'",
+        "date": f"{name} GLOB '{_DAY}' AND {_real_day(name)} AND {name} >= '0001'",
         "set": f"{_json(name)} AND json_type({name}) = 'array'",
     }
     return plain.get(column.type, "")
@@ -55,8 +61,13 @@ def _json(name: str) -> str:
     return f"{_no_nul(name)} AND json_valid({name}) AND instr(replace({name}, '\\\\', ''), '\\u0000') = 0"
 
 
+def _real_day(text: str) -> str:
+    # Without a modifier date() gives 2023-02-29 back as it is before SQLite 3.46.
+    return f"date({text}, '+0 days') IS {text}"
+
+
 def _real_moment(name: str) -> str:
-    return f"date(substr({name}, 1, 10)) IS substr({name}, 1, 10) AND substr({name}, 12, 2) < '24' AND {name} >= '0001'"
+    return f"{_real_day(f'substr({name}, 1, 10)')} AND substr({name}, 12, 2) < '24' AND {name} >= '0001'"
 
 
 def _datetime_key(name: str) -> str:
@@ -88,10 +99,12 @@ def _decimal_key(name: str) -> str:
 
 def _decimal(name: str) -> str:
     unsigned = f"CASE WHEN {name} GLOB '[-+]*' THEN substr({name}, 2) ELSE {name} END"
+    bare = f"ltrim({unsigned}, '0')"
     return (
         f"{name} NOT GLOB '*[^-+.0-9eE]*' AND {_no_nul(name)} AND {unsigned} GLOB '[0-9]*' "
-        f"AND json_valid('1' || {unsigned}) AND length({name}) <= 1002 "
-        f"AND {name} NOT GLOB '*[eE]*[0-9][0-9][0-9][0-9]*'"
+        f"AND json_valid('1' || {unsigned}) AND CASE WHEN {name} GLOB '*[eE]*' "
+        f"THEN length({name}) <= 1002 AND {name} NOT GLOB '*[eE]*[0-9][0-9][0-9][0-9]*' "
+        f"ELSE length(replace({bare}, '.', '')) + ({bare} GLOB '.*') <= 1000 END"
     )
 
 

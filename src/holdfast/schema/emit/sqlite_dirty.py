@@ -49,25 +49,30 @@ def create_triggers(table: Table) -> list[str]:
 
 
 def _note(table: Table, row: str) -> list[str]:
-    """A note of one row.
-
-    The old note is deleted by hand: the conflict clause of the statement that fired the trigger replaces that of the
-    table, and OR IGNORE would leave the old mark.
-    """
-    name, key = text_literal(table.name), key_expression(table, row)
-    return [
-        f"DELETE FROM holdfast_dirty WHERE tbl = {name} AND key = {key}",
-        f"INSERT INTO holdfast_dirty (tbl, key) VALUES ({name}, {key})",
-    ]
+    """Statements that note one row under a mark higher than that of its old note."""
+    key = key_expression(table, row)
+    return _renew(table, f"VALUES ('', {key})", f"key = {key}")
 
 
 def _note_existing(table: Table, condition: str) -> list[str]:
-    """Notes of the rows that stand in the way of NEW."""
+    """Statements that note the rows which stand in the way of NEW."""
+    key = key_expression(table, ALIAS)
+    found = f"FROM {quote(table.name)} AS {ALIAS} WHERE {condition}"
+    return _renew(table, f"SELECT '', {key} {found}", f"key IN (SELECT {key} {found})")
+
+
+def _renew(table: Table, source: str, old: str) -> list[str]:
+    """Insert new notes under no table, delete the old ones, name the table.
+
+    The constraint's own ON CONFLICT REPLACE would not do: the conflict clause of the statement that fired the trigger
+    takes its place, and OR IGNORE would leave the old mark. Deleting first would not do either: OR FAIL ends a statement
+    before SQLite has stored the last number of AUTOINCREMENT, and the mark of a deleted note would be given again.
+    """
     name = text_literal(table.name)
-    found = f"{key_expression(table, ALIAS)} FROM {quote(table.name)} AS {ALIAS} WHERE {condition}"
     return [
-        f"DELETE FROM holdfast_dirty WHERE tbl = {name} AND key IN (SELECT {found})",
-        f"INSERT INTO holdfast_dirty (tbl, key) SELECT {name}, {found}",
+        f"INSERT INTO holdfast_dirty (tbl, key) {source}",
+        f"DELETE FROM holdfast_dirty WHERE tbl = {name} AND {old}",
+        f"UPDATE holdfast_dirty SET tbl = {name} WHERE tbl = ''",
     ]
 
 
