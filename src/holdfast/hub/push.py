@@ -32,6 +32,10 @@ MAX_AHEAD = 5 * 60 * 1000
 """How far ahead of the hub's clock a stamp may be, in milliseconds, before it is replaced."""
 
 
+ELSEWHERE = 2**63 - 1
+"""The former sequence number of a row that came from another space: no cursor of this space has seen it."""
+
+
 class Submission(NamedTuple):
     """The transactions of one request, with who sent them and where he may read and write."""
 
@@ -411,5 +415,6 @@ def places(writes: Sequence[RowWrite], heads: Mapping[str, Space], workspace: Wo
     for write, place in order:
         stored = workspace.stored((write.table, write.key))
         seq = heads[write.space].head - counts[write.space] + place
-        result[(write.table, write.key)] = Written(write.space, seq, stored.seq if stored else 0)
+        before = 0 if stored is None else stored.seq if write.left is None else ELSEWHERE
+        result[(write.table, write.key)] = Written(write.space, seq, before)
     return result

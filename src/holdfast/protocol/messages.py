@@ -188,6 +188,7 @@ _image = msgspec.json.Decoder(Image)
 _operation = msgspec.json.Decoder(AnyOperation)
 _operations = msgspec.json.Decoder(list[AnyOperation])
 _result = msgspec.json.Decoder(Result)
+_conflict = msgspec.json.Decoder(ConflictNote)
 _error = msgspec.json.Decoder(ErrorBody)
 
 encode = _json.encode
@@ -199,3 +200,4 @@ decode_image = _image.decode
 decode_operation = _operation.decode
 decode_operations = _operations.decode
 decode_result = _result.decode
+decode_conflict = _conflict.decode

@@ -67,8 +67,11 @@ class Apply:
         cursors: dict[str, str] = {}
         for page in pages:
             if page.space in header.spaces:
-                held.update(writer.write(self._spaces.number(page.space), decode_rows(page.rows)))
-                cursors[page.space] = page.cursor
+                for name, said in writer.write(self._spaces.number(page.space), decode_rows(page.rows)).items():
+                    if said.row is not None or name not in held or held[name].space == said.space:
+                        held[name] = said
+                if page.cursor:
+                    cursors[page.space] = page.cursor
         accepted, results = self._results(header, held)
         self._revoke(header)
         self._spaces.move(cursors | answer.footer.cursors)
@@ -104,8 +107,7 @@ class Apply:
             for names in batches(iter(sorted(held))):
                 self._confirmed.save_bases((row, None) for row in names)
                 self._confirmed.drop_bases(self._confirmed.show(names, dict.fromkeys(names)))
-            if name in header.revoked:
-                self._spaces.forget([name])
+            self._spaces.forget([name])
 
     def _results(self, header: m.Header, held: dict[RowName, Held]) -> tuple[int, list[m.Result]]:
         """Take the answered transactions out of the outbox and settle every row that they or the pages touched."""
@@ -125,11 +127,18 @@ class Apply:
                     refused.append((txn, result))
                 else:
                     merged.append(txn)
+        self._note_conflicts(results, header.time)
         self._settle(sorted(plain), merged, refused, held)
         self._db.executemany(
             "INSERT OR IGNORE INTO holdfast_acknowledge (origin, n) VALUES (?, ?)", ((r.origin, r.n) for r in results)
         )
         return len(plain) + len(merged), results
+
+    def _note_conflicts(self, results: list[m.Result], now: int) -> None:
+        self._db.executemany(
+            "INSERT INTO holdfast_conflict (noticed, origin, n, body) VALUES (?, ?, ?, ?)",
+            ((now, r.origin, r.n, m.encode(note).decode()) for r in results for note in r.conflicts),
+        )
 
     def _settle(
         self, plain: list[int], merged: list[int], refused: list[tuple[int, m.Result]], held: dict[RowName, Held]

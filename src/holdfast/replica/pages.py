@@ -19,7 +19,7 @@ from holdfast.replica.tables import UserTable, UserTables, states_text
 
 
 class Held(NamedTuple):
-    """What the hub says of a row with waiting operations; `row` is None when it left the space."""
+    """What the hub says of a row with waiting operations; `row` is None when it left `space`, the number of a space."""
 
     row: Row | None
     space: int
@@ -78,6 +78,8 @@ class PageWriter:
             free = []
             for image in getattr(group, kind):
                 name = (user.number, user.key_of(image.values))
+                if name in waiting and image.life == 0 and not self._is_in(user, name[1], space):
+                    continue
                 if name in waiting:
                     held[name] = Held(self._held_row(user, image, waiting[name]), space)
                 else:

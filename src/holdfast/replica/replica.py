@@ -16,11 +16,12 @@ from holdfast.edge.http import HttpTransport
 from holdfast.errors import HoldfastError
 from holdfast.kernel import clock, digest
 from holdfast.protocol.codec import decode_error
+from holdfast.protocol.messages import decode_conflict
 from holdfast.protocol.transport import Exchange, Transport
 from holdfast.replica.connections import Connections, Parameters
 from holdfast.replica.file import applying, connect, prepare, table_numbers
 from holdfast.replica.outbox import Outbox, Pending, Refused
-from holdfast.replica.report import Progress, Status, SyncReport, conflicts_of, refusals_of
+from holdfast.replica.report import Conflict, Progress, Status, SyncReport, conflict_of, conflicts_of, refusals_of
 from holdfast.replica.results import ResultRow
 from holdfast.replica.round import Device, Rounds
 from holdfast.replica.sqlite_errors import sqlite_errors
@@ -182,21 +183,31 @@ class Replica:
 
     def pending(self) -> list[Pending]:
         """The transactions that the hub has not answered, oldest first; what was captured is sealed for it."""
-        with self._reading_outbox() as outbox:
+        with self._sealed_outbox() as outbox:
             return outbox.pending()
 
     def refused(self) -> list[Refused]:
         """The transactions that were refused, with reason and values, oldest first."""
-        with self._reading_outbox() as outbox:
+        with self._sealed_outbox() as outbox:
             return outbox.refused()
 
+    def conflicts(self) -> list[Conflict]:
+        """The conflicts that the hub reported about this device's writes, oldest first."""
+        rows = self.execute("SELECT body FROM holdfast_conflict ORDER BY id")
+        return [conflict_of(decode_conflict(row[0])) for row in rows]
+
     @contextmanager
-    def _reading_outbox(self) -> Iterator[Outbox]:
+    def _sealed_outbox(self) -> Iterator[Outbox]:
+        """The outbox with everything captured in it, on a connection of its own: it does not wait for a sync."""
         self._open()
-        with self._lock.held(60.0):
-            with applying(self._sync_db, self.path):
-                self._rounds.seal()
-            yield Outbox(self._sync_db)
+        with sqlite_errors(self.path):
+            db = connect(self.path, foreign_keys=False)
+            try:
+                with applying(db, self.path):
+                    self._rounds.seal(db)
+                yield Outbox(db)
+            finally:
+                db.close()
 
     @property
     def status(self) -> Status:
@@ -222,7 +233,7 @@ class Replica:
             downloading=syncing is not None,
             pending_count=captured + counts.get(0, 0),
             refused_count=counts.get(1, 0),
-            conflict_count=0,
+            conflict_count=execute("SELECT count(*) FROM holdfast_conflict")[0][0],
             has_synced=state["last_synced"] is not None,
             last_synced_at=state["last_synced"],
             upload_error=self._error,

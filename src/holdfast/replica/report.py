@@ -80,13 +80,14 @@ class Status(NamedTuple):
     spaces: dict[str, dict[str, Any]]
 
 
+def conflict_of(note: m.ConflictNote) -> Conflict:
+    """A conflict as the application sees it."""
+    return Conflict(note.table, note.key, note.column, note.mine, note.theirs, note.rule, note.winner)
+
+
 def conflicts_of(results: list[m.Result]) -> list[Conflict]:
     """The conflicts in the results of a round."""
-    return [
-        Conflict(note.table, note.key, note.column, note.mine, note.theirs, note.rule, note.winner)
-        for result in results
-        for note in result.conflicts
-    ]
+    return [conflict_of(note) for result in results for note in result.conflicts]
 
 
 def refusals_of(results: list[m.Result]) -> list[Refusal]:

@@ -61,18 +61,15 @@ class Rounds:
         self._origin = clock.new_origin(self._device.random_bits(48))
         self._next_n = 1
 
-    def _corrected_now(self) -> int:
-        return self._device.now() + int(self._db.execute("SELECT clock_offset FROM holdfast_state").get)
-
-    def seal(self) -> None:
-        """Seal what was captured. To be called inside a transaction of the engine."""
-        Seal(self._db, self._device.tables, self._origin, self._corrected_now()).run()
+    def seal(self, db: apsw.Connection) -> None:
+        """Seal what was captured, on any connection to the file, inside a transaction of the engine there."""
+        Seal(db, self._device.tables, self._origin).run()
 
     def build(self, *, digests: bool = False, limit: int | None = None) -> bytes:
         """The next request. Names are durable before it returns."""
         after = dict(self._header.through) if self._header is not None else {}
         with applying(self._db, self._device.path):
-            self.seal()
+            self.seal(self._db)
             self._outbox.refuse_oversized(MAX_TRANSACTION)
             sending, self.more_to_send = self._outbox.name(self._origin, self._next_n, after)
             acknowledged: list[Any] = self._db.execute(
@@ -152,6 +149,7 @@ class Rounds:
             save_state(self._db, header, offset, self._sent_at, complete=False)
             self._db.executemany("DELETE FROM holdfast_acknowledge WHERE origin = ? AND n = ?", self._acknowledged)
             self._spaces.grant(header.spaces)
+            self._stage.drop([*header.reset, *header.revoked])
         self._offset = offset
         return self._spaces.all()
 
@@ -169,7 +167,7 @@ class Rounds:
         self._db.execute("PRAGMA synchronous = NORMAL")
         try:
             with applying(self._db, self._device.path):
-                self.seal()
+                self.seal(self._db)
                 layout = self._db.execute("SELECT layout FROM holdfast_state").get
                 writer = PageWriter(self._db, self._device.tables, layout_of(layout))
                 for page in self._direct:
@@ -183,9 +181,12 @@ class Rounds:
         self._direct = []
 
     def _held_page(self, page: StagedPage, held: dict[RowName, Held]) -> StagedPage:
-        """The part of a first load that touches rows with waiting operations: it is folded at the end of the round."""
+        """The part of a first load that touches rows with waiting operations: it is folded at the end of the round.
+
+        It has no cursor of its own: the cursor of its space moves with the pages around it.
+        """
         images = [image for image in decode_rows(page.rows) if self._name(image) in held]
-        return page._replace(rows=m.encode(images))
+        return page._replace(cursor="", rows=m.encode(images))
 
     def _name(self, image: m.Image) -> RowName:
         user = self._device.tables.by_name[image.table]
@@ -206,7 +207,7 @@ class Rounds:
 
     def _finish(self, answer: Answer) -> Applied:
         with applying(self._db, self._device.path):
-            self.seal()
+            self.seal(self._db)
             applied = Apply(self._db, self._device.tables).run(answer, self._stage.pages())
             save_state(self._db, answer.header, self._offset, self._sent_at, complete=True)
         self._stage.clear()

@@ -47,13 +47,12 @@ class Unsendable(Exception):
 
 
 class Seal:
-    """One sealing. `origin` is that of this process, `now` its corrected clock in milliseconds since 2020-01-01 UTC."""
+    """One sealing. `origin` is that of this process."""
 
-    def __init__(self, db: apsw.Connection, tables: UserTables, origin: str, now: int) -> None:
+    def __init__(self, db: apsw.Connection, tables: UserTables, origin: str) -> None:
         self._db = db
         self._tables = tables
         self._origin = origin
-        self._now = now
         self._confirmed = Confirmed(db, tables)
         self._refused_rows: dict[RowName, int] = {}
         self._mend: set[RowName] = set()

@@ -37,6 +37,11 @@ class Stage:
             write_stage(self._db, self._pages)
         self.clear()
 
+    def drop(self, spaces: list[str]) -> None:
+        """Forget the pages of those spaces: they are of a history that is gone, or not ours to read any more."""
+        self._pages = [page for page in self._pages if page.space not in spaces]
+        self._db.executemany("DELETE FROM holdfast_stage WHERE space = ?", ((space,) for space in spaces))
+
     def clear(self) -> None:
         """Forget what is in memory."""
         self._pages, self._size = [], 0
@@ -49,11 +54,11 @@ class Stage:
 
     def cursors(self) -> dict[str, str]:
         """How far the staged pages reach, by space."""
-        sql = "SELECT space, cursor FROM holdfast_stage ORDER BY position"
+        sql = "SELECT space, cursor FROM holdfast_stage WHERE cursor <> '' ORDER BY position"
         rows: list[Any] = self._db.execute(sql).fetchall()
         found: dict[str, str] = dict(rows)
         found.update((page.space, page.cursor) for page in self._pages)
-        return found
+        return {space: cursor for space, cursor in found.items() if cursor}
 
 
 def write_stage(db: apsw.Connection, pages: list[StagedPage]) -> None:
