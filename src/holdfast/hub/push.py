@@ -203,8 +203,8 @@ class Push:
         if not merged:
             return accepted
         result = m.Result(transaction.origin, transaction.n, "merged", conflicts=conflicts)
-        # The device takes the operations of a plain transaction for confirmed, those of a merged one only from the page:
-        # so all rows of this one go back, also those to which nothing else had happened.
+        # The device takes the operations of a plain transaction for confirmed, those of a merged one only from the
+        # page: so all rows of this one go back, also those to which nothing else had happened.
         return accepted._replace(result=result, plain=set(), mixed=accepted.mixed | accepted.plain)
 
     def _operation(
