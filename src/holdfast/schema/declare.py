@@ -129,9 +129,11 @@ class Table:
         cls.__holdfast_options__ = TableOptions(name, key, space, on_delete, priority, indexes, unique, foreign_keys)
         cls.__holdfast_annotations__ = _resolve(cls, _local_names(cls))
 
-    def __new__(cls, *_arguments: Any, **_named: Any) -> NoReturn:
+    def __init__(self, *_arguments: Any, **_named: Any) -> None:
         """Always raises `HoldfastError`: rows are not objects."""
-        _fail(cls, None, "a table class is a declaration and has no objects; write rows with SQL (replica.execute)")
+        _fail(
+            type(self), None, "a table class is a declaration and has no objects; write rows with SQL (replica.execute)"
+        )
 
 
 class Schema(model.Schema):
@@ -169,7 +171,7 @@ def _resolve(cls: type[Table], local_names: Mapping[str, Any]) -> dict[str, Any]
     names = {**(vars(module) if module else {}), **local_names, cls.__name__: cls, **vars(cls)}
     resolved = {}
     for name, annotation in inspect.get_annotations(cls).items():
-        holder = types.SimpleNamespace(__annotations__={name: annotation})
+        holder = type("Holder", (), {"__annotations__": {name: annotation}})
         try:
             resolved[name] = typing.get_type_hints(holder, names, names, include_extras=True)[name]
         except NameError as error:

@@ -33,6 +33,10 @@ def key_values(table: Table, text: str) -> list[Any]:
     what a column refuses.
     """
     _check_length(table, text)
+    if len(table.key) == 1 and table.key[0].type not in ("int", "bool"):
+        if table.key[0].accept(text) != text:
+            raise _not_a_key(table, text)
+        return [text]
     found = [_single(table.key[0], text)] if len(table.key) == 1 else _several(table, text)
     wires = [column.accept(value) for column, value in zip(table.key, found, strict=True)]
     if key_text(table, wires) != text:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 from holdfast.errors import HoldfastError
@@ -151,10 +152,29 @@ class Table:
             raise HoldfastError("unknown_column", message, table=self.name, column=name)
         return self.columns[index]
 
-    @property
+    @cached_property
     def row_columns(self) -> tuple[Column, ...]:
         """Columns in the order of an image: the key columns in key order, then the others by slot."""
         return self.key + self.cells
+
+    @cached_property
+    def _space_places(self) -> tuple[tuple[Column, int], ...]:
+        """The columns that name the space, each with its place in an image."""
+        place = {column.name: (column, index) for index, column in enumerate(self.row_columns)}
+        return tuple(place[name] for name in self.space.columns)
+
+    def space_name(self, keys: Sequence[Any], cells: Sequence[Any], user: str) -> str:
+        """The space of a row, from the wire values of its key and of its cells by slot (missing ones: the default).
+
+        Raises `values.InvalidValue` `space_invalid`.
+        """
+        named: dict[str, Any] = {}
+        for column, place in self._space_places:
+            slot = place - len(keys)
+            named[column.name] = (
+                keys[place] if slot < 0 else cells[slot] if slot < len(cells) else column.default
+            )
+        return self.space.name_for(named, user)
 
     def to_json(self) -> dict[str, Any]:
         """JSON form, complete."""

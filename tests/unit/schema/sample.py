@@ -30,13 +30,13 @@ class Submission(
     status: str = "it's a draft"
     crew_size: hf.Counter = 0
     tags: hf.Set[str]
-    seen: hf.GrowSet[hf.BigInt] = {3, -1}
+    seen: hf.GrowSet[hf.BigInt] = frozenset({3, -1})
     inspected_on: hf.Earliest[datetime.date] | None = None
     due: datetime.datetime | None = None
     trade: Trade = Trade.ROOFING
     grade: typing.Literal[1, 2] | None = None
     extra: hf.JsonValue | None = None
-    settings: hf.JsonValue = {"b": [1, 2.5], "a": "x"}
+    settings: hf.JsonValue = hf.column(default={"b": [1, 2.5], "a": "x"})
     hours: float = 0.5
     cost: decimal.Decimal = decimal.Decimal("1.50")
     big: hf.BigInt = -(2**63)

@@ -65,7 +65,7 @@ def _renew(table: Table, source: str, old: str) -> list[str]:
     """Insert new notes under no table, delete the old ones, name the table.
 
     The constraint's own ON CONFLICT REPLACE would not do: the conflict clause of the statement that fired the trigger
-    takes its place, and OR IGNORE would leave the old mark. Deleting first would not do either: OR FAIL ends a statement
+    takes its place, and OR IGNORE would leave the old mark. Nor would it do to delete first: OR FAIL ends a statement
     before SQLite has stored the last number of AUTOINCREMENT, and the mark of a deleted note would be given again.
     """
     name = text_literal(table.name)
