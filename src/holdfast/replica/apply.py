@@ -186,9 +186,11 @@ class Apply:
         self._confirmed.save_bases((name, confirmed[name]) for name in names if name in waiting)
         self._confirmed.drop_bases(name for name in names if name not in waiting)
         for name in names:
-            if name in shown:
-                user = self._tables.by_number[name[0]]
-                user.show(self._db, name[1], fold(user.table, confirmed[name], waiting.get(name, ())))
+            user = self._tables.by_number[name[0]]
+            # A row that had stepped aside for a unique value comes back when it is confirmed.
+            if name in shown or user.replaces:
+                row = fold(user.table, confirmed[name], waiting.get(name, ()))
+                user.show(self._db, name[1], row, waits=name in waiting)
 
     def _space_of(self, name: RowName, row: Row) -> int:
         """The space of a row that we changed ourselves, by the same rule as the hub's."""
@@ -196,9 +198,7 @@ class Apply:
         current = self._db.execute("SELECT space FROM holdfast_row WHERE tbl = ? AND key = ?", name).get
         if current is not None and (row.life % 2 == 0 or table.space.per_user):
             return int(current)
-        values = {column.name: value for column, value in zip(table.cells, row.values, strict=False)}
-        values.update(zip((c.name for c in table.key), key_values(table, name[1]), strict=True))
-        return self._spaces.number(table.space.name_for(values, self._user))
+        return self._spaces.number(table.space_name(key_values(table, name[1]), row.values, self._user))
 
 
 def joined(first: m.Header | None, second: m.Header) -> m.Header:
@@ -210,6 +210,12 @@ def joined(first: m.Header | None, second: m.Header) -> m.Header:
     second.results = [*(r for r in first.results if (r.origin, r.n) not in known), *second.results]
     second.reset = sorted({*first.reset, *second.reset})
     return second
+
+
+def is_known(db: apsw.Connection, header: m.Header, offset: int) -> bool:
+    """Whether the file remembers this hub, user and clock (to 100 milliseconds) already."""
+    hub, user, known = db.execute("SELECT hub, user, clock_offset FROM holdfast_state").get
+    return (hub, user) == (header.hub, header.user) and abs(known - offset) < 100
 
 
 def save_state(db: apsw.Connection, header: m.Header, offset: int, now: int, *, complete: bool) -> None:

@@ -119,7 +119,8 @@ class Confirmed:
         waiting = self.waiting(names)
         for name in names:
             user: UserTable = self._tables.by_number[name[0]]
-            user.show(self._db, name[1], fold(user.table, bases[name], waiting.get(name, ())))
+            row = fold(user.table, bases[name], waiting.get(name, ()))
+            user.show(self._db, name[1], row, waits=name in waiting)
         return {name for name in names if name not in waiting}
 
 

@@ -223,6 +223,7 @@ class Replica:
             execute("SELECT state = 'refused', count(*) FROM holdfast_transaction GROUP BY 1")
         )
         syncing = self._syncing
+        last_synced = self._rounds.last_synced or state["last_synced"]
         spaces = execute("SELECT name, access, ready FROM holdfast_space ORDER BY name")
         return Status(
             device=state["device"],
@@ -234,8 +235,8 @@ class Replica:
             pending_count=captured + counts.get(0, 0),
             refused_count=counts.get(1, 0),
             conflict_count=execute("SELECT count(*) FROM holdfast_conflict")[0][0],
-            has_synced=state["last_synced"] is not None,
-            last_synced_at=state["last_synced"],
+            has_synced=last_synced is not None,
+            last_synced_at=last_synced,
             upload_error=self._error,
             download_error=self._error,
             progress=syncing,

@@ -12,7 +12,7 @@ from holdfast.errors import HoldfastError
 from holdfast.kernel import clock
 from holdfast.protocol import messages as m
 from holdfast.protocol.codec import decode_line, decode_rows, lines
-from holdfast.replica.apply import Answer, Applied, Apply, StagedPage, joined, save_state
+from holdfast.replica.apply import Answer, Applied, Apply, StagedPage, is_known, joined, save_state
 from holdfast.replica.confirmed import RowName
 from holdfast.replica.file import applying
 from holdfast.replica.outbox import Outbox, Sending
@@ -54,6 +54,7 @@ class Rounds:
         self._spaces = LocalSpaces(db)
         self._header: m.Header | None = None
         self._direct: list[StagedPage] = []
+        self.last_synced: int | None = None
         self._mint()
 
     def _mint(self) -> None:
@@ -67,16 +68,10 @@ class Rounds:
 
     def build(self, *, digests: bool = False, limit: int | None = None) -> bytes:
         """The next request. Names are durable before it returns."""
-        after = dict(self._header.through) if self._header is not None else {}
-        with applying(self._db, self._device.path):
-            self.seal(self._db)
-            self._outbox.refuse_oversized(MAX_TRANSACTION)
-            sending, self.more_to_send = self._outbox.name(self._origin, self._next_n, after)
-            acknowledged: list[Any] = self._db.execute(
-                "SELECT origin, n FROM holdfast_acknowledge LIMIT 10000"
-            ).fetchall()
-            layout = self._db.execute("SELECT layout FROM holdfast_state").get
+        sending, self.more_to_send = self._choose()
         self._next_n += sum(1 for s in sending if s.origin == self._origin and s.n >= self._next_n)
+        acknowledged: list[Any] = self._db.execute("SELECT origin, n FROM holdfast_acknowledge LIMIT 10000").fetchall()
+        layout = self._db.execute("SELECT layout FROM holdfast_state").get
         self._sent = sending
         self._acknowledged = acknowledged
         self._sent_at = self._device.now()
@@ -92,6 +87,21 @@ class Rounds:
             digests=digests,
         )
         return with_transactions(m.encode(request), sending)
+
+    def _choose(self) -> tuple[list[Sending], bool]:
+        """The transactions of the next request, and whether more wait. Writes only when there is something to write."""
+        if not self._anything_waits():
+            return [], False
+        after = dict(self._header.through) if self._header is not None else {}
+        with applying(self._db, self._device.path):
+            self.seal(self._db)
+            self._outbox.refuse_oversized(MAX_TRANSACTION)
+            return self._outbox.name(self._origin, self._next_n, after)
+
+    def _anything_waits(self) -> bool:
+        sql = """SELECT EXISTS (SELECT 1 FROM holdfast_capture)
+                     OR EXISTS (SELECT 1 FROM holdfast_transaction WHERE state IN ('pending', 'sending'))"""
+        return bool(self._db.execute(sql).get)
 
     def _cursors(self) -> dict[str, str]:
         known = {name: space.cursor for name, space in self._spaces.all().items() if space.cursor is not None}
@@ -144,13 +154,15 @@ class Rounds:
 
     def _begin(self, header: m.Header) -> dict[str, LocalSpace]:
         """The hub has the request: it knows our acknowledgements; we know its layout and clock."""
-        offset = header.time - (self._sent_at + self._device.now()) // 2
-        with applying(self._db, self._device.path):
-            save_state(self._db, header, offset, self._sent_at, complete=False)
-            self._db.executemany("DELETE FROM holdfast_acknowledge WHERE origin = ? AND n = ?", self._acknowledged)
-            self._spaces.grant(header.spaces)
-            self._stage.drop([*header.reset, *header.revoked])
-        self._offset = offset
+        self._offset = offset = header.time - (self._sent_at + self._device.now()) // 2
+        access = {name: space.access for name, space in self._spaces.all().items() if space.access}
+        news = self._acknowledged or header.reset or header.revoked or access != header.spaces
+        if news or header.layout is not None or not is_known(self._db, header, offset):
+            with applying(self._db, self._device.path):
+                save_state(self._db, header, offset, self._sent_at, complete=False)
+                self._db.executemany("DELETE FROM holdfast_acknowledge WHERE origin = ? AND n = ?", self._acknowledged)
+                self._spaces.grant(header.spaces)
+                self._stage.drop([*header.reset, *header.revoked])
         return self._spaces.all()
 
     def _keep_arrived(self) -> None:
@@ -206,12 +218,23 @@ class Rounds:
             self.more_to_send = True
 
     def _finish(self, answer: Answer) -> Applied:
+        """Make a whole answer effective. One that brings nothing writes nothing."""
+        self.last_synced = self._sent_at + self._offset
+        if self._brings_nothing(answer):
+            return Applied(0, [], 0)
         with applying(self._db, self._device.path):
             self.seal(self._db)
             applied = Apply(self._db, self._device.tables).run(answer, self._stage.pages())
             save_state(self._db, answer.header, self._offset, self._sent_at, complete=True)
         self._stage.clear()
         return applied
+
+    def _brings_nothing(self, answer: Answer) -> bool:
+        header, footer = answer
+        spaces = self._spaces.all()
+        settled = spaces.keys() == header.spaces.keys() and all(space.ready for space in spaces.values())
+        said = header.through or header.results or header.reset or footer.cursors
+        return settled and not said and next(self._stage.pages(), None) is None
 
 
 def with_transactions(request: bytes, sending: list[Sending]) -> bytes:

@@ -30,6 +30,7 @@ class UserTable:
         self.replaces = bool(table.unique)
         if self.replaces:
             self.upsert_sql = insert.replace("INSERT", "INSERT OR REPLACE", 1)
+            self.modest_sql = insert.replace("INSERT", "INSERT OR IGNORE", 1)
         else:
             keys = ", ".join(quoted(column.name) for column in table.key)
             sets = ", ".join(f"{quoted(c.name)} = excluded.{quoted(c.name)}" for c in table.cells)
@@ -70,12 +71,20 @@ class UserTable:
             return None
         return list(found) if isinstance(found, tuple) else [found]
 
-    def show(self, db: apsw.Connection, key: str, row: Row | None) -> None:
-        """Make the user table show this row (None or dead: not there)."""
+    def show(self, db: apsw.Connection, key: str, row: Row | None, *, waits: bool) -> None:
+        """Make the user table show this row (None or dead: not there).
+
+        A row on which operations wait steps aside when a confirmed row already holds its unique value.
+        """
         if row is None or row.life % 2 == 0:
             self.delete(db, [key])
+            return
+        values = self.whole([*key_values(self.table, key), *row.values])
+        if self.replaces and waits:
+            self.delete(db, [key])
+            db.execute(self.modest_sql, values if self.to_sql is None else self.to_sql(values))
         else:
-            self.write(db, [self.whole([*key_values(self.table, key), *row.values])])
+            self.write(db, [values])
 
 
 class UserTables:
