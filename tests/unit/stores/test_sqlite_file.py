@@ -165,6 +165,24 @@ def test_rows_that_are_there_already_are_noted_once(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_new_column_gets_the_next_slot(tmp_path: Path) -> None:
+    path = tmp_path / "hub.db"
+    with_store(path, Schema(1, (THING,)))
+    columns = (Column("id", "text"), Column("rank", "int", default=7), *THING.cells)
+    newer = Schema(2, (Table("thing", columns, ("id",), SPACE),))
+    error = refusal(path, newer)
+    assert (error.code, error.details["column"]) == ("schema_mismatch_table", "rank")
+    run(path, "ALTER TABLE thing ADD COLUMN rank INTEGER NOT NULL DEFAULT 0")
+    store = SqliteStore(path)
+    assert store.open(newer) == {"thing": ["label", "code", "rank"]}
+    write(store, batch(row(newer.table("thing"), "1", ["short", None]), row(newer.table("thing"), "2", ["l", "c", 9])))
+    store.close()
+    assert run(path, "SELECT id, label, code, rank FROM thing ORDER BY id") == [
+        ("1", "short", None, 7),
+        ("2", "l", "c", 9),
+    ]
+
+
 def test_columns_of_others_keep_their_values(tmp_path: Path) -> None:
     path = tmp_path / "hub.db"
     ddl = "CREATE TABLE thing (id TEXT PRIMARY KEY, label TEXT, code TEXT UNIQUE, more TEXT DEFAULT 'new')"

@@ -163,9 +163,8 @@ class SqliteStore:
         connection = self._take_reader()
         try:
             with _transaction(connection, "BEGIN"):
-                connection.execute(
-                    QUERIES["hub"]
-                ).fetchall()  # SQLite takes the snapshot at the first read, not at BEGIN
+                # SQLite takes the snapshot at the first read, not at BEGIN.
+                fetch(connection, QUERIES["hub"])
                 transaction = SqliteTransaction(connection, catalog, self._name, write=False)
                 try:
                     yield transaction
