@@ -37,14 +37,30 @@ class Connections:
         values = sql_parameters(parameters)
         if self._owns_transaction():
             with sqlite_errors(self._path):
-                return _run(self._writer, sql, values)
+                return self._inside(sql, values)
         with sqlite_errors(self._path):
             try:
-                return _run(self._reader(), sql, values)
+                return self._read(sql, values)
             except apsw.ReadOnlyError:
                 pass
         with self.transaction():
             return self.execute(sql, parameters)
+
+    def _read(self, sql: str, values: Any) -> list[ResultRow]:
+        reader = self._reader()
+        try:
+            return _run(reader, sql, values)
+        finally:
+            if reader.in_transaction:
+                reader.execute("ROLLBACK")
+                raise own_transactions()
+
+    def _inside(self, sql: str, values: Any) -> list[ResultRow]:
+        """A statement inside `transaction()`; one that ends the transaction is an error, and undoes it."""
+        rows = _run(self._writer, sql, values)
+        if not self._writer.in_transaction:
+            raise own_transactions()
+        return rows
 
     def executemany(self, sql: str, rows: Any) -> None:
         """One statement for many parameter rows, in one transaction."""
@@ -119,6 +135,11 @@ class Connections:
                 for reader in self._readers:
                     reader.close()
                 self._writer.close()
+
+
+def own_transactions() -> HoldfastError:
+    """The error for BEGIN, COMMIT and their like in the application's SQL."""
+    return HoldfastError("sql", "BEGIN, COMMIT and ROLLBACK are the replica's: use `with replica.transaction():`")
 
 
 def sql_parameters(parameters: Parameters) -> Any:

@@ -62,12 +62,17 @@ class Replica:
         self._opening = threading.RLock()
         self._opened = False
         self._closed = False
+        self._process = 0
         self._syncing: Progress | None = None
         self._error: str | None = None
 
     def _open(self) -> None:
         """Open the file once; raises the same clear errors at every use until it can be opened."""
         if self._opened and not self._closed:
+            if os.getpid() != self._process:
+                # A forked child has the same origin and the same connections: neither may be used twice.
+                message = f"the replica {self.path} was opened by another process; open a new one after a fork"
+                raise HoldfastError("closed", message, file=self.path)
             return
         with self._opening:
             if self._closed:
@@ -90,6 +95,7 @@ class Replica:
             parts = (self.path, device, self.schema, self._tables, self._now, self._random_bits)
             self._rounds = Rounds(db, Device(*parts))
             self._device = device
+            self._process = os.getpid()
             self._opened = True
 
     @property
@@ -169,15 +175,18 @@ class Replica:
         return self._transport
 
     def build_request(self, *, digests: bool = False) -> bytes:
-        """The next request as bytes, for a transport of your own; its answer goes to `apply_response`."""
+        """The next request as bytes, for a transport of your own; its answer goes to `apply_response`.
+
+        Do not mix it with `sync()` in another thread between the two.
+        """
         self._open()
-        with sqlite_errors(self.path):
+        with self._lock.held(60.0), sqlite_errors(self.path):
             return self._rounds.build(digests=digests)
 
     def apply_response(self, chunks: Iterator[bytes]) -> bool:
         """Take the answer to the last `build_request`; gives whether another exchange is needed."""
         self._open()
-        with sqlite_errors(self.path):
+        with self._lock.held(60.0), sqlite_errors(self.path):
             _, footer = self._rounds.receive(chunks)
             return footer.more or self._rounds.more_to_send
 
