@@ -123,16 +123,34 @@ class SyncEndpoint:
 
     async def _answer(self, answer: Round, receive: Receive, send: Send) -> None:
         """Send the answer until its end or the client's, whichever comes first."""
+        try:
+            piece, ended = await to_thread.run_sync(answer.start, limiter=self._starting)
+            headers = _answer_headers(answer)
+            if ended:
+                headers.append((b"content-length", b"%d" % len(piece)))
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            if ended:
+                await self._put(send, piece, ended)
+            else:
+                await self._stream(answer, piece, receive, send)
+        finally:
+            if not answer.closed:
+                with anyio.CancelScope(shield=True):
+                    await to_thread.run_sync(answer.close, limiter=self._running)
+
+    async def _stream(self, answer: Round, piece: bytes, receive: Receive, send: Send) -> None:
+        """Send `piece` and all that follows, unless the client hangs up. Raises what breaks the answer off."""
         failure: Exception | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_cancel_on_disconnect, receive, tasks.cancel_scope)
             try:
-                await self._send(answer, send)
+                await self._put(send, piece, False)
+                ended = False
+                while not ended:
+                    piece, ended = await to_thread.run_sync(answer.read, limiter=self._running)
+                    await self._put(send, piece, ended)
             except Exception as error:  # noqa: BLE001 - raised again below, outside the task group
                 failure = error
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await to_thread.run_sync(answer.close, limiter=self._running)
             tasks.cancel_scope.cancel()
         if failure is not None:
             # The status has gone out. Raising makes the server cut the body off, so that nobody takes it for whole.
@@ -141,23 +159,9 @@ class SyncEndpoint:
             logger.error("an answer was broken off", exc_info=failure)
             raise failure
 
-    async def _send(self, answer: Round, send: Send) -> None:
-        piece, ended = await to_thread.run_sync(answer.start, limiter=self._starting)
-        headers = HEADERS | {"Content-Type": answer.content_type, "Vary": "Accept-Encoding"}
-        if answer.encoding != "identity":
-            headers["Content-Encoding"] = answer.encoding
-        if answer.status == 401:
-            headers["WWW-Authenticate"] = "Bearer"
-        if ended:
-            headers["Content-Length"] = str(len(piece))
-        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": answer.status, "headers": raw})
-        while True:
-            with anyio.fail_after(self._idle):
-                await send({"type": "http.response.body", "body": piece, "more_body": not ended})
-            if ended:
-                return
-            piece, ended = await to_thread.run_sync(answer.read, limiter=self._running)
+    async def _put(self, send: Send, piece: bytes, ended: bool) -> None:
+        with anyio.fail_after(self._idle):
+            await send({"type": "http.response.body", "body": piece, "more_body": not ended})
 
 
 class Body:
@@ -219,6 +223,15 @@ def _headers(scope: Scope) -> dict[str, str]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
+
+
+def _answer_headers(answer: Round) -> list[tuple[bytes, bytes]]:
+    headers = HEADERS | {"Content-Type": answer.content_type, "Vary": "Accept-Encoding"}
+    if answer.encoding != "identity":
+        headers["Content-Encoding"] = answer.encoding
+    if answer.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
 
 
 def _request_encoding(headers: dict[str, str]) -> compression.Encoding:

@@ -63,7 +63,7 @@ class Round:
     """Drives one `Response`: `start` once, `read` until it says that the end has come, `close` in any case.
 
     The calls may come from different threads; a lock keeps them apart, so `close` waits for a call that is running. A
-    round that was closed before its start does nothing.
+    round that was closed before its start does nothing. `closed` is also true after the last batch.
     """
 
     def __init__(self, respond: Callable[[], Response], encoding: Encoding = "identity") -> None:
@@ -73,7 +73,7 @@ class Round:
         self._response: Response | None = None
         self._pieces: Iterator[bytes] = iter(())
         self._encoder = Encoder("identity")
-        self._closed = False
+        self.closed = False
         self.encoding: Encoding = "identity"
         self.status = 0
         self.content_type = ""
@@ -84,7 +84,7 @@ class Round:
         Whatever fails up to here becomes a whole error answer.
         """
         with self._lock:
-            if self._closed:
+            if self.closed:
                 return b"", True
             try:
                 self._open(self._respond())
@@ -100,12 +100,12 @@ class Round:
         Raises what the hub raises: the answer is then broken off and must not look complete.
         """
         with self._lock:
-            return (b"", True) if self._closed else self._batch()
+            return (b"", True) if self.closed else self._batch()
 
     def close(self) -> None:
         """Release what the response holds at the store; idempotent."""
         with self._lock:
-            self._closed = True
+            self.closed = True
             self._release()
 
     def _open(self, response: Response) -> None:
@@ -125,6 +125,8 @@ class Round:
             if size >= BATCH:
                 return b"".join(packed), False
         packed.append(self._encoder.end())
+        self.closed = True
+        self._release()
         return b"".join(packed), True
 
     def _release(self) -> None:
