@@ -79,9 +79,7 @@ class Drain:
             return before.space
         if table.space.per_user:
             raise InvalidValue("space_invalid", "the table's rows belong to users; only devices can write them")
-        values = {column.name: value for column, value in zip(table.cells, row.values, strict=False)}
-        values.update(zip((c.name for c in table.key), key_values(table, key), strict=True))
-        return table.space.name_for(values, "")
+        return table.space_name(key_values(table, key), row.values, "")
 
 
 def foreign_operation(table: Table, key: str, row: Row | None, values: Sequence[Any] | None, stamp: str) -> Op | None:

@@ -261,11 +261,13 @@ class Push:
         )
         written = places(writes, heads, self._workspace)
         shared = touched_by_several(units, decided)
+        for submission_number in {unit.submission for unit in units}:
+            self._outcomes[submission_number].written.update(written)
+            self._outcomes[submission_number].mixed |= shared
         for unit, accepted in zip(units, decided, strict=True):
             outcome = self._outcomes[unit.submission]
             outcome.plain |= accepted.plain
-            outcome.mixed |= accepted.mixed | shared
-            outcome.written.update(written)
+            outcome.mixed |= accepted.mixed
             if accepted.result is not None:
                 outcome.results.append(accepted.result)
             if accepted.changes and self._hooks.wants_after:
@@ -302,10 +304,8 @@ def space_of(table: Table, key: str, row: Row, before: Standing, user: str) -> s
     """
     if row.life % 2 == 0 or (table.space.per_user and before.space):
         return before.space
-    values = {column.name: value for column, value in zip(table.cells, row.values, strict=False)}
-    values.update(zip((c.name for c in table.key), key_values(table, key), strict=True))
     try:
-        return table.space.name_for(values, user)
+        return table.space_name(key_values(table, key), row.values, user)
     except InvalidValue as error:
         raise Refusal("space_invalid", f"{table.name}: {error.message}", table.name, key) from None
 

@@ -171,9 +171,7 @@ class Table:
         named: dict[str, Any] = {}
         for column, place in self._space_places:
             slot = place - len(keys)
-            named[column.name] = (
-                keys[place] if slot < 0 else cells[slot] if slot < len(cells) else column.default
-            )
+            named[column.name] = keys[place] if slot < 0 else cells[slot] if slot < len(cells) else column.default
         return self.space.name_for(named, user)
 
     def to_json(self) -> dict[str, Any]:
