@@ -145,7 +145,19 @@ CODES: dict[str, Code] = {
         "The message names table, column, what was expected and what was found.",
     ),
     "store_open": Code(0, "The hub's database cannot be opened.", "The message names the file and the reason."),
-    "store_newer": Code(0, "The hub's database was written by a newer Holdfast.", "Update Holdfast."),
+    "store_format": Code(0, "The hub's database was written by a newer Holdfast.", "Update Holdfast."),
+    "store_closed": Code(0, "The hub's store was closed.", "Open a new server."),
+    "store_corrupt": Code(
+        0,
+        "The hub's database is damaged.",
+        "Stop the hub, keep the file, and restore a backup; devices notice and send what it lacks.",
+    ),
+    "store_failed": Code(0, "The hub's database refused a statement of the hub.", "See the message; report it."),
+    "store_not_fresh": Code(
+        0, "A batch inserts a row that the feed already holds.", "Report it: the hub does not send such."
+    ),
+    "transaction_closed": Code(0, "A transaction of a store was used after its end.", "Use it inside its `with`."),
+    "transaction_read_only": Code(0, "A read transaction of a store was asked to write.", "Open it with `write=True`."),
     "file_not_database": Code(
         0,
         "The file is not an SQLite database, or it is damaged. Nothing was changed.",
