@@ -84,11 +84,14 @@ class Server:
         """That the store can be read. Raises `hub_unavailable`."""
         return self.hub.health()
 
-    def asgi(self) -> Starlette:
-        """The ASGI application with /v1/sync, /healthz and /openapi.json; mount it anywhere."""
+    def asgi(self, *, close: bool = False) -> Starlette:
+        """The ASGI application with /v1/sync, /healthz and /openapi.json; mount it anywhere.
+
+        `close` closes the server when the application shuts down. Needs the extra `server`.
+        """
         from holdfast.edge.asgi import asgi
 
-        return asgi(self)
+        return asgi(self, close=close)
 
     def before_write(self, *tables: str) -> Callable[[BeforeWrite], BeforeWrite]:
         """Decorator: call `hook(change, context)` for each row that a device writes in the tables (none: in every

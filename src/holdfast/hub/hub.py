@@ -74,6 +74,7 @@ class Hub:
         except HoldfastError as error:
             return error_response(error)
         except StoreUnavailable as error:
+            log.error("the store cannot work now: %s", error)
             return error_response(HoldfastError("hub_unavailable", f"the hub cannot store anything now: {error}"))
         except Exception:
             log.exception("a round failed")

@@ -178,7 +178,10 @@ CODES: dict[str, Code] = {
     "busy": Code(
         0, "Another process or thread is syncing this file, or holds its write lock.", "Wait for it, or try again."
     ),
-    "closed": Code(0, "The replica or server was closed.", "Open a new one."),
+    "url_invalid": Code(
+        0, "The hub's URL is not http(s)://host[:port][/prefix].", "Correct the `url=` of the replica."
+    ),
+    "closed": Code(503, "The replica or server was closed.", "Open a new one."),
     "no_transport": Code(0, "The replica has neither url nor transport.", "Pass `url=` or `transport=`."),
     "network": Code(
         0,

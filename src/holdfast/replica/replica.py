@@ -318,9 +318,17 @@ class Totals:
         )
 
 
+MAX_ERROR = 64 * 1024
+"""So many bytes of an error's body are read."""
+
+
 def hub_error(exchange: Exchange) -> HoldfastError:
     """The error that the hub, or something on the way to it, answered."""
-    body = b"".join(exchange.chunks())[: 64 * 1024]
+    body = b""
+    for chunk in exchange.chunks():
+        body += chunk
+        if len(body) > MAX_ERROR:
+            break
     error = decode_error(body)
     if error is None:
         message = f"the answer is HTTP {exchange.status} and not the hub's: {body[:200]!r}"
