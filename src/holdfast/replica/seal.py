@@ -33,6 +33,7 @@ from holdfast.replica.confirmed import Confirmed, RowName, fold
 from holdfast.replica.tables import UserTable, UserTables
 from holdfast.schema import sqlite_values
 from holdfast.schema.key import key_values
+from holdfast.schema.model import MISSING
 
 CHUNK = 2_000
 """So many changes are worked on at once; transactions are never cut."""
@@ -180,7 +181,7 @@ class Seal:
         for slot, column in enumerate(user.table.cells):
             merge = BY_NAME[column.merge]
             value = self._wire(user, change, slot)
-            if not same(value, column.default):
+            if column.default is MISSING or not same(value, column.default):
                 changes[slot] = self._difference(user, change, slot, merge.empty, None, value)
         return Op("insert", change.name[1], stamp, seen.life if seen is not None else 0, changes, {})
 
