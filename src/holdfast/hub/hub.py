@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -59,8 +58,7 @@ class Hub:
         self._now = now
         tables = store.open(schema)
         self._layout = m.Layout(layout_hash(tables), tables)
-        self._drain = Drain(schema, clock.new_origin(random_bits(48)))
-        self._draining = threading.Lock()
+        self._origin = clock.new_origin(random_bits(48))
         self._group: GroupCommit[Submission, Outcome] = GroupCommit(self._write, _weight, GROUP_OPERATIONS)
         with store.transaction(write=False) as tx:
             self.hub = tx.hub().hub
@@ -121,7 +119,12 @@ class Hub:
                 raise HoldfastError("device_mismatch", message, origin=record.origin)
 
     def _write(self, submissions: Sequence[Submission]) -> Sequence[Outcome]:
+        """Write a group. What other programs wrote is sequenced first: a push must not overwrite what it has not seen."""
+        self.sequence_foreign_writes()
         with self._store.transaction(write=True) as tx:
+            if tx.has_dirty():
+                while self._drain(tx):
+                    pass
             return Push(tx, self.schema, self.hooks, self._now()).run(submissions)
 
     def sequence_foreign_writes(self) -> int:
@@ -130,13 +133,15 @@ class Hub:
         with self._store.transaction(write=False) as tx:
             if not tx.has_dirty():
                 return 0
-        with self._draining:
-            while True:
-                with self._store.transaction(write=True) as tx:
-                    count = self._drain.run(tx, self._now())
-                total += count
-                if count == 0:
-                    return total
+        while True:
+            with self._store.transaction(write=True) as tx:
+                count = self._drain(tx)
+            total += count
+            if count == 0:
+                return total
+
+    def _drain(self, tx: Transaction) -> int:
+        return Drain(self.schema, self._origin).run(tx, self._now())
 
     def health(self) -> dict[str, object]:
         """That the store can be read: hub id, schema version and number of spaces. Raises `hub_unavailable`."""
