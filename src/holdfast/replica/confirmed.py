@@ -126,4 +126,4 @@ class Confirmed:
 
 def name_list(names: Sequence[Any]) -> str:
     """Row names as the JSON that the queries take."""
-    return json.dumps([list(name) for name in names], ensure_ascii=False)
+    return m.encode(names).decode()

@@ -20,10 +20,11 @@ BUSY_TIMEOUT_MS = 10_000
 CACHE_KIB = 32 * 1024
 
 
-def connect(path: str, *, read_only: bool = False, foreign_keys: bool = True) -> apsw.Connection:
+def connect(path: str, *, read_only: bool = False, constraints: bool = True) -> apsw.Connection:
     """A connection with the settings that every part of the engine uses: WAL, durable commits.
 
-    `foreign_keys` is off only for the connection that applies what the hub has decided (decision record 3).
+    `constraints` (foreign keys and CHECKs) are off only for the connection that applies what the hub has decided
+    (decision record 3).
 
     Raises `HoldfastError` when the file cannot be opened or is not a database; nothing is changed in it then.
     """
@@ -35,7 +36,8 @@ def connect(path: str, *, read_only: bool = False, foreign_keys: bool = True) ->
         if not read_only:
             db.execute("PRAGMA journal_mode = WAL").fetchall()
             db.execute("PRAGMA synchronous = FULL")
-        db.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+        db.execute(f"PRAGMA foreign_keys = {'ON' if constraints else 'OFF'}")
+        db.execute(f"PRAGMA ignore_check_constraints = {'OFF' if constraints else 'ON'}")
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         return db
 
@@ -56,11 +58,20 @@ def immediate(db: apsw.Connection, path: str) -> Iterator[None]:
 
 @contextmanager
 def applying(db: apsw.Connection, path: str) -> Iterator[None]:
-    """A write transaction of the engine itself: nothing in it is captured."""
+    """A write transaction of the engine itself: nothing in it is captured. `db` is a connection of the engine."""
     with immediate(db, path):
         db.execute("UPDATE holdfast_state SET applying = 1")
+        _run_triggers_of_others(db)
         yield
         db.execute("UPDATE holdfast_state SET applying = 0")
+
+
+def _run_triggers_of_others(db: apsw.Connection) -> None:
+    """Run triggers only when the application has some of its own: ours would wake for every row to find capture off."""
+    sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name NOT GLOB 'holdfast_*')"
+    wanted = bool(db.execute(sql).get)
+    if bool(db.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, -1)) != wanted:
+        db.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, int(wanted))
 
 
 def prepare(db: apsw.Connection, path: str, schema: Schema) -> str:

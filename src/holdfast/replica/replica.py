@@ -82,7 +82,7 @@ class Replica:
             folder = Path(self.path).parent
             if not folder.is_dir():
                 raise HoldfastError("file_unusable", f"{self.path}: the folder {folder} does not exist", file=self.path)
-            db = connect(self.path, foreign_keys=False)
+            db = connect(self.path, constraints=False)
             try:
                 device = prepare(db, self.path, self.schema)
                 self._tables = UserTables(self.schema, table_numbers(db))
@@ -210,7 +210,7 @@ class Replica:
         """The outbox with everything captured in it, on a connection of its own: it does not wait for a sync."""
         self._open()
         with sqlite_errors(self.path):
-            db = connect(self.path, foreign_keys=False)
+            db = connect(self.path, constraints=False)
             try:
                 with applying(db, self.path):
                     self._rounds.seal(db)
