@@ -1,4 +1,4 @@
-"""The command line, `holdfast`: one file a command, `failures.py` for what an exit code means, `terminal.py` for how it looks.
+"""The command line, `holdfast`: one file a command; `failures.py`: exit codes, `terminal.py`: how it looks.
 
 Only this module is imported before it is known that the packages of the `cli` extra are there.
 """

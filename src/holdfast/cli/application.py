@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from cyclopts import App
@@ -24,7 +25,8 @@ app = App(
     version_flags=["--version"],
     result_action="return_value",
 )
-for order, command in enumerate((init.init, serve.serve, sync.sync, status.status, token.token, demo.demo)):
+COMMANDS: tuple[Callable[..., int], ...] = (init.init, serve.serve, sync.sync, status.status, token.token, demo.demo)
+for order, command in enumerate(COMMANDS):
     app.command(command, sort_key=order)
 app["--help"].group = app["--version"].group = "Options"
 

@@ -41,9 +41,7 @@ class LocalCode(NamedTuple):
 
 
 LOCAL: dict[str, LocalCode] = {
-    "usage": LocalCode(
-        Exit.USAGE, "The arguments are not what the command takes.", "See `holdfast COMMAND --help`."
-    ),
+    "usage": LocalCode(Exit.USAGE, "The arguments are not what the command takes.", "See `holdfast COMMAND --help`."),
     "file_missing": LocalCode(Exit.USAGE, "The named file does not exist.", "Check the path."),
     "file_fails": LocalCode(
         Exit.USAGE, "The named Python file raised an error when it was loaded.", "Correct the line that is shown."
@@ -55,7 +53,7 @@ LOCAL: dict[str, LocalCode] = {
         Exit.FAILURE, "`init` never overwrites a file.", "Choose another folder, or move the file away."
     ),
     "secret_missing": LocalCode(
-        Exit.USAGE, "HOLDFAST_SECRET is not set, or too short.", "export HOLDFAST_SECRET=\"$(openssl rand -hex 32)\""
+        Exit.USAGE, "HOLDFAST_SECRET is not set, or too short.", 'export HOLDFAST_SECRET="$(openssl rand -hex 32)"'
     ),
     "address_in_use": LocalCode(
         Exit.FAILURE, "Another program listens on that address.", "Choose another --port, or --port 0 for a free one."

@@ -67,6 +67,7 @@ FILES = {"schema.py": SCHEMA, "server.py": SERVER}
 
 def init(
     folder: Path = Path(),
+    /,
     *,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:

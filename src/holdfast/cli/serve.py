@@ -18,7 +18,8 @@ from holdfast.server import Server
 
 
 def serve(
-    target: Annotated[str, Parameter(name="FILE[:NAME]")],
+    target: Annotated[str, Parameter(metavar="FILE[:NAME]")],
+    /,
     *,
     host: str = "127.0.0.1",
     port: Annotated[int, Parameter(name=("--port", "-p"))] = 8000,

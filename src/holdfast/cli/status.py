@@ -22,7 +22,8 @@ ACCESS = {"r": "read", "rw": "read and write", "": "not granted"}
 
 
 def status(
-    schema: Annotated[str, Parameter(name="FILE[:NAME]")],
+    schema: Annotated[str, Parameter(metavar="FILE[:NAME]")],
+    /,
     *,
     db: Path,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
@@ -91,7 +92,7 @@ def show(terminal: Terminal, db: Path, found: Status, refused: list[Refused]) ->
         for name, space in found.spaces.items():
             table.add_row(name, ACCESS[space["access"]], "complete" if space["ready"] else "first load not finished")
         terminal.out.print()
-        terminal.out.print(Padding(table, (0, 0, 0, 2)))
+        terminal.out.print(Padding(table, (0, 0, 0, 2), expand=False))
     for item in refused:
         terminal.out.print()
         show_refused(terminal, item)

@@ -25,7 +25,8 @@ SHOWN = 20
 
 
 def sync(
-    schema: Annotated[str, Parameter(name="FILE[:NAME]")],
+    schema: Annotated[str, Parameter(metavar="FILE[:NAME]")],
+    /,
     *,
     db: Path,
     url: str,
@@ -71,7 +72,7 @@ def sync(
 
 
 class SyncProgress(WatchedTransport):
-    """Moves a bar: sending is counted in transactions out of all that wait, receiving in bytes (nobody knows how many)."""
+    """Moves a bar: sending counts transactions out of all that wait, receiving counts bytes (nobody knows how many)."""
 
     def __init__(self, inner: HttpTransport, bar: Progress) -> None:
         super().__init__(inner, self.on_sent, self.on_received)
@@ -117,9 +118,8 @@ def as_document(report: SyncReport, refused: int, seconds: float) -> dict[str, A
 def show(terminal: Terminal, report: SyncReport, refused: int, seconds: float) -> None:
     """The report for people."""
     moved = f"{size(report.bytes_sent)} sent, {size(report.bytes_received)} received, {seconds:.1f} s"
-    if report.pushed or report.pulled:
-        what = f"{number(report.pushed, 'transaction')} pushed, {number(report.pulled, 'row')} pulled"
-    else:
+    what = f"{number(report.pushed, 'transaction')} pushed, {number(report.pulled, 'row')} pulled"
+    if not (report.pushed or report.pulled or report.refused):
         what = "Nothing new on either side"
     terminal.done(what, moved)
     if report.conflicts:

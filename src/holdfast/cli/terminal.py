@@ -23,7 +23,7 @@ from holdfast.kernel.clock import EPOCH_MS
 
 
 class Terminal:
-    """Where a command writes: `out` is standard output, `err` standard error. With `as_json`, `out` gets one document."""
+    """Where a command writes: `out` is standard output, `err` standard error. `as_json`: `out` gets one document."""
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
@@ -38,11 +38,11 @@ class Terminal:
 
     def done(self, text: str, note: str = "") -> None:
         """One line: something is done."""
-        self.out.print(signed(self.ok, "green", text, note))
+        self.out.print(self.signed(self.ok, "green", text, note))
 
     def look(self, text: str, note: str = "") -> None:
         """One line: somebody should look at this."""
-        self.out.print(signed("!", "yellow", text, note))
+        self.out.print(self.signed("!", "yellow", text, note))
 
     def next_steps(self, title: str, commands: Iterable[str]) -> None:
         """Commands to type next, one a line, never wrapped by us: they are to be copied."""
@@ -58,7 +58,7 @@ class Terminal:
         grid.add_column(overflow="fold")
         for name, value in rows:
             grid.add_row(name, value if isinstance(value, Text) else Text(value))
-        self.out.print(Padding(grid, (0, 0, 0, 2)))
+        self.out.print(Padding(grid, (0, 0, 0, 2), expand=False))
 
     def fail(self, error: HoldfastError) -> None:
         """An error: code, message, remedy."""
@@ -67,21 +67,21 @@ class Terminal:
             members = {"code": error.code, "message": error.message, "remedy": remedy, "details": error.details}
             self.document({"error": members})
             return
-        self.err.print(signed(self.bad, "red", Text.assemble((error.code, "bold red"), "  ", error.message)))
+        self.err.print(self.signed(self.bad, "red", Text.assemble((error.code, "bold red"), "  ", error.message)))
         if remedy:
-            self.err.print(signed(self.arrow, "dim", remedy))
+            self.err.print(self.signed(self.arrow, "dim", remedy))
 
-
-def signed(sign: str, style: str, text: str | Text, note: str = "") -> Table:
-    """A sign, then text that wraps behind it."""
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(style=style, no_wrap=True)
-    grid.add_column(overflow="fold")
-    body = Text(text) if isinstance(text, str) else text
-    if note:
-        body = Text.assemble(body, "  ", (note, "dim"))
-    grid.add_row(sign, body)
-    return grid
+    def signed(self, sign: str, style: str, text: str | Text, note: str = "", indent: int = 0) -> Padding:
+        """A sign, then text that wraps behind it, then a note: beside the text where it fits, else below it."""
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(style=style, no_wrap=True)
+        grid.add_column(overflow="fold")
+        body = Text(text) if isinstance(text, str) else text
+        if note:
+            fits = indent + len(sign) + 1 + body.cell_len + 2 + len(note) <= self.out.width
+            body = Text.assemble(body, "  " if fits else "\n", (note, "dim"))
+        grid.add_row(sign, body)
+        return Padding(grid, (0, 0, 0, indent), expand=False)
 
 
 def listing(columns: Sequence[tuple[str, str]]) -> Table:

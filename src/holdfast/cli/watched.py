@@ -16,7 +16,7 @@ class WatchedTransport:
         self._sent, self._received = sent, received
         self.bytes_sent = self.bytes_received = 0
 
-    def exchange(self, body: bytes) -> WatchedExchange:
+    def exchange(self, body: bytes) -> Exchange:
         """One round. Raises what the inner transport raises."""
         exchange = self._inner.exchange(body)
         self.bytes_sent += exchange.bytes_sent
@@ -40,19 +40,16 @@ class WatchedExchange:
         self._count = count
         self.status = inner.status
         self.bytes_sent = inner.bytes_sent
-
-    @property
-    def bytes_received(self) -> int:
-        """Bytes of the answer so far."""
-        return self._inner.bytes_received
+        self.bytes_received = inner.bytes_received
 
     def chunks(self) -> Iterator[bytes]:
         """The answer, piece by piece."""
-        before = 0
+        self._count(self.bytes_received)
         for chunk in self._inner.chunks():
-            self._count(self._inner.bytes_received - before)
-            before = self._inner.bytes_received
+            self._count(self._inner.bytes_received - self.bytes_received)
+            self.bytes_received = self._inner.bytes_received
             yield chunk
+        self.bytes_received = self._inner.bytes_received
 
     def close(self) -> None:
         """Give the connection back."""

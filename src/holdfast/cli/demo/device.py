@@ -18,7 +18,7 @@ from holdfast.edge.http import HttpExchange, HttpTransport
 from holdfast.errors import HoldfastError
 from holdfast.replica.replica import Replica
 
-SENT, APPLYING = "request sent, answer not read", "some rows of the answer written, not committed"
+SENT, APPLYING = "request sent, answer not read", "two rows of the answer written, not committed"
 
 
 class Line:
@@ -124,7 +124,11 @@ def main(schema_module: str, file: str, token: str) -> None:
     """Obey until standard input ends."""
     device = DeviceProcess(schema_module, file, token)
     commands: dict[str, Callable[..., dict[str, Any]]] = {
-        name: getattr(device, name) for name in ("fill", "edit", "sync", "waiting", "digests")
+        "fill": device.fill,
+        "edit": device.edit,
+        "sync": device.sync,
+        "waiting": device.waiting,
+        "digests": device.digests,
     }
     say({"ready": True})
     for line in sys.stdin:

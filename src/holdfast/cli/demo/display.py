@@ -15,10 +15,13 @@ from rich.text import Text
 from holdfast.cli.demo.proof import Proof
 from holdfast.cli.demo.record import DeviceRecord
 from holdfast.cli.sync import brief
-from holdfast.cli.terminal import Terminal, listing, number, signed, size
+from holdfast.cli.terminal import Terminal, listing, number, size
 
 CONFLICTS_SHOWN = 6
 DIFFERENCES_SHOWN = 10
+INDENT = 3
+MEDIUM, WIDE = 78, 104
+"""From how many columns on the tables have their middle and their full form."""
 
 
 class Display:
@@ -59,7 +62,15 @@ class Display:
         self._line(self._terminal.bad, "bold red", text, "")
 
     def _line(self, sign: str, style: str, text: str, note: str) -> None:
-        self._print(Padding(signed(sign, style, text, note), (0, 0, 0, 3)))
+        self._print(self._terminal.signed(sign, style, text, note, INDENT))
+
+    def _table(self, table: Table) -> None:
+        self._print(Padding(table, (0, 0, 0, self._indent), expand=False))
+
+    @property
+    def _indent(self) -> int:
+        """Tables get every column on a narrow terminal."""
+        return INDENT if self._terminal.out.width >= MEDIUM else 0
 
     @contextmanager
     def working(self, text: str) -> Iterator[list[str]]:
@@ -78,7 +89,7 @@ class Display:
     def devices(self, records: list[DeviceRecord]) -> None:
         """What each device wrote, sent and received."""
         self._print()
-        self._print(Padding(device_table(records, self._terminal.out.width - 3), (0, 0, 0, 3)))
+        self._table(device_table(records, self._terminal.out.width))
 
     def conflicts(self, records: list[DeviceRecord]) -> None:
         """Some of the conflicts: what is shown now, and what it met."""
@@ -86,13 +97,14 @@ class Display:
         if not found:
             return
         # One of each column first: they show more than six of the same.
-        seen: set[tuple[str, str]] = set()
-        first = [pair for pair in found if not (_kind(pair[1]) in seen or seen.add(_kind(pair[1])))]
+        first = list({_kind(conflict): (name, conflict) for name, conflict in reversed(found)}.values())[::-1]
         chosen = (first + [pair for pair in found if pair not in first])[:CONFLICTS_SHOWN]
         self._print()
         title = f"{number(len(found), 'conflict')}, settled by the same rule everywhere"
-        self._print(Padding(Text(title + (f"; {len(chosen)} of them" if len(found) > len(chosen) else "")), (0, 0, 0, 3)))
-        self._print(Padding(conflict_table(chosen, self._terminal.out.width - 3), (0, 0, 0, 3)))
+        title += f"; {len(chosen)} of them" if len(found) > len(chosen) else ""
+        self._line("!", "yellow", title, "")
+        self._print()
+        self._table(conflict_table(chosen, self._terminal.out.width))
 
     def proof(self, proof: Proof) -> None:
         """What was compared, and what came of it."""
@@ -118,12 +130,14 @@ def _kind(conflict: dict[str, Any]) -> tuple[str, str]:
 
 
 def device_table(records: list[DeviceRecord], width: int) -> Table:
-    """One row a device, and a sum. Narrow: the bytes in one column, and no word on what befell the device."""
-    wide, medium = width >= 100, width >= 74
-    heads = ["Wrote", "Pending", "Pushed", "Merged", "Conflicts" if medium else "Confl.", "Pulled"]
-    heads += ["Sent", "Received"] if medium else ["Bytes"]
+    """One row a device, and a sum. A narrow table adds the bytes up and leaves out what was written and befell."""
+    wide, medium = width >= WIDE, width >= MEDIUM
+    heads = ["Pending", "Pushed", "Merged", "Conflicts", "Pulled", *(["Sent", "Received"] if medium else ["Bytes"])]
+    heads = ["Wrote", *heads] if medium else heads
     table = listing([("Device", "left"), *((head, "right") for head in heads), *([("", "left")] if wide else [])])
-    table.padding = (0, 1, 0, 0) if not medium else (0, 1)
+    table.padding = (0, 2, 0, 0) if wide else (0, 1, 0, 0)
+    for column in table.columns:
+        column.no_wrap = True
     for record in records:
         table.add_row(*_cells(record, medium), *([Text(record.fate, style="yellow")] if wide else []))
     total = DeviceRecord("all")
@@ -135,27 +149,37 @@ def device_table(records: list[DeviceRecord], width: int) -> Table:
 
 
 def _cells(record: DeviceRecord, medium: bool) -> list[str]:
-    counts = (record.changes, record.pending, record.pushed, record.merged, len(record.conflicts), record.pulled)
-    moved = (record.sent, record.received) if medium else (record.sent + record.received,)
+    counts = [record.pending, record.pushed, record.merged, len(record.conflicts), record.pulled]
+    counts = [record.changes, *counts] if medium else counts
+    moved = [record.sent, record.received] if medium else [record.sent + record.received]
     return [record.name, *(number(count) if count else "·" for count in counts), *(size(count) for count in moved)]
 
 
 def conflict_table(chosen: list[tuple[str, dict[str, Any]]], width: int) -> Table:
-    """Row and column, the value that is shown, the other one, and who sent the later of the two."""
-    wide = width >= 74
-    table = listing([("Row, column", "left"), ("Shown now", "left"), ("Met", "left"), *([("From", "left")] if wide else [])])
-    limit = max(12, (width - 30) // 3)
+    """Row and column, the value that is shown, the other one, and the device that was told."""
+    medium = width >= MEDIUM
+    heads = ["Row, column", "Shown now", "Met", *(["Reported to"] if medium else [])]
+    table = listing([(head, "left") for head in heads])
+    limit = max(12, (width - (50 if medium else 34)) // 2)
     for name, conflict in chosen:
         key = conflict["key"] if len(conflict["key"]) <= 12 else f"…{conflict['key'][-6:]}"
         mine, theirs = conflict["mine"], conflict["theirs"]
         shown, other = (mine, theirs) if conflict["winner"] == "mine" else (theirs, mine)
         if not conflict["column"]:
-            shown, other = conflict["rule"], "edit and deletion"
+            shown, other = f"row {conflict['rule']}", "edited and deleted"
         place = f"{conflict['table']} {key}" + (f", {conflict['column']}" if conflict["column"] else "")
-        cells = [_cut(brief(shown), limit), Text(_cut(brief(other), limit), style="dim")]
-        table.add_row(place, *cells, *([name] if wide else []))
+        met = Text(_cut(_text(other), limit), style="dim")
+        table.add_row(place, _cut(_text(shown), limit), met, *([name] if medium else []))
     return table
 
 
+def _text(value: Any) -> str:
+    return "NULL" if value is None else " ".join(str(value).split())
+
+
 def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+    """The text in at most `limit` characters: its beginning and its end, where the difference often is."""
+    if len(text) <= limit:
+        return text
+    tail = (limit - 1) * 2 // 3
+    return f"{text[: limit - 1 - tail]}…{text[-tail:]}"

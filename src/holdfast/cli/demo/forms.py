@@ -79,7 +79,9 @@ class _Maker:
         """The rows to begin with."""
         self.site = sites[0][0]
         due = TODAY + datetime.timedelta(days=60)
-        projects = [[c, name, client, f"{9 * i + 3} Quay Street", due.isoformat()] for i, (c, name, client) in enumerate(sites)]
+        projects = [
+            [c, name, client, f"{9 * i + 3} Quay Street", due.isoformat()] for i, (c, name, client) in enumerate(sites)
+        ]
         self._table("project", "code name client address due_on", projects)
         self._table("form", "code title questions", [[code, title, json.dumps(asked)] for code, title, asked in FORMS])
         crews: list[list[Any]] = []
@@ -149,13 +151,17 @@ class _Maker:
                     "UPDATE inspection SET due_on = ?, visited_on = ?, remark = ? WHERE id = ?",
                     [due, seen, f"seen by {name}", inspection],
                 ),
-                Statement("UPDATE project SET due_on = ?, client = client || ? WHERE code = ?", [due, f" ({name})", self.site]),
+                Statement(
+                    "UPDATE project SET due_on = ?, client = client || ? WHERE code = ?", [due, f" ({name})", self.site]
+                ),
             ],
         )
 
     def foreman_edits(self, name: str, site: str, place: int) -> list[Edit]:
         """A day of one foreman: the meeting, new forms with their inspections, corrections, one deletion."""
-        mine = [key for key in self.submissions[site][1:] if self.random.random() < 0.5][:12] or self.submissions[site][1:2]
+        mine = [key for key in self.submissions[site][1:] if self.random.random() < 0.5][:12] or self.submissions[site][
+            1:2
+        ]
         edits = [self.meeting(name, place + 1)]
         for day in range(6):
             key, crew = self.identifier(), self.random.choice(self.crews[site])
@@ -168,7 +174,15 @@ class _Maker:
                         Statement(
                             "INSERT INTO submission (id, project, form, crew, number, answers, hours, notes) "
                             "VALUES (?, ?, 'daily', ?, ?, ?, ?, ?)",
-                            [key, site, crew, 10_000 + 100 * place + day, answers, f"{6 + day % 3}.50", f"day {day} of {name}"],
+                            [
+                                key,
+                                site,
+                                crew,
+                                10_000 + 100 * place + day,
+                                answers,
+                                f"{6 + day % 3}.50",
+                                f"day {day} of {name}",
+                            ],
                         ),
                         Statement(
                             "INSERT INTO inspection (id, project, submission, due_on) VALUES (?, ?, ?, ?)",
@@ -181,7 +195,9 @@ class _Maker:
             sql = "UPDATE submission SET status = 'sent', hours = '7.5', photos = photos + 1 WHERE id = ?"
             edits.append(Edit("correction", [Statement(sql, [key])]))
         # Deleted here; the office edits the same one: the edit keeps it.
-        edits.append(Edit("withdrawn", [Statement("DELETE FROM submission WHERE id = ?", [self._withdrawn(site, place)])]))
+        edits.append(
+            Edit("withdrawn", [Statement("DELETE FROM submission WHERE id = ?", [self._withdrawn(site, place)])])
+        )
         return edits
 
     def _withdrawn(self, site: str, place: int) -> str:
@@ -208,7 +224,9 @@ class _Maker:
         crew, submission = self.crews[self.site][0], self.submissions[self.site][0]
         skills = json.dumps(sorted(self.skills), separators=(",", ":"), ensure_ascii=False)
         return [
-            Expected("every increment of the head count, once", "SELECT heads FROM crew WHERE id = ?", [crew], self.heads),
+            Expected(
+                "every increment of the head count, once", "SELECT heads FROM crew WHERE id = ?", [crew], self.heads
+            ),
             Expected("every photo, once", "SELECT photos FROM submission WHERE id = ?", [submission], self.photos),
             Expected("every skill that somebody added", "SELECT skills FROM crew WHERE id = ?", [crew], skills),
             Expected(

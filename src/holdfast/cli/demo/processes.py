@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -38,7 +37,7 @@ class Child:
     def answer(self) -> dict[str, Any]:
         """The next line. Raises `demo_process` when the process has ended, and the error that it answers."""
         stream = self._process.stdout
-        line = stream.readline() if stream is not None else b""
+        line = stream.readline() if stream is not None and not stream.closed else b""
         if not line:
             self._process.wait()
             last = self._log.read_text("utf-8", "replace").strip().splitlines()[-1:] or ["it said nothing"]
@@ -52,7 +51,7 @@ class Child:
     def tell(self, do: str, **arguments: Any) -> None:
         """Send a command without waiting."""
         stream = self._process.stdin
-        if stream is None:
+        if stream is None or stream.closed:
             raise HoldfastError("demo_process", f"the process of {self.name} takes no commands")
         try:
             stream.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
@@ -66,23 +65,25 @@ class Child:
         return self.answer()
 
     def kill(self) -> None:
-        """SIGKILL, at once."""
-        self._process.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))
-        self._end(None)
+        """SIGKILL, at once; idempotent."""
+        self._process.kill()
+        self.stop()
+
+    def dismiss(self) -> None:
+        """Tell it that no more commands come: it ends by itself. Idempotent."""
+        if self._process.stdin is not None:
+            try:
+                self._process.stdin.close()
+            except BrokenPipeError:
+                pass  # it has ended, with a command unread
 
     def stop(self) -> None:
         """Let it end by itself, 10 seconds at most; idempotent."""
-        self._end(10)
-
-    def _end(self, patience: float | None) -> None:
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                try:
-                    stream.close()
-                except BrokenPipeError:
-                    pass
+        self.dismiss()
         try:
-            self._process.wait(patience)
+            self._process.wait(10)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()

@@ -93,7 +93,9 @@ def _differences(table: Table, wanted: Rows, found: Rows) -> Iterator[str]:
         yield f"{table.name} {key} is not on the hub"
     for key in wanted.keys() & found.keys():
         if wanted[key] != found[key]:
-            columns = [c.name for place, c in enumerate(table.columns) if wanted[key][2 * place] != found[key][2 * place]]
+            columns = [
+                c.name for place, c in enumerate(table.columns) if wanted[key][2 * place] != found[key][2 * place]
+            ]
             yield f"{table.name} {key} differs in {', '.join(columns) or 'a type'}"
 
 

@@ -44,6 +44,7 @@ class Story:
         self._children: dict[str, Child] = {}
         self.records = {device.name: DeviceRecord(device.name) for device in world.devices}
         names = [device.name for device in world.devices if device.name != OFFICE]
+        self._plain_note = ""
         # The last ones, so that they come back after the others have written: there is something to merge.
         self._plain, self._cut, self._torn = names[0], names[-2], names[-1]
 
@@ -56,16 +57,17 @@ class Story:
         return self._prove()
 
     def close(self) -> None:
-        """End every process."""
-        for child in self._children.values():
+        """End every process; idempotent."""
+        everyone = [*self._children.values(), *([self._hub] if self._hub is not None else [])]
+        for child in everyone:
+            child.dismiss()
+        for child in everyone:
             child.stop()
-        if self._hub is not None:
-            self._hub.stop()
 
     def _begin(self) -> None:
         show, world = self._display, self._world
         show.chapter("A hub, and an office that has everything")
-        with show.working("Hub started on SQLite, in a process of its own") as notes:
+        with show.working("Hub started: SQLite, a process of its own") as notes:
             self._start_hub()
             notes.append(self._url)
         office = world.devices[0]
@@ -73,7 +75,7 @@ class Story:
             self._start_device(office)
             for fill in world.fill:
                 self._children[OFFICE].ask("fill", sql=fill.sql, rows=fill.rows)
-        with show.working("and synced them") as notes:
+        with show.working("and synced them with the hub") as notes:
             report = self._sync(office)
             self._must_not_refuse(report)
             notes.append(f"{size(report['bytes_sent'])} sent")
@@ -93,11 +95,9 @@ class Story:
         try:
             self._sync(offline)
         except HoldfastError as error:
-            show.accident(f"{offline.name} tries to sync: {error.code}", "work goes on")
+            show.accident(f"{offline.name} tries to sync: {error.code} error", "work goes on")
         with show.working("All of them write, with plain SQL") as notes:
-            for name, changes in zip(
-                self.records, self._each(world.devices, self._write), strict=True
-            ):
+            for name, changes in zip(self.records, self._each(world.devices, self._write), strict=True):
                 self.records[name].changes = changes
             waiting = self._each(world.devices, lambda device: self._children[device.name].ask("waiting"))
             for record, found in zip(self.records.values(), waiting, strict=True):
@@ -105,8 +105,10 @@ class Story:
                 record.changes = record.changes or found["changes"]
             notes.append(number(sum(found["changes"] for found in waiting), "changed row"))
         show.said(f"and all of them the same rows: {world.shared}")
-        if self.records[self._plain].fate:
-            show.said(f"{self._plain}'s file was written by another program, with the sqlite3 module", self._plain_note)
+        if self._writes_plainly(self._plain):
+            show.said(f"{self._plain}'s file was written by a program that knows only sqlite3", self._plain_note)
+        else:
+            show.accident(f"sqlite3 has SQLite {sqlite3.sqlite_version} here, 3.38 is needed", "Holdfast wrote for it")
 
     def _come_back(self) -> None:
         show, world = self._display, self._world
@@ -131,7 +133,7 @@ class Story:
             notes.append(number(rounds, "round"))
 
     def _kill_in_sync(self, device: Device, point: str) -> None:
-        """Kill a device's process at a point of its sync, start it again on the same file, and see that nothing is lost."""
+        """Kill a device at a point of its sync, start it again on the same file, and see that nothing is lost."""
         child = self._children[device.name]
         before = child.ask("waiting")
         child.tell("sync", url=self._url, accident=point)
@@ -139,7 +141,7 @@ class Story:
         if answer.get("at") != point:
             raise HoldfastError("demo_process", f"{device.name} did not reach the point '{point}' of its sync")
         child.kill()
-        self._display.accident(f"{device.name} is killed (SIGKILL) in the middle of its sync: {point}", f"process {child.pid}")
+        self._display.accident(f"{device.name} is killed (SIGKILL) in its sync", point)
         self._start_device(device)
         after = self._children[device.name].ask("waiting")
         if after != before:
@@ -148,8 +150,12 @@ class Story:
             sound = db.execute("PRAGMA integrity_check").fetchone()[0]
         if sound != "ok":
             raise HoldfastError("demo_process", f"the file of {device.name} is damaged: {sound}")
-        self.records[device.name].fate = "killed: " + ("answer lost" if point == device_process.SENT else "while applying")
-        self._display.said(f"{device.name} starts again: {number(after['transactions'], 'transaction')} wait, as before")
+        self.records[device.name].fate = "killed: " + (
+            "answer lost" if point == device_process.SENT else "while applying"
+        )
+        self._display.said(
+            f"{device.name} starts again: {number(after['transactions'], 'transaction')} wait, as before"
+        )
 
     def _show(self) -> None:
         self._display.chapter("What happened")
@@ -199,7 +205,13 @@ class Story:
     def _each(self, devices: Iterable[Device], do: Callable[[Device], Any]) -> list[Any]:
         """Do it for all devices, some at a time; their results in order. Raises what the first failing one raised."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            return list(pool.map(do, devices))
+            try:
+                return list(pool.map(do, devices))
+            except BaseException:
+                # The other threads wait for answers; without this they would hold up Ctrl-C.
+                for child in list(self._children.values()):
+                    child.kill()
+                raise
 
     def _sync(self, device: Device) -> dict[str, Any]:
         return self._children[device.name].ask("sync", url=self._url)
@@ -217,11 +229,14 @@ class Story:
             raise HoldfastError(refusal["code"], f"the hub refused the first rows: {refusal['message']}")
 
     def _write(self, device: Device) -> int:
-        """Write a device's edits; the rows it changed if another program wrote them, else 0: the device counts itself."""
-        if device.name == self._plain and sqlite3.sqlite_version_info >= OLDEST_SQLITE:
+        """Write a device's edits. The rows changed if another program did it, else 0: the device counts itself."""
+        if self._writes_plainly(device.name):
             return self._write_plainly(device)
         self._children[device.name].ask("edit", edits=device.edits)
         return 0
+
+    def _writes_plainly(self, name: str) -> bool:
+        return name == self._plain and sqlite3.sqlite_version_info >= OLDEST_SQLITE
 
     def _write_plainly(self, device: Device) -> int:
         edits = json.dumps([edit.statements for edit in device.edits])

@@ -5,6 +5,7 @@ All of it is data that goes to the device processes as plain SQL; `forms.py` and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from holdfast.schema.model import Schema
@@ -26,7 +27,7 @@ class Statement(NamedTuple):
     """One SQL statement. Parameters are what JSON can carry."""
 
     sql: str
-    parameters: list[Any] = []
+    parameters: Sequence[Any] = ()
 
 
 class Edit(NamedTuple):
@@ -45,7 +46,7 @@ class Device(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """A fact that must hold on the hub at the end: `sql` gives one value, which is `value`. `what` says it for people."""
+    """What must hold on the hub at the end: `sql` gives one value, which is `value`; `what` says it for people."""
 
     what: str
     sql: str
