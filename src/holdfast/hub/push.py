@@ -104,41 +104,47 @@ class Push:
         """Process every transaction that is new. The caller commits. Outcomes in the order of the submissions."""
         self._submissions = submissions
         self._outcomes = [Outcome() for _ in submissions]
+        self._repeated: list[list[tuple[str, int]]] = [[] for _ in submissions]
         units = self._new_units()
         if units:
             self._commit(units)
+        self._repeat()
         return self._outcomes
 
     def _new_units(self) -> list[Unit]:
-        """The transactions that were not processed before, in order, without those behind a gap."""
+        """The transactions that were not processed before, in order, without those behind a gap.
+
+        `through` never goes beyond what the request names: the device takes all up to there that has no result for plain,
+        and it gets the results of those only that it sent.
+        """
         names = {t.origin for s in self._submissions for t in s.transactions}
         known = self._tx.origins(sorted(names))
         last = {origin: record.last_n for origin, record in known.items()}
-        repeated: set[str] = set()
         units = []
         for index, submission in enumerate(self._submissions):
+            through = self._outcomes[index].through
             for transaction in submission.transactions:
                 origin, before = transaction.origin, last.get(transaction.origin, 0)
-                self._outcomes[index].through[origin] = before
                 if transaction.n <= before:
-                    repeated.add(origin)
+                    self._repeated[index].append((origin, transaction.n))
                 elif transaction.n == before + 1:
                     units.append(Unit(index, transaction))
                     last[origin] = transaction.n
-                    self._outcomes[index].through[origin] = transaction.n
-        self._repeat(repeated)
+                through[origin] = min(last.get(origin, 0), max(transaction.n, through.get(origin, 0)))
         return units
 
-    def _repeat(self, origins: set[str]) -> None:
-        """Give the stored results of transactions that were sent again (trap 5: a lost acknowledgement)."""
+    def _repeat(self) -> None:
+        """Give the stored results of transactions that were sent again (trap 5: a lost acknowledgement).
+
+        After the commit, because the first copy may have come in the same group.
+        """
+        origins = {origin for repeated in self._repeated for origin, _ in repeated}
         if not origins:
             return
         stored = {(r.origin, r.n): r.body for r in self._tx.results(sorted(origins))}
-        for index, submission in enumerate(self._submissions):
-            for transaction in submission.transactions:
-                body = stored.get((transaction.origin, transaction.n))
-                if body is not None:
-                    self._outcomes[index].results.append(m.decode_result(body))
+        for outcome, repeated in zip(self._outcomes, self._repeated, strict=True):
+            bodies = (stored[name] for name in dict.fromkeys(repeated) if name in stored)
+            outcome.results.extend(map(m.decode_result, bodies))
 
     def _commit(self, units: Sequence[Unit]) -> None:
         """Decide and write the units; on a refusal by the database, find the one that it refuses."""
