@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from holdfast.cli.failures import Exit
+from holdfast.cli.options import AsJson
 from holdfast.cli.terminal import Terminal
 from holdfast.errors import HoldfastError
 
@@ -69,7 +67,7 @@ def init(
     folder: Path = Path(),
     /,
     *,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Write a commented schema.py and server.py to start from.
 
@@ -79,8 +77,6 @@ def init(
     ----------
     folder
         Where to write them; made when it is not there. A file is never overwritten.
-    as_json
-        Print one JSON document, for machines.
     """
     terminal = Terminal(as_json=as_json)
     paths = {folder / name: text for name, text in FILES.items()}

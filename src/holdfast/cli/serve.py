@@ -12,19 +12,20 @@ from cyclopts import Parameter
 
 from holdfast.cli.failures import Exit
 from holdfast.cli.loading import load, split
+from holdfast.cli.options import AsJson
 from holdfast.cli.terminal import Terminal, number
 from holdfast.errors import HoldfastError
 from holdfast.server import Server
 
 
 def serve(
-    target: Annotated[str, Parameter(metavar="FILE[:NAME]")],
+    target: str,
     /,
     *,
     host: str = "127.0.0.1",
     port: Annotated[int, Parameter(name=("--port", "-p"))] = 8000,
-    access_log: Annotated[bool, Parameter(negative="")] = False,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    access_log: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Serve a hub over HTTP until Ctrl-C.
 
@@ -33,15 +34,13 @@ def serve(
     Parameters
     ----------
     target
-        A Python file that defines `server` (an hf.Server) or `app` (any ASGI application), or another NAME.
+        FILE or FILE:NAME. A Python file that defines `server` (an hf.Server) or `app` (any ASGI one), or that name.
     host
         The address to listen on; 0.0.0.0 for all. Put TLS in front of it when devices come over a network.
     port
         The port to listen on; 0 takes a free one.
     access_log
         Print one line for each request.
-    as_json
-        Print the URL as one JSON document, for machines.
     """
     terminal = Terminal(as_json=as_json)
     require_packages()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
 from rich.padding import Padding
 from rich.text import Text
 
 from holdfast.cli.failures import Exit
 from holdfast.cli.loading import load_schema
+from holdfast.cli.options import AsJson, SchemaFile
 from holdfast.cli.terminal import Terminal, ago, listing, moment, number
 from holdfast.errors import HoldfastError
 from holdfast.protocol.errors import CODES
@@ -22,11 +22,11 @@ ACCESS = {"r": "read", "rw": "read and write", "": "not granted"}
 
 
 def status(
-    schema: Annotated[str, Parameter(metavar="FILE[:NAME]")],
+    schema: SchemaFile,
     /,
     *,
     db: Path,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Show how a device file stands: what waits, what was refused, when it synced.
 
@@ -36,12 +36,8 @@ def status(
 
     Parameters
     ----------
-    schema
-        A Python file that defines `schema` (an hf.Schema), or another NAME.
     db
         The device's SQLite file.
-    as_json
-        Print one JSON document, for machines.
     """
     terminal = Terminal(as_json=as_json)
     declared = load_schema(schema)

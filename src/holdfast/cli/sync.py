@@ -14,6 +14,7 @@ from rich.text import Text
 
 from holdfast.cli.failures import Exit
 from holdfast.cli.loading import load_schema
+from holdfast.cli.options import AsJson, SchemaFile
 from holdfast.cli.terminal import Terminal, listing, number, size
 from holdfast.cli.watched import WatchedTransport
 from holdfast.edge.http import HttpTransport
@@ -25,14 +26,14 @@ SHOWN = 20
 
 
 def sync(
-    schema: Annotated[str, Parameter(metavar="FILE[:NAME]")],
+    schema: SchemaFile,
     /,
     *,
     db: Path,
     url: str,
     token: Annotated[str | None, Parameter(env_var="HOLDFAST_TOKEN", show_default=False)] = None,
     timeout: float = 60.0,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Sync a device file with a hub: send what waits, fetch what is new.
 
@@ -42,8 +43,6 @@ def sync(
 
     Parameters
     ----------
-    schema
-        A Python file that defines `schema` (an hf.Schema), or another NAME.
     db
         The device's SQLite file; made when it is not there.
     url
@@ -52,8 +51,6 @@ def sync(
         Who asks. Better in the environment than on the command line, where other users may see it.
     timeout
         Seconds to wait while another process syncs the same file.
-    as_json
-        Print one JSON document, for machines.
     """
     terminal = Terminal(as_json=as_json)
     declared = load_schema(schema)

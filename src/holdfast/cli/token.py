@@ -10,17 +10,25 @@ from cyclopts import Parameter
 
 from holdfast.auth.development import DevelopmentTokens
 from holdfast.cli.failures import Exit
+from holdfast.cli.options import AsJson
 from holdfast.cli.terminal import Terminal, moment
 from holdfast.errors import HoldfastError
 from holdfast.kernel.clock import EPOCH_MS
+
+Spaces = Annotated[
+    tuple[str, ...],
+    Parameter(name=("--space", "-s"), negative="", consume_multiple=True, show_default=False),
+]
 
 
 def token(
     *,
     user: Annotated[str, Parameter(name=("--user", "-u"))],
-    space: Annotated[tuple[str, ...], Parameter(name=("--space", "-s"), negative="", consume_multiple=True)] = (),
+    space: Annotated[
+        tuple[str, ...], Parameter(name=("--space", "-s"), negative="", consume_multiple=True, show_default=False)
+    ] = (),
     days: float = 30.0,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Print a token for development, signed with HOLDFAST_SECRET.
 
@@ -36,8 +44,6 @@ def token(
         A space and the access to it, NAME=r or NAME=rw. May be given several times.
     days
         How long the token is valid.
-    as_json
-        Print one JSON document, for machines.
     """
     secret = os.environ.get("HOLDFAST_SECRET", "")
     if not secret:

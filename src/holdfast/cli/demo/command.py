@@ -9,9 +9,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from holdfast.cli.demo import forms, inspections
 from holdfast.cli.demo.display import Display
@@ -19,6 +16,7 @@ from holdfast.cli.demo.proof import Proof
 from holdfast.cli.demo.story import Story
 from holdfast.cli.demo.world import World
 from holdfast.cli.failures import Exit
+from holdfast.cli.options import AsJson
 from holdfast.cli.serve import require_packages
 from holdfast.cli.terminal import Terminal, number
 from holdfast.errors import HoldfastError
@@ -33,12 +31,13 @@ def demo(
     devices: int | None = None,
     rows: int = 1_200,
     keep: Path | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Run a hub and several devices that go offline, edit the same rows, crash, come back and agree.
 
-    Everything is real: processes, HTTP on the loopback interface, SIGKILL. At the end every copy is compared with the
-    hub row by row. Exits with 0 when all are equal.
+    Everything is real: processes, HTTP on the loopback interface, SIGKILL.
+
+    At the end every copy is compared with the hub row by row. Exits with 0 when all are equal.
 
     Example: holdfast demo --devices 6
 
@@ -53,8 +52,6 @@ def demo(
         How many filled-in forms there are to begin with. Not with --data.
     keep
         A new folder for the databases and logs, which is kept. Otherwise they are removed at the end.
-    as_json
-        Print one JSON document, for machines.
     """
     require_packages()
     terminal = Terminal(as_json=as_json)
