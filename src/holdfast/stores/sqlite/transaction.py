@@ -16,7 +16,7 @@ from holdfast.stores.base import Batch, DirtyRow, HistoryEntry, HubState, Origin
 from holdfast.stores.chain import INITIAL_CHAIN
 from holdfast.stores.sqlite.foreign_keys import ForeignKeys
 from holdfast.stores.sqlite.queries import QUERIES, fetch
-from holdfast.stores.sqlite.user_tables import UserTable
+from holdfast.stores.sqlite.user_tables import SqlRow, UserTable
 from holdfast.stores.sqlite.writing import MAX_SEQ, SPACE_SHIFT, history_row, write_batch
 
 logger = logging.getLogger("holdfast.stores")
@@ -172,8 +172,21 @@ class SqliteTransaction:
         for mark, row in table.read(self._reader, keys).items():
             try:
                 values[mark] = table.from_row(row)
+                self._rewrite(table, row, table.canonical(values[mark]))
             except InvalidValue as problem:
                 problems[mark] = f"row {dict(notes)[mark]!r} of {table.name}: {problem.message}"
+
+    def _rewrite(self, table: UserTable, row: SqlRow, canonical: SqlRow) -> None:
+        """Put the canonical form in the place of an accepted one, so that hub and devices hold the same."""
+        if row == canonical or not self._write:
+            return
+        self._writer.execute("UPDATE holdfast_hub SET applying = 1")
+        try:
+            table.put(self._writer, [canonical])
+        except apsw.ConstraintError as error:
+            raise InvalidValue("unique", f"in canonical form it breaks a constraint ({error})") from error
+        finally:
+            self._writer.execute("UPDATE holdfast_hub SET applying = 0")
 
     def _set_aside(self, problems: dict[int, str]) -> None:
         for mark, problem in problems.items():

@@ -92,6 +92,14 @@ class UserTable:
             cells[slot] = value
         return wires[: len(self.key)], cells
 
+    def canonical(self, values: tuple[Sequence[Any], Sequence[Any]]) -> SqlRow:
+        """The SQL row, in row order, of what `from_row` gave: accepted forms of values become the canonical ones."""
+        found = [*values[0], *(values[1][slot] for slot in self._slots)]
+        for place, convert in self._converters:
+            if found[place] is not None:
+                found[place] = convert(found[place])
+        return tuple(found)
+
     def read(self, connection: apsw.Connection, keys: Sequence[tuple[Any, ...]]) -> dict[int, SqlRow]:
         """SQL rows by number; a key is (key columns..., number)."""
         return {row[0]: row[1:] for row in connection.executemany(self._read, keys)}
