@@ -5,7 +5,7 @@ syncs.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,9 +23,10 @@ Parameters = Sequence[Any] | Mapping[str, Any]
 class Connections:
     """Runs the application's SQL. Reads never wait for writes, nor for a sync; writes wait for one another."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, now: Callable[[], int] | None = None) -> None:
         self._path = path
-        self._writer = connect(path)
+        self._now = now
+        self._writer = connect(path, now=now)
         self._writing = threading.RLock()
         self._depth = 0
         self._local = threading.local()
@@ -120,7 +121,7 @@ class Connections:
     def _reader(self) -> apsw.Connection:
         reader = getattr(self._local, "reader", None)
         if reader is None:
-            reader = connect(self._path, read_only=True)
+            reader = connect(self._path, read_only=True, now=self._now)
             self._local.reader = reader
             with self._registering:
                 self._readers.append(reader)

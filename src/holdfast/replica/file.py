@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 
 import apsw
 
 from holdfast.errors import HoldfastError
+from holdfast.replica.sql_clock import set_clock
 from holdfast.replica.sqlite_errors import sqlite_errors
 from holdfast.schema.emit import sqlite as emit
 from holdfast.schema.emit import sqlite_capture
@@ -20,11 +21,13 @@ BUSY_TIMEOUT_MS = 10_000
 CACHE_KIB = 32 * 1024
 
 
-def connect(path: str, *, read_only: bool = False, constraints: bool = True) -> apsw.Connection:
+def connect(
+    path: str, *, read_only: bool = False, constraints: bool = True, now: Callable[[], int] | None = None
+) -> apsw.Connection:
     """A connection with the settings that every part of the engine uses: WAL, durable commits.
 
     `constraints` (foreign keys and CHECKs) are off only for the connection that applies what the hub has decided
-    (decision record 3).
+    (decision record 3). `now`, if given, is the clock that SQL sees instead of the system's (`sql_clock.py`).
 
     Raises `HoldfastError` when the file cannot be opened or is not a database; nothing is changed in it then.
     """
@@ -39,6 +42,8 @@ def connect(path: str, *, read_only: bool = False, constraints: bool = True) -> 
         db.execute(f"PRAGMA foreign_keys = {'ON' if constraints else 'OFF'}")
         db.execute(f"PRAGMA ignore_check_constraints = {'OFF' if constraints else 'ON'}")
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        if now is not None:
+            set_clock(db, now)
         return db
 
 
@@ -74,7 +79,9 @@ def _run_triggers_of_others(db: apsw.Connection) -> None:
         db.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, int(wanted))
 
 
-def prepare(db: apsw.Connection, path: str, schema: Schema) -> str:
+def prepare(
+    db: apsw.Connection, path: str, schema: Schema, random_bits: Callable[[int], int] = secrets.randbits
+) -> str:
     """Make or check the file for the schema, and give the device's id. All or nothing.
 
     Raises `file_foreign`, `file_newer`, `schema_changed`.
@@ -84,7 +91,7 @@ def prepare(db: apsw.Connection, path: str, schema: Schema) -> str:
         if "holdfast_state" in names:
             return _check(db, path, schema)
         _refuse_foreign(path, schema, names)
-        return _create(db, schema)
+        return _create(db, schema, random_bits)
 
 
 def _check(db: apsw.Connection, path: str, schema: Schema) -> str:
@@ -109,8 +116,8 @@ def _refuse_foreign(path: str, schema: Schema, names: set[str]) -> None:
         raise HoldfastError("file_foreign", message, file=path, tables=taken)
 
 
-def _create(db: apsw.Connection, schema: Schema) -> str:
-    device = secrets.token_hex(8)
+def _create(db: apsw.Connection, schema: Schema, random_bits: Callable[[int], int]) -> str:
+    device = f"{random_bits(64):016x}"
     db.execute(resources.files("holdfast.replica").joinpath("file.sql").read_text("utf-8"))
     db.execute(sqlite_capture.capture_table(max(len(table.cells) for table in schema.tables)))
     db.execute(

@@ -59,6 +59,7 @@ class Replica:
         self.schema = schema
         self._url, self._token, self._transport = url, token, transport
         self._now, self._random_bits = now, random_bits
+        self._sql_clock = None if now is device_clock else now
         self._opening = threading.RLock()
         self._opened = False
         self._closed = False
@@ -82,11 +83,11 @@ class Replica:
             folder = Path(self.path).parent
             if not folder.is_dir():
                 raise HoldfastError("file_unusable", f"{self.path}: the folder {folder} does not exist", file=self.path)
-            db = connect(self.path, constraints=False)
+            db = connect(self.path, constraints=False, now=self._sql_clock)
             try:
-                device = prepare(db, self.path, self.schema)
+                device = prepare(db, self.path, self.schema, self._random_bits)
                 self._tables = UserTables(self.schema, table_numbers(db))
-                self._connections = Connections(self.path)
+                self._connections = Connections(self.path, self._sql_clock)
             except BaseException:
                 db.close()
                 raise
@@ -210,7 +211,7 @@ class Replica:
         """The outbox with everything captured in it, on a connection of its own: it does not wait for a sync."""
         self._open()
         with sqlite_errors(self.path):
-            db = connect(self.path, constraints=False)
+            db = connect(self.path, constraints=False, now=self._sql_clock)
             try:
                 with applying(db, self.path):
                     self._rounds.seal(db)
