@@ -102,6 +102,14 @@ class MemoryStore:
         """Forget the schema; what was stored is kept as long as this object, and `open` gives it back."""
         self._tables = None
 
+    def copy(self) -> MemoryStore:
+        """An independent store with all that this one holds now: what a backup of it would bring back."""
+        twin = MemoryStore(random=self._random, patience=self._patience)
+        with self._turn(), self._mutex:
+            twin._base = {name: dict(values) for name, values in self._base.items()}
+            twin._layout = {name: list(columns) for name, columns in self._layout.items()}
+        return twin
+
     def table(self, name: str) -> dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]]:
         """What a user table shows now: key text -> (key values, values by slot), as wire forms."""
         with self._mutex:
