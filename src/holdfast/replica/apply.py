@@ -53,6 +53,7 @@ class Apply:
         self._confirmed = Confirmed(db, tables)
         self._outbox = Outbox(db)
         self._spaces = LocalSpaces(db)
+        self._numbers: dict[str, int] = {}
 
     def run(self, answer: Answer, pages: Iterable[StagedPage]) -> Applied:
         """Apply results and pages. The caller's transaction makes it all or nothing."""
@@ -163,7 +164,7 @@ class Apply:
         held: dict[RowName, Held],
         shown: set[RowName],
     ) -> None:
-        known = self._confirmed.bases(names)
+        known, lived = self._confirmed.bases(names), self._confirmed.spaces(names)
         confirmed: dict[RowName, Row | None] = {}
         metadata: list[tuple[RowName, Row, int]] = []
         gone: list[RowName] = []
@@ -174,7 +175,7 @@ class Apply:
             else:
                 table = self._tables.by_number[name[0]].table
                 row = fold(table, before, promoted.get(name, ()), self._hub)
-                space = self._space_of(name, row) if name in promoted and row is not None else -1
+                space = self._space_of(name, row, lived.get(name)) if name in promoted and row is not None else -1
             confirmed[name] = row
             if row is None:
                 gone.append(name)
@@ -192,13 +193,15 @@ class Apply:
                 row = fold(user.table, confirmed[name], waiting.get(name, ()))
                 user.show(self._db, name[1], row, waits=name in waiting)
 
-    def _space_of(self, name: RowName, row: Row) -> int:
-        """The space of a row that we changed ourselves, by the same rule as the hub's."""
+    def _space_of(self, name: RowName, row: Row, current: int | None) -> int:
+        """The space of a row that we changed ourselves, by the same rule as the hub's; `current` is where it lived."""
         table = self._tables.by_number[name[0]].table
-        current = self._db.execute("SELECT space FROM holdfast_row WHERE tbl = ? AND key = ?", name).get
         if current is not None and (row.life % 2 == 0 or table.space.per_user):
-            return int(current)
-        return self._spaces.number(table.space_name(key_values(table, name[1]), row.values, self._user))
+            return current
+        space = table.space_name(key_values(table, name[1]), row.values, self._user)
+        if space not in self._numbers:
+            self._numbers[space] = self._spaces.number(space)
+        return self._numbers[space]
 
 
 def joined(first: m.Header | None, second: m.Header) -> m.Header:

@@ -41,13 +41,20 @@ def read_captured(db: apsw.Connection) -> Iterator[Captured]:
     return _read(db, "ORDER BY op")
 
 
-def read_by_row(db: apsw.Connection) -> Iterator[Captured]:
-    """Everything captured, row by row, in order within each row, streamed."""
-    return _read(db, "ORDER BY tbl, key, op")
+def read_first_touched(db: apsw.Connection) -> Iterator[Captured]:
+    """What was captured of rows that the hub has confirmed and that have no base yet: row by row, in order within each
+    row, streamed; the order is ready before the first is given, so bases may be written meanwhile.
+    """
+    return _read(
+        db,
+        """WHERE EXISTS (SELECT 1 FROM holdfast_row r WHERE r.tbl = c.tbl AND r.key = c.key)
+           AND NOT EXISTS (SELECT 1 FROM holdfast_base b WHERE b.tbl = c.tbl AND b.key = c.key)
+           ORDER BY +tbl, key, op""",
+    )
 
 
-def _read(db: apsw.Connection, order: str) -> Iterator[Captured]:
-    for op, tbl, kind, key, hlc, _version, *cells in db.execute(f"SELECT * FROM holdfast_capture {order}"):
+def _read(db: apsw.Connection, rest: str) -> Iterator[Captured]:
+    for op, tbl, kind, key, hlc, _version, *cells in db.execute(f"SELECT c.* FROM holdfast_capture c {rest}"):
         yield Captured(op, kind, (tbl, key), hlc, tuple(cells[::2]), tuple(cells[1::2]))
 
 

@@ -69,6 +69,12 @@ class Confirmed:
             found[(tbl, key)] = Row(life, [], decode_stamps(stamps), parsed)
         return found
 
+    def spaces(self, names: Sequence[RowName]) -> dict[RowName, int]:
+        """The numbers of the spaces in which the confirmed rows of those names live."""
+        sql = """SELECT tbl, key, space FROM holdfast_row
+                 WHERE (tbl, key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))"""
+        return {(tbl, key): space for tbl, key, space in self._db.execute(sql, (name_list(names),))}
+
     def waiting(self, names: Sequence[RowName]) -> dict[RowName, list[Op]]:
         """The operations that wait on those rows, oldest first; refused ones do not wait."""
         sql = """SELECT o.tbl, o.key, o.body FROM holdfast_operation o JOIN holdfast_transaction t USING (txn)

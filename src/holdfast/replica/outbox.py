@@ -139,7 +139,9 @@ class Outbox:
     def done(self, txns: Sequence[int]) -> None:
         """The hub has these: they leave the outbox."""
         for table in ("holdfast_operation", "holdfast_transaction"):
-            self._db.executemany(f"DELETE FROM {table} WHERE txn = ?", ((txn,) for txn in txns))
+            self._db.execute(
+                f"DELETE FROM {table} WHERE txn IN (SELECT value FROM json_each(?))", (m.encode(txns).decode(),)
+            )
 
     def refuse(self, txn: int, result: m.Result) -> None:
         """Keep a transaction, readable, among the refused ones."""

@@ -25,8 +25,8 @@ from holdfast.replica.capture import (
     Captured,
     LocalTransaction,
     local_transactions,
-    read_by_row,
     read_captured,
+    read_first_touched,
     without_suspects,
 )
 from holdfast.replica.confirmed import Confirmed, RowName, fold
@@ -57,6 +57,8 @@ class Seal:
         self._confirmed = Confirmed(db, tables)
         self._refused_rows: dict[RowName, int] = {}
         self._mend: set[RowName] = set()
+        self._transactions: list[tuple[Any, ...]] = []
+        self._operations: list[tuple[Any, ...]] = []
 
     def run(self) -> int:
         """Seal everything captured, inside the caller's transaction. Gives the number of transactions made."""
@@ -64,12 +66,15 @@ class Seal:
         if last is None:
             return 0
         self._hlc: int = self._db.execute("SELECT hlc FROM holdfast_state").get
+        sql = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'holdfast_transaction'"
+        self._last_txn: int = self._db.execute(sql).get
         self._keep_bases()
         count = 0
         for chunk in chunks(local_transactions(self._db, read_captured(self._db))):
             self._seen = self._load({change.name for transaction in chunk for change in transaction.changes})
             for transaction in chunk:
                 count += self._transaction(transaction)
+            self._flush()
         self._db.execute("DELETE FROM holdfast_capture")
         self._db.execute("DELETE FROM holdfast_mark")
         self._db.execute("UPDATE holdfast_state SET hlc = ?", (self._hlc,))
@@ -78,14 +83,17 @@ class Seal:
 
     def _keep_bases(self) -> None:
         """Keep the confirmed image of every row that was touched for the first time."""
-        rows = ((name, list(changes)) for name, changes in groupby(read_by_row(self._db), key=lambda c: c.name))
+        self._db.execute(
+            """INSERT INTO holdfast_base (tbl, key, image)
+               SELECT DISTINCT tbl, key, NULL FROM holdfast_capture c
+               WHERE NOT EXISTS (SELECT 1 FROM holdfast_row r WHERE r.tbl = c.tbl AND r.key = c.key)
+               ON CONFLICT DO NOTHING"""
+        )
+        rows = ((name, list(changes)) for name, changes in groupby(read_first_touched(self._db), key=lambda c: c.name))
         for chunk in batches(rows):
-            names = [name for name, _ in chunk]
-            known = self._confirmed.bases(names)
-            metadata = self._confirmed.metadata(names)
-            fresh = [(name, changes) for name, changes in chunk if name not in known]
+            metadata = self._confirmed.metadata([name for name, _ in chunk])
             self._confirmed.save_bases(
-                (name, self._confirmed_row(name, metadata.get(name), changes)) for name, changes in fresh
+                (name, self._confirmed_row(name, metadata.get(name), changes)) for name, changes in chunk
             )
 
     def _confirmed_row(self, name: RowName, row: Row | None, changes: list[Captured]) -> Row | None:
@@ -136,18 +144,23 @@ class Seal:
         return 1 if operations else 0
 
     def _store(self, label: str, state: str, result: str | None, operations: list[tuple[RowName, bytes]]) -> int:
+        """Note a transaction for the next `_flush`; gives its local number."""
+        self._last_txn = txn = self._last_txn + 1
         captured = clock.unpack(self._hlc)[0]
         size = sum(len(body) for _, body in operations)
-        self._db.execute(
-            "INSERT INTO holdfast_transaction (state, label, captured, size, result) VALUES (?, ?, ?, ?, ?)",
-            (state, label, captured, size, result),
-        )
-        txn = self._db.last_insert_rowid()
-        self._db.executemany(
-            "INSERT INTO holdfast_operation (txn, position, tbl, key, body) VALUES (?, ?, ?, ?, ?)",
-            ((txn, i, name[0], name[1], body.decode()) for i, (name, body) in enumerate(operations)),
-        )
+        self._transactions.append((txn, state, label, captured, size, result))
+        self._operations += [(txn, i, name[0], name[1], body.decode()) for i, (name, body) in enumerate(operations)]
         return txn
+
+    def _flush(self) -> None:
+        self._db.executemany(
+            "INSERT INTO holdfast_transaction (txn, state, label, captured, size, result) VALUES (?, ?, ?, ?, ?, ?)",
+            self._transactions,
+        )
+        self._db.executemany(
+            "INSERT INTO holdfast_operation (txn, position, tbl, key, body) VALUES (?, ?, ?, ?, ?)", self._operations
+        )
+        self._transactions, self._operations = [], []
 
     def _change(self, change: Captured) -> tuple[RowName, bytes] | None:
         """One change in wire form, and the row moved on. None when it says nothing. Raises `Unsendable`."""
@@ -178,11 +191,12 @@ class Seal:
                 error.code, f"the key of a row of {user.table.name}: {error.message}", change.name
             ) from None
         changes = {}
-        for slot, column in enumerate(user.table.cells):
-            merge = BY_NAME[column.merge]
+        for slot, cell in enumerate(user.cells):
             value = self._wire(user, change, slot)
-            if column.default is MISSING or not same(value, column.default):
-                changes[slot] = self._difference(user, change, slot, merge.empty, None, value)
+            default = cell.column.default
+            if default is MISSING or not same(value, default):
+                empty = BY_NAME[cell.column.merge].empty
+                changes[slot] = value if cell.is_register else self._difference(user, change, slot, empty, None, value)
         return Op("insert", change.name[1], stamp, seen.life if seen is not None else 0, changes, {})
 
     def _update(self, user: UserTable, change: Captured, seen: Row, stamp: str) -> Op:
@@ -203,14 +217,14 @@ class Seal:
 
     def _wire(self, user: UserTable, change: Captured, slot: int) -> Any:
         """The new value in wire form. One that SQLite stores differently from the canonical form is mended later."""
-        column = user.table.cells[slot]
+        column, read, write, _ = user.cells[slot]
+        stored = change.new[slot]
         try:
-            value = sqlite_values.from_sql(column, change.new[slot])
+            value = read(stored)
         except InvalidValue as error:
             message = f"{user.table.name}.{column.name}: {error.message}"
             raise Unsendable(error.code, message, change.name, column.name) from None
-        convert = sqlite_values.to_sql(column)
-        if (value if convert is None else convert(value)) != change.new[slot]:
+        if (value if write is None else write(value)) != stored:
             self._mend.add(change.name)
         return value
 
@@ -240,7 +254,9 @@ class Seal:
         except InvalidValue as error:
             raise Unsendable(error.code, f"{user.table.name}: {error.message}", name) from None
         self._seen[name] = after
-        if after is not None and any(_shown_differs(user, after, change, slot) for slot in op.changes):
+        # A register shows what was written, for its writer had seen everything; other merge types may make more of it.
+        merged = user.merging.intersection(op.changes)
+        if after is not None and any(_shown_differs(user, after, change, slot) for slot in merged):
             self._mend.add(name)
         return m.encode(wire_operation(user, op))
 
@@ -296,9 +312,8 @@ def _touched(change: Captured, among: set[int] | None = None) -> set[int]:
 
 def _shown_differs(user: UserTable, row: Row, change: Captured, slot: int) -> bool:
     """Whether the merge type made something else of the value than the user table shows."""
-    convert = sqlite_values.to_sql(user.table.cells[slot])
-    value = row.values[slot]
-    return bool((value if convert is None else convert(value)) != change.new[slot])
+    write, value = user.cells[slot].write, row.values[slot]
+    return bool((value if write is None else write(value)) != change.new[slot])
 
 
 def _printable(value: Any) -> Any:

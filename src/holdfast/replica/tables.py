@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 
 from holdfast.kernel.row import Row
 from holdfast.schema import sqlite_values
 from holdfast.schema.key import key_text, key_values
-from holdfast.schema.model import MISSING, Schema, Table
+from holdfast.schema.model import MISSING, Column, Schema, Table
+
+
+class CellForm(NamedTuple):
+    """One column but the key, with what sealing needs of it: `read` is from SQLite to the wire (raises
+    `values.InvalidValue`), `write` back (None: the same)."""
+
+    column: Column
+    read: Callable[[Any], Any]
+    write: Callable[[Any], Any] | None
+    is_register: bool
 
 
 class UserTable:
@@ -36,6 +46,10 @@ class UserTable:
             sets = ", ".join(f"{quoted(c.name)} = excluded.{quoted(c.name)}" for c in table.cells)
             self.upsert_sql = f"{insert} ON CONFLICT ({keys}) DO " + (f"UPDATE SET {sets}" if sets else "NOTHING")
         self.to_sql: Callable[[Sequence[Any]], Sequence[Any]] | None = sqlite_values.row_to_sql(table)
+        self.cells = tuple(
+            CellForm(c, sqlite_values.reader(c), sqlite_values.to_sql(c), c.merge == "register") for c in table.cells
+        )
+        self.merging = frozenset(slot for slot, cell in enumerate(self.cells) if not cell.is_register)
         self.single_text_key = len(table.key) == 1 and table.key[0].type not in ("int", "bool")
 
     def key_of(self, values: Sequence[Any]) -> str:

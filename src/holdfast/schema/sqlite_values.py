@@ -71,6 +71,14 @@ def from_sql(column: Column, value: Any) -> Any:
         raise values.InvalidValue(error.code, f"column {column.name}: {error.message}") from error
 
 
+def reader(column: Column) -> Callable[[Any], Any]:
+    """`from_sql` for one column, looked up once; its errors do not name the column."""
+    read = _FROM_SQL.get(column.type)
+    if read is None:
+        return column.accept
+    return lambda value: column.accept(None if value is None else read(value))
+
+
 def from_sql_row(table: Table, row: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     """(key values, values by slot) in wire form of a row in declared column order. Raises `values.InvalidValue`."""
     by_name = {column.name: from_sql(column, value) for column, value in zip(table.columns, row, strict=True)}
