@@ -43,7 +43,8 @@ def answer(tx: Transaction, asked: Asked, outcome: Outcome) -> Iterator[bytes]:
     request = asked.request
     names = sorted(asked.spaces)
     heads = tx.spaces(names)
-    readings, reset = plan(tx, heads, request.cursors, names, outcome)
+    own = {} if request.echo else own_rows(request.cursors, outcome)
+    readings, reset = plan(tx, heads, request.cursors, names, own)
     yield encode_line(
         "header",
         m.Header(
@@ -70,10 +71,15 @@ def answer(tx: Transaction, asked: Asked, outcome: Outcome) -> Iterator[bytes]:
 
 
 def plan(
-    tx: Transaction, heads: Mapping[str, Space], cursors: Mapping[str, str], names: Sequence[str], outcome: Outcome
+    tx: Transaction,
+    heads: Mapping[str, Space],
+    cursors: Mapping[str, str],
+    names: Sequence[str],
+    own: Mapping[str, frozenset[int]],
 ) -> tuple[list[Reading], list[str]]:
-    """Which spaces have something to send, and which of the device's cursors are not of this history."""
-    own = own_rows(cursors, outcome)
+    """Which spaces have something to send, without the device's own rows, and which of its cursors are not of this
+    history.
+    """
     readings, reset = [], []
     for name in names:
         space, text = heads.get(name), cursors.get(name)

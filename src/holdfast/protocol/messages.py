@@ -85,6 +85,7 @@ class Request(Struct, omit_defaults=True):
     transactions: Annotated[list[Transaction], Meta(max_length=MAX_TRANSACTIONS)] = []
     limit: Annotated[int, Meta(ge=1)] | None = None
     digests: bool = False
+    echo: bool = False
 
 
 class ConflictNote(Struct, omit_defaults=True):

@@ -63,8 +63,9 @@ class Apply:
         layout = self._db.execute("SELECT layout FROM holdfast_state").get
         writer = PageWriter(self._db, self._tables, layout_of(layout))
         held: dict[RowName, Held] = {}
-        for space in header.reset:
-            held.update(self._empty(space))
+        for space in self._spaces.all().values():
+            if space.lost:
+                held.update(self._empty(space.name))
         cursors: dict[str, str] = {}
         for page in pages:
             if page.space in header.spaces:

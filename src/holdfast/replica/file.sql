@@ -74,7 +74,8 @@ CREATE TABLE holdfast_space (
     name TEXT NOT NULL UNIQUE,
     access TEXT NOT NULL CHECK (access IN ('r', 'rw', '')),
     cursor TEXT,
-    ready INTEGER NOT NULL DEFAULT 0
+    ready INTEGER NOT NULL DEFAULT 0,
+    lost INTEGER NOT NULL DEFAULT 0           -- 1: the hub has lost the history of what is here; it arrives anew
 ) STRICT;
 
 -- Pages that arrived but cannot be applied yet, because the answer they belong to is not complete.

@@ -85,6 +85,7 @@ class Rounds:
             acknowledged=acknowledged,
             limit=limit,
             digests=digests,
+            echo=self._waits_for_rows(),
         )
         return with_transactions(m.encode(request), sending)
 
@@ -102,6 +103,10 @@ class Rounds:
         sql = """SELECT EXISTS (SELECT 1 FROM holdfast_capture)
                      OR EXISTS (SELECT 1 FROM holdfast_transaction WHERE state IN ('pending', 'sending'))"""
         return bool(self._db.execute(sql).get)
+
+    def _waits_for_rows(self) -> bool:
+        """Whether rows have arrived, or will, that the operations of this request must not be taken for newer than."""
+        return next(self._stage.pages(), None) is not None or any(space.lost for space in self._spaces.all().values())
 
     def _cursors(self) -> dict[str, str]:
         known = {name: space.cursor for name, space in self._spaces.all().items() if space.cursor is not None}
@@ -143,7 +148,7 @@ class Rounds:
             else:
                 page = StagedPage(part.space, part.cursor, bytes(part.rows))
                 space = known.get(part.space)
-                if (space is None or not space.ready) and part.space not in header.reset:
+                if space is None or not (space.ready or space.lost):
                     self._direct.append(page)
                     if sum(len(waiting.rows) for waiting in self._direct) > DIRECT_BYTES:
                         self._write_direct()
@@ -162,6 +167,7 @@ class Rounds:
                 save_state(self._db, header, offset, self._sent_at, complete=False)
                 self._db.executemany("DELETE FROM holdfast_acknowledge WHERE origin = ? AND n = ?", self._acknowledged)
                 self._spaces.grant(header.spaces)
+                self._spaces.lose(header.reset)
                 self._stage.drop([*header.reset, *header.revoked])
         return self._spaces.all()
 
@@ -232,7 +238,7 @@ class Rounds:
     def _brings_nothing(self, answer: Answer) -> bool:
         header, footer = answer
         spaces = self._spaces.all()
-        settled = spaces.keys() == header.spaces.keys() and all(space.ready for space in spaces.values())
+        settled = spaces.keys() == header.spaces.keys() and all(s.ready and not s.lost for s in spaces.values())
         said = header.through or header.results or header.reset or footer.cursors
         return settled and not said and next(self._stage.pages(), None) is None
 

@@ -10,7 +10,7 @@ import apsw
 
 class LocalSpace(NamedTuple):
     """`number` names the space in this file; `access` is "r", "rw" or "" (not granted yet); `ready` after its first
-    load.
+    load; `lost` from when the hub says that it has lost the history until the space has arrived anew.
     """
 
     number: int
@@ -18,6 +18,7 @@ class LocalSpace(NamedTuple):
     access: str
     cursor: str | None
     ready: bool
+    lost: bool
 
 
 class LocalSpaces:
@@ -28,9 +29,10 @@ class LocalSpaces:
 
     def all(self) -> dict[str, LocalSpace]:
         """All spaces by name."""
-        sql = "SELECT id, name, access, cursor, ready FROM holdfast_space"
+        sql = "SELECT id, name, access, cursor, ready, lost FROM holdfast_space"
         return {
-            name: LocalSpace(n, name, access, cursor, bool(r)) for n, name, access, cursor, r in self._db.execute(sql)
+            name: LocalSpace(number, name, access, cursor, bool(ready), bool(lost))
+            for number, name, access, cursor, ready, lost in self._db.execute(sql)
         }
 
     def number(self, name: str) -> int:
@@ -54,9 +56,16 @@ class LocalSpaces:
         sql = "UPDATE holdfast_space SET cursor = ? WHERE name = ?"
         self._db.executemany(sql, ((cursor, name) for name, cursor in cursors.items()))
 
+    def lose(self, names: Iterable[str]) -> None:
+        """The hub has lost the history of these spaces: they are read from the start. What is here stays readable until
+        they have arrived; noted durably, because the response may be cut off (trap 2).
+        """
+        self._db.executemany("UPDATE holdfast_space SET cursor = NULL, lost = 1 WHERE name = ?", ((n,) for n in names))
+
     def complete(self, names: Iterable[str]) -> None:
-        """The first load of these spaces is done."""
-        self._db.executemany("UPDATE holdfast_space SET ready = 1 WHERE name = ? AND ready = 0", ((n,) for n in names))
+        """These spaces have arrived."""
+        sql = "UPDATE holdfast_space SET ready = 1, lost = 0 WHERE name = ? AND (ready = 0 OR lost = 1)"
+        self._db.executemany(sql, ((name,) for name in names))
 
     def forget(self, names: Iterable[str]) -> None:
         """These spaces are gone."""
