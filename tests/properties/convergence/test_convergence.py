@@ -1,0 +1,179 @@
+"""Several devices, a hub, random SQL, a network that loses, cuts and repeats: in the end all copies are equal."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import apsw
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.properties.convergence.statements import Statement, statements
+from tests.properties.convergence.tables import SCHEMA
+from tests.properties.convergence.world import DAY, World
+
+ACCESS: dict[str, dict[str, Any]] = {
+    "ann": {"p:1": "rw", "p:2": "rw", "shared": "rw", "user:ann": "rw"},
+    "ben": {"p:1": "rw", "p:2": "rw", "shared": "rw", "user:ben": "rw"},
+    "cay": {"p:1": "rw", "shared": "r", "user:cay": "rw"},
+}
+DEVICES = {"a": "ann", "b": "ben", "c": "cay", "d": "ann"}
+HOW = st.sampled_from(["single", "single", "transaction", "transaction", "rollback", "savepoint", "program"])
+FAULTS = st.none() | st.sampled_from(["lost request", "lost response", "twice"]) | st.integers(0, 999)
+NAMES = st.sampled_from(["a", "b", "c"])
+FIRST = [
+    *(Statement("INSERT INTO form (id) VALUES (?)", (key,)) for key in ("a", "b")),
+    Statement("INSERT INTO entry (project, number, good) VALUES ('1', 1, 1)", ()),
+    Statement("INSERT INTO code (number, label) VALUES (1, 'l'), (2, 'm')", ()),
+    Statement("INSERT INTO owner (id, name) VALUES ('x', 'ann'), ('y', 'bob')", ()),
+    Statement("INSERT INTO pet (id, owner) VALUES ('p', 'x')", ()),
+    Statement("INSERT INTO toy (id, lent) VALUES ('t', 'y')", ()),
+]
+
+
+class Convergence(RuleBasedStateMachine):
+    """Anything may happen, and afterwards everybody agrees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="holdfast-"))
+        self.world = World(self.folder, SCHEMA, ACCESS)
+        self.backed_up = False
+
+    @initialize()
+    def start(self) -> None:
+        for name in ("a", "b", "c"):
+            self.world.add(name, DEVICES[name])
+        self.world.devices["a"].write(FIRST, "transaction")
+        self.world.heal()
+
+    @rule(name=NAMES, batch=st.lists(statements(), min_size=1, max_size=4), how=HOW)
+    def write(self, name: str, batch: list[Statement], how: str) -> None:
+        """Somebody writes on a device."""
+        self.world.devices[name].write(batch, how)
+
+    @rule(name=NAMES, batch=st.lists(statements(tables=("form", "entry")), min_size=1, max_size=3), how=HOW)
+    def write_more(self, name: str, batch: list[Statement], how: str) -> None:
+        """The same again, so that writes are frequent."""
+        self.world.devices[name].write(batch, how)
+
+    @rule(name=NAMES)
+    def plain_sync(self, name: str) -> None:
+        """A device syncs without a fault."""
+        assert self.world.devices[name].sync()
+
+    @rule(name=NAMES, fault=FAULTS)
+    def sync(self, name: str, fault: str | int | None) -> None:
+        """A device syncs; the network may fail."""
+        device = self.world.devices[name]
+        device.wire.fault = fault
+        done = device.sync()
+        assert done or fault is not None
+
+    @rule(name=NAMES, batch=st.lists(statements(), min_size=1, max_size=3), how=HOW, fault=FAULTS)
+    def write_during_sync(self, name: str, batch: list[Statement], how: str, fault: str | int | None) -> None:
+        """Somebody writes on a device while the hub answers it."""
+        device = self.world.devices[name]
+        device.wire.during = lambda: device.write(batch, how)
+        self.sync(name, fault)
+        device.wire.during = None
+
+    @precondition(lambda self: self.world.sent)
+    @rule(data=st.data())
+    def old_request_again(self, data: st.DataObject) -> None:
+        """A request of the past arrives once more; nobody reads the answer."""
+        device, body = data.draw(st.sampled_from(self.world.sent[-8:]))
+        self.world.deliver(body, device)
+
+    @rule(name=NAMES)
+    def reopen(self, name: str) -> None:
+        """The process ends, another one begins: a new origin."""
+        self.world.devices[name].reopen()
+
+    @rule(name=NAMES)
+    def another_process(self, name: str) -> None:
+        """A second process works on the same file, in turns with the first."""
+        self.world.devices[name].another()
+
+    @rule(name=NAMES, days=st.sampled_from([-30, -1, 0, 1, 30]))
+    def clock_jump(self, name: str, days: int) -> None:
+        """The clock of a device is set wrong."""
+        self.world.skews[name] = days * DAY
+
+    @rule(batch=st.lists(statements(tables=("form", "entry", "code", "owner", "bare")), min_size=1, max_size=3))
+    def foreign_write(self, batch: list[Statement]) -> None:
+        """Another program writes in the hub's database."""
+        self.world.foreign(batch)
+
+    @rule(user=st.sampled_from(["ann", "ben", "cay"]), space=st.sampled_from(["p:1", "p:2", "shared"]), data=st.data())
+    def access(self, user: str, space: str, data: st.DataObject) -> None:
+        """A permission is granted, changed or revoked."""
+        right = data.draw(st.sampled_from(["rw", "r", ""]))
+        self.world.access[user].pop(space, None)
+        if right:
+            self.world.access[user][space] = right
+
+    @precondition(lambda self: len(self.world.devices) == 3)
+    @rule()
+    def new_device(self) -> None:
+        """A user takes a second device."""
+        self.world.add("d", DEVICES["d"])
+
+    @rule()
+    def back_up(self) -> None:
+        """The hub's file is copied."""
+        self.world.back_up()
+        self.backed_up = True
+
+    @precondition(lambda self: self.backed_up)
+    @rule()
+    def restore(self) -> None:
+        """The hub's file is put back."""
+        self.world.restore()
+
+    @rule()
+    def heal(self) -> None:
+        """The network is good for a while."""
+        check_healed(self.world)
+
+    @invariant()
+    def hub_is_sound(self) -> None:
+        """Foreign keys hold on the hub, and its file is whole."""
+        with closing(apsw.Connection(str(self.folder / "hub.db"))) as db:
+            assert db.execute("PRAGMA foreign_key_check").fetchall() == []
+
+    def teardown(self) -> None:
+        try:
+            check_healed(self.world)
+        finally:
+            self.world.close()
+            shutil.rmtree(self.folder)
+
+
+def check_healed(world: World) -> None:
+    """Let everybody sync until quiet; then all copies are equal and nothing is left over."""
+    world.heal()
+    hub = world.hub_rows()
+    for device in world.devices.values():
+        readable = world.access[device.user]
+        for table in SCHEMA.tables:
+            wanted = [row for space, tables in hub.items() if space in readable for row in tables.get(table.name, [])]
+            assert sorted(map(repr, device.rows(table.name))) == sorted(map(repr, wanted)), (device.name, table.name)
+        for space in readable:
+            assert device.replica.digest(space) == world.hub_digest(space), (device.name, space)
+        assert device.replica.pending() == []
+        with closing(apsw.Connection(str(device.path))) as db:
+            for left in ("holdfast_capture", "holdfast_base", "holdfast_stage", "holdfast_mark"):
+                assert db.execute(f"SELECT * FROM {left}").fetchall() == [], (device.name, left)
+            assert db.execute("PRAGMA integrity_check").get == "ok"
+    with closing(apsw.Connection(str(world.folder / "hub.db"))) as db:
+        assert db.execute("PRAGMA integrity_check").get == "ok"
+
+
+TestConvergence = Convergence.TestCase
+TestConvergence.settings = settings(max_examples=30, stateful_step_count=25)

@@ -1,0 +1,132 @@
+"""What the machines found, each as the shortest story that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.properties.convergence.statements import Statement
+from tests.properties.convergence.tables import SCHEMA
+from tests.properties.convergence.test_convergence import ACCESS, check_healed
+from tests.properties.convergence.world import Device, World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A hub with the devices a, b and c, which are empty."""
+    world = World(tmp_path, SCHEMA, ACCESS)
+    for name, user in (("a", "ann"), ("b", "ben"), ("c", "cay")):
+        world.add(name, user)
+    yield world
+    world.close()
+
+
+def run(device: Device, sql: str, *parameters: Any) -> None:
+    device.replica.execute(sql, parameters)
+
+
+def test_an_own_edit_over_a_staged_page_is_not_lost(world: World) -> None:
+    """A page was kept from a cut response; then the row was edited, and the hub took the edit as plain."""
+    a, b = world.devices["a"], world.devices["b"]
+    run(a, "INSERT INTO form (id) VALUES ('a')")
+    world.heal()
+    run(b, "UPDATE form SET title = 'from b'")
+    assert b.sync()
+    a.wire.fault = 999
+    assert not a.sync()
+    run(a, "UPDATE form SET whole = 7")
+    assert a.sync()
+    check_healed(world)
+    assert a.replica.execute("SELECT title, whole FROM form")[0][:] == ("from b", 7)
+
+
+def test_a_reset_is_not_forgotten_when_its_response_is_cut(world: World) -> None:
+    """The hub was restored; the response that says so was cut off after its first page."""
+    a, b = world.devices["a"], world.devices["b"]
+    run(a, "INSERT INTO form (id) VALUES ('a')")
+    world.heal()
+    world.back_up()
+    run(a, "INSERT INTO form (id) VALUES ('lost')")
+    world.heal()
+    world.restore()
+    b.wire.fault = 999
+    assert not b.sync()
+    assert b.sync()
+    check_healed(world)
+    assert [row["id"] for row in b.replica.execute("SELECT id FROM form")] == ["a"]
+
+
+def test_a_row_that_moves_to_an_earlier_space_is_kept_where_edits_wait(world: World) -> None:
+    """Its page of the new space comes before the mark that it left the old one."""
+    a, b = world.devices["a"], world.devices["b"]
+    run(a, "INSERT INTO form (id, project) VALUES ('a', '2')")
+    world.heal()
+    run(b, "UPDATE form SET project = '1'")
+    assert b.sync()
+    run(a, "UPDATE form SET whole = 7")
+    assert a.sync()
+    check_healed(world)
+    assert a.replica.execute("SELECT project, whole FROM form")[0][:] == ("1", 7)
+
+
+def test_a_new_version_of_a_parent_leaves_its_children_alone(world: World) -> None:
+    """The parent has a unique column, so that it is written with REPLACE, and its children go with it."""
+    a, b = world.devices["a"], world.devices["b"]
+    run(a, "INSERT INTO owner (id, name) VALUES ('x', 'ann')")
+    run(a, "INSERT INTO pet (id, owner) VALUES ('p', 'x')")
+    world.heal()
+    run(a, "UPDATE owner SET name = 'bob'")
+    assert a.sync()
+    assert b.sync()
+    check_healed(world)
+
+
+def test_a_child_whose_parent_lives_in_a_space_that_is_not_readable(world: World) -> None:
+    """Foreign keys are the hub's business: a device may hold only the child."""
+    a, c = world.devices["a"], world.devices["c"]
+    run(a, "INSERT INTO owner (id, project) VALUES ('x', '2')")
+    run(a, "INSERT INTO toy (id, project, owner) VALUES ('t', '1', 'x')")
+    assert a.sync()
+    assert c.sync()
+    check_healed(world)
+
+
+def test_a_parent_that_moves_out_of_sight_leaves_its_child(world: World) -> None:
+    """The parent goes to a space that cay may not read; his children stay, whatever their ON DELETE says."""
+    a = world.devices["a"]
+    run(a, "INSERT INTO owner (id) VALUES ('x')")
+    run(a, "INSERT INTO toy (id, owner) VALUES ('t', 'x')")
+    run(a, "INSERT INTO pet (id, owner) VALUES ('p', 'x')")
+    world.heal()
+    run(a, "UPDATE owner SET project = '2'")
+    check_healed(world)
+
+
+def test_a_foreign_write_in_an_accepted_form_becomes_canonical(world: World) -> None:
+    """Another program wrote a set with a duplicate in the hub's table."""
+    sql = "INSERT INTO entry (project, number, good, tags) VALUES ('1', 1, 1, '[1, 0, 0]')"
+    world.foreign([Statement(sql, ())])
+    check_healed(world)
+    assert world.devices["a"].rows("entry") == [("1", 1, 1, None, 0, "[0,1]")]
+
+
+def test_a_row_hidden_by_a_unique_value_that_was_given_back(world: World) -> None:
+    """A refusal gives a unique value back to its former owner while a new row holds it; another device frees it."""
+    a, b = world.devices["a"], world.devices["b"]
+    run(a, "INSERT INTO code (number, label) VALUES (1, 'l')")
+    world.heal()
+    world.access["ann"]["shared"] = "r"
+    run(a, "UPDATE code SET label = 'm'")
+
+    def meanwhile() -> None:
+        run(a, "INSERT INTO code (number, label) VALUES (2, 'l')")
+
+    a.wire.during = meanwhile
+    assert a.sync()
+    world.access["ann"]["shared"] = "rw"
+    run(b, "UPDATE code SET label = NULL")
+    assert b.sync()
+    check_healed(world)
