@@ -12,6 +12,7 @@ from holdfast.errors import HoldfastError
 from holdfast.hub.hooks import AfterCommit, BeforeWrite, Hooks
 from holdfast.hub.hub import Hub, SpacesOf
 from holdfast.hub.identity import Identity
+from holdfast.hub.live import LiveChannel
 from holdfast.hub.response import Response
 from holdfast.schema.model import Schema
 from holdfast.stores.base import Store
@@ -92,6 +93,14 @@ class Server:
         from holdfast.edge.asgi import asgi
 
         return asgi(self, close=close)
+
+    def live(self, identity: Identity, wake: Callable[[], None]) -> LiveChannel:
+        """A new live channel, without its socket; `wake` is called when there may be news for it."""
+        return LiveChannel(self.hub, identity, wake)
+
+    def sequence_foreign_writes(self) -> int:
+        """Sequence what other programs wrote in the hub's tables; gives the number of rows looked at."""
+        return self.hub.sequence_foreign_writes()
 
     def before_write(self, *tables: str) -> Callable[[BeforeWrite], BeforeWrite]:
         """Decorator: call `hook(change, context)` for each row that a device writes in the tables (none: in every

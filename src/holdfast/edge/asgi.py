@@ -17,12 +17,13 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from holdfast.edge import compression
+from holdfast.edge.live import LiveEndpoint
 from holdfast.edge.openapi import document
-from holdfast.edge.rounds import Round, SyncServer, failure_response, logger, unauthenticated
+from holdfast.edge.rounds import LiveServer, Round, SyncServer, failure_response, logger, unauthenticated
 from holdfast.errors import HoldfastError
 from holdfast.hub.identity import Identity
 from holdfast.hub.response import Response, error_response
@@ -39,7 +40,7 @@ class ClientGoneError(Exception):
     """The client hung up before its request was complete."""
 
 
-def asgi(server: SyncServer, *, close: bool = False, idle_seconds: float = IDLE_SECONDS) -> Starlette:
+def asgi(server: LiveServer, *, close: bool = False, idle_seconds: float = IDLE_SECONDS) -> Starlette:
     """The application: POST /v1/sync, GET /healthz, GET /openapi.json; errors are the protocol's JSON.
 
     Mount it under any prefix. `close` closes the server at shutdown; it works only where the application gets lifespan
@@ -64,6 +65,7 @@ def asgi(server: SyncServer, *, close: bool = False, idle_seconds: float = IDLE_
     app = Starlette(
         routes=[
             Route("/v1/sync", SyncEndpoint(server, idle_seconds), methods=["POST"], name="sync"),
+            WebSocketRoute("/v1/live", LiveEndpoint(server)),
             Route("/healthz", healthz, methods=["GET"]),
             Route("/openapi.json", openapi, methods=["GET"]),
         ],

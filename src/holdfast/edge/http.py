@@ -26,6 +26,7 @@ from urllib3.exceptions import HTTPError as UrllibError
 from urllib3.util import parse_url
 
 from holdfast.edge.compression import ACCEPT, LEVEL, Decoder, UndecodableError, named
+from holdfast.edge.live_client import Deliver, WebSocketLink
 from holdfast.errors import HoldfastError
 from holdfast.protocol.messages import PROTOCOL
 
@@ -174,6 +175,15 @@ class HttpTransport:
                 location=place,
             )
         return exchange
+
+    def open_live(self, deliver: Deliver) -> WebSocketLink:
+        """Open the live channel: `deliver` gets its messages, in a thread of its own, and at the end one error.
+
+        Raises `network` when it cannot be opened, `unauthenticated` when there is no usable token to send.
+        """
+        wanted = ("User-Agent", "Authorization", *self._headers)
+        headers = {name: value for name, value in self._request_headers().items() if name in wanted}
+        return WebSocketLink("ws" + self.url.removeprefix("http") + "/v1/live", headers, deliver)
 
     def close(self) -> None:
         """Close the connection; idempotent. A later exchange opens a new one."""

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from holdfast.edge.compression import Encoder, Encoding
 from holdfast.errors import HoldfastError
 from holdfast.hub.identity import Identity
+from holdfast.hub.live import LiveChannel
 from holdfast.hub.response import Response, error_response
 
 BATCH = 64 * 1024
@@ -40,6 +41,18 @@ class SyncServer(Protocol):
 
     def close(self) -> None:
         """Give back everything; idempotent."""
+        ...
+
+
+class LiveServer(SyncServer, Protocol):
+    """What the live channel needs beside that."""
+
+    def live(self, identity: Identity, wake: Callable[[], None]) -> LiveChannel:
+        """A new channel; `wake` is called, from any thread, when there may be news for it."""
+        ...
+
+    def sequence_foreign_writes(self) -> int:
+        """Sequence what other programs wrote."""
         ...
 
 

@@ -91,8 +91,7 @@ def foreign_operation(table: Table, key: str, row: Row | None, values: Sequence[
         changes = {}
         for slot, column in enumerate(table.cells):
             merge = BY_NAME[column.merge]
-            initial, _ = merge.initial(1)
-            changes[slot] = merge.difference(column, initial, None, values[slot])
+            changes[slot] = merge.difference(column, merge.empty, None, values[slot])
         return Op("insert", key, stamp, row.life if row is not None else 0, changes, {})
     current = [*row.values, *(column.default for column in table.cells[len(row.values) :])]
     changes = {

@@ -12,9 +12,10 @@ from holdfast.hub.drain import Drain
 from holdfast.hub.group import GroupCommit
 from holdfast.hub.hooks import Hooks
 from holdfast.hub.identity import Access, Identity
-from holdfast.hub.pull import Asked, answer
+from holdfast.hub.pull import Asked, answer, cursor_at
 from holdfast.hub.push import Outcome, Push, Submission
 from holdfast.hub.response import Response, error_response
+from holdfast.hub.watch import Watch
 from holdfast.kernel import clock
 from holdfast.protocol import messages as m
 from holdfast.protocol.codec import decode_request
@@ -53,6 +54,7 @@ class Hub:
     ) -> None:
         self.schema = schema
         self.hooks = hooks or Hooks()
+        self.watch = Watch()
         self._store = store
         self._spaces = spaces
         self._now = now
@@ -81,13 +83,33 @@ class Hub:
     def _handle(self, body: bytes, identity: Identity) -> Response:
         request = decode_request(body)
         self._check_schema(request.schema)
-        spaces = dict(self._spaces(identity) if self._spaces is not None else identity.spaces)
+        spaces = self._spaces_of(identity)
         outcome = self._push(request, identity, spaces)
         self.sequence_foreign_writes()
-        asked = Asked(self.hub, identity.user, self._now(), spaces, self._layout, request)
+        return self._answer(Asked(self.hub, identity.user, self._now(), spaces, self._layout, request), outcome)
+
+    def _spaces_of(self, identity: Identity) -> dict[str, Access]:
+        return dict(self._spaces(identity) if self._spaces is not None else identity.spaces)
+
+    def _answer(self, asked: Asked, outcome: Outcome) -> Response:
         context = self._store.transaction(write=False)
         tx = context.__enter__()
         return Response(200, "application/x-ndjson", _guard(answer(tx, asked, outcome)), lambda: _leave(context))
+
+    def news(self, last: m.Request, access: Mapping[str, str], identity: Identity) -> Response | None:
+        """What has come for a device since its `last` request, whose cursors say what it was sent; None: nothing.
+
+        `access` is what the device was told that it may read.
+        """
+        self.sequence_foreign_writes()
+        spaces = self._spaces_of(identity)
+        with self._store.transaction(write=False) as tx:
+            heads = tx.spaces(sorted(spaces))
+        moved = any(last.cursors.get(name) != cursor_at(space, space.head) for name, space in heads.items())
+        if not moved and spaces == access:
+            return None
+        asked = Asked(self.hub, identity.user, self._now(), spaces, self._layout, last, live=True)
+        return self._answer(asked, Outcome())
 
     def _check_schema(self, named: m.SchemaName) -> None:
         if named.version != self.schema.version:
@@ -109,6 +131,8 @@ class Hub:
         outcome = self._group.submit(Submission(identity, request.device, spaces, request.transactions))
         for changes, context in outcome.changes:
             self.hooks.after(changes, context)
+        if not self.watch.empty:
+            self.watch.changed({written.space for written in outcome.written.values()} | outcome.left)
         return outcome
 
     def _check_origins(self, tx: Transaction, request: m.Request, origins: Sequence[str]) -> None:
@@ -119,7 +143,7 @@ class Hub:
                 raise HoldfastError("device_mismatch", message, origin=record.origin)
 
     def _write(self, submissions: Sequence[Submission]) -> Sequence[Outcome]:
-        """Write a group. What other programs wrote is sequenced first: a push must not overwrite what it has not seen."""
+        """Write a group. What other programs wrote is sequenced first: no push overwrites what it has not seen."""
         self.sequence_foreign_writes()
         with self._store.transaction(write=True) as tx:
             if tx.has_dirty():
@@ -138,6 +162,7 @@ class Hub:
                 count = self._drain(tx)
             total += count
             if count == 0:
+                self.watch.everyone()
                 return total
 
     def _drain(self, tx: Transaction) -> int:

@@ -28,6 +28,7 @@ class Asked(NamedTuple):
     spaces: Mapping[str, Access]
     layout: m.Layout
     request: m.Request
+    live: bool = False
 
 
 class Reading(NamedTuple):
@@ -58,6 +59,7 @@ def answer(tx: Transaction, asked: Asked, outcome: Outcome) -> Iterator[bytes]:
             reset=reset,
             layout=asked.layout if asked.layout.hash != request.layout else None,
             results=outcome.results,
+            live=asked.live,
         ),
     )
     room = min(request.limit or RESPONSE_BYTES, RESPONSE_BYTES)

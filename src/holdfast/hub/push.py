@@ -75,7 +75,7 @@ class Outcome:
     """What became of one submission.
 
     `through` maps origin -> last n processed; `plain` are the rows whose every operation was plain, `mixed` those that
-    must go back to the device; `written` says where the rows went.
+    must go back to the device; `written` says where the rows went, `left` which spaces they left.
     """
 
     def __init__(self) -> None:
@@ -84,6 +84,7 @@ class Outcome:
         self.plain: set[RowName] = set()
         self.mixed: set[RowName] = set()
         self.written: dict[RowName, Written] = {}
+        self.left: set[str] = set()
         self.changes: list[tuple[list[Change], Context]] = []
 
 
@@ -269,6 +270,7 @@ class Push:
         shared = touched_by_several(units, decided)
         for submission_number in {unit.submission for unit in units}:
             self._outcomes[submission_number].written.update(written)
+            self._outcomes[submission_number].left.update(write.left for write in writes if write.left is not None)
             self._outcomes[submission_number].mixed |= shared
         for unit, accepted in zip(units, decided, strict=True):
             outcome = self._outcomes[unit.submission]

@@ -135,6 +135,7 @@ class Header(Struct, omit_defaults=True):
     reset: list[str] = []
     layout: Layout | None = None
     results: list[Result] = []
+    live: bool = False
 
 
 class Image(Struct, array_like=True):

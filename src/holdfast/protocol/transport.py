@@ -38,3 +38,19 @@ class Transport(Protocol):
     def close(self) -> None:
         """Close all connections; idempotent."""
         ...
+
+
+class LiveLink(Protocol):
+    """An open live channel (`spec/protocol.md` section 8).
+
+    A transport that has one offers `open_live(deliver)`: `deliver` gets every message of the hub, from any thread, and
+    at the end one `HoldfastError`.
+    """
+
+    def send(self, message: bytes) -> None:
+        """Send one message. Raises `HoldfastError("network")`."""
+        ...
+
+    def close(self) -> None:
+        """Close the channel; idempotent."""
+        ...

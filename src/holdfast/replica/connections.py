@@ -32,6 +32,7 @@ class Connections:
         self._local = threading.local()
         self._readers: list[apsw.Connection] = []
         self._registering = threading.Lock()
+        self.on_commit: Callable[[], None] | None = None
 
     def execute(self, sql: str, parameters: Parameters = ()) -> list[ResultRow]:
         """One statement: a read in a snapshot of its own, or a write in a transaction of its own."""
@@ -81,9 +82,11 @@ class Connections:
                 try:
                     first = self._next_op()
                     yield
-                    self._mark(first, label)
+                    wrote = self._mark(first, label)
                 finally:
                     self._depth = 0
+            if wrote and self.on_commit is not None:
+                self.on_commit()
 
     @contextmanager
     def _nested(self) -> Iterator[None]:
@@ -102,12 +105,14 @@ class Connections:
     def _next_op(self) -> int:
         return int(self._writer.execute("SELECT coalesce(max(op), 0) + 1 FROM holdfast_capture").get)
 
-    def _mark(self, first: int, label: str) -> None:
+    def _mark(self, first: int, label: str) -> bool:
+        """Note what this transaction captured, as one transaction on the wire; gives whether it captured anything."""
         last = self._next_op() - 1
         if last >= first:
             self._writer.execute(
                 "INSERT INTO holdfast_mark (first, last, label) VALUES (?, ?, ?)", (first, last, label)
             )
+        return last >= first
 
     def _owns_transaction(self) -> bool:
         """Whether this thread is inside `transaction()`: the lock is re-entrant, so only its owner passes at once."""

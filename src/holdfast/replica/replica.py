@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import threading
 import time
@@ -15,13 +16,14 @@ from typing import Any
 from holdfast.edge.http import HttpTransport
 from holdfast.errors import HoldfastError
 from holdfast.kernel import clock, digest
-from holdfast.protocol.codec import decode_error
 from holdfast.protocol.messages import decode_conflict
-from holdfast.protocol.transport import Exchange, Transport
+from holdfast.protocol.transport import Transport
 from holdfast.replica.connections import Connections, Parameters
+from holdfast.replica.exchange import Exchanges
 from holdfast.replica.file import applying, connect, prepare, table_numbers
+from holdfast.replica.loop import Loop
 from holdfast.replica.outbox import Outbox, Pending, Refused
-from holdfast.replica.report import Conflict, Progress, Status, SyncReport, conflict_of, conflicts_of, refusals_of
+from holdfast.replica.report import Conflict, Status, SyncReport, conflict_of
 from holdfast.replica.results import ResultRow
 from holdfast.replica.round import Device, Rounds
 from holdfast.replica.sqlite_errors import sqlite_errors
@@ -64,7 +66,8 @@ class Replica:
         self._opened = False
         self._closed = False
         self._process = 0
-        self._syncing: Progress | None = None
+        self._syncing = False
+        self._loop: Loop | None = None
         self._error: str | None = None
 
     def _open(self) -> None:
@@ -95,6 +98,7 @@ class Replica:
             self._lock = SyncLock(self.path)
             parts = (self.path, device, self.schema, self._tables, self._now, self._random_bits)
             self._rounds = Rounds(db, Device(*parts))
+            self._exchanges = Exchanges(self.path, self._rounds, self._lock, self._reach)
             self._device = device
             self._process = os.getpid()
             self._opened = True
@@ -131,42 +135,50 @@ class Replica:
         return self._connections.transaction(label)
 
     def sync(self, *, timeout: float = 60.0) -> SyncReport:
-        """Exchange with the hub until everything that was captured when it began is answered and everything new is
-        here.
+        """Exchange with the hub until everything captured when it began is answered and everything new is here.
 
-        Waits up to `timeout` seconds for another syncer of the same file, then raises `busy`. Raises `network` when
-        the hub cannot be reached, or the hub's error; nothing is lost then, and the next sync goes on where this one
-        stopped.
+        Waits up to `timeout` seconds for another syncer of the same file, then raises `busy`. Raises `network` when the
+        hub cannot be reached, or the hub's error; nothing is lost then, and the next sync goes on where this one
+        stopped. While the replica is connected its loop does the work, within `timeout` seconds.
         """
         self._open()
-        with self._lock.held(timeout), sqlite_errors(self.path):
-            totals = Totals()
-            self._syncing = Progress(0, 0, 0)
+        loop = self._loop
+        if loop is not None:
+            return loop.sync(timeout)
+        with self._lock.held(timeout):
+            self._syncing = True
             try:
-                while self._round(totals):
-                    self._syncing = Progress(totals.rounds, totals.pulled, totals.pushed)
+                while self._exchanges.exchange_locked():
+                    pass
                 self._error = None
             except HoldfastError as error:
                 self._error = str(error)
                 raise
             finally:
-                self._syncing = None
-            return totals.report()
+                self._syncing = False
+                report = self._exchanges.report()
+            return report
 
-    def _round(self, totals: Totals) -> bool:
-        """One exchange; gives whether another one is needed."""
-        exchange = self._reach().exchange(self._rounds.build())
-        try:
-            totals.rounds += 1
-            if exchange.status != 200:
-                raise hub_error(exchange)
-            applied, footer = self._rounds.receive(exchange.chunks())
-            totals.add(applied.accepted, applied.results, applied.rows + self._rounds.rows_direct)
-            return footer.more or self._rounds.more_to_send
-        finally:
-            totals.sent += exchange.bytes_sent
-            totals.received += exchange.bytes_received
-            exchange.close()
+    def connect(self) -> None:
+        """Keep in sync in the background, over the hub's live channel or, without one, by rounds; returns at once.
+
+        Local commits are sent and news arrive by themselves; failures are tried again with growing, random delays.
+        """
+        self._open()
+        with self._opening:
+            if self._loop is None:
+                transport = self._reach()
+                self._loop = Loop(self._exchanges, transport, random.random, lambda: None)
+                self._connections.on_commit = self._loop.commit
+                self._loop.start()
+
+    def disconnect(self) -> None:
+        """Stop the background sync, within a second; idempotent. What is not sent stays in the outbox."""
+        with self._opening:
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            self._connections.on_commit = None
+            loop.stop()
 
     def _reach(self) -> Transport:
         if self._transport is None:
@@ -232,24 +244,27 @@ class Replica:
         counts: dict[int, int] = dict(
             execute("SELECT state = 'refused', count(*) FROM holdfast_transaction GROUP BY 1")
         )
-        syncing = self._syncing
+        loop = self._loop
+        state_of_loop = loop.state if loop is not None else "syncing" if self._syncing else "stopped"
+        error = str(loop.error) if loop is not None and loop.error is not None else self._error
+        moving = self._syncing or state_of_loop == "connecting"
         last_synced = self._rounds.last_synced or state["last_synced"]
         spaces = execute("SELECT name, access, ready FROM holdfast_space ORDER BY name")
         return Status(
             device=state["device"],
             user=state["user"],
-            connected=syncing is not None and self._error is None,
-            connecting=syncing is not None and syncing.rounds == 0,
-            uploading=syncing is not None,
-            downloading=syncing is not None,
+            connected=state_of_loop in ("connected", "syncing"),
+            connecting=state_of_loop == "connecting",
+            uploading=moving,
+            downloading=moving,
             pending_count=captured + counts.get(0, 0),
             refused_count=counts.get(1, 0),
             conflict_count=execute("SELECT count(*) FROM holdfast_conflict")[0][0],
             has_synced=last_synced is not None,
             last_synced_at=last_synced,
-            upload_error=self._error,
-            download_error=self._error,
-            progress=syncing,
+            upload_error=error,
+            download_error=error,
+            progress=self._exchanges.progress if moving else None,
             clock_offset=state["clock_offset"],
             spaces={row["name"]: {"access": row["access"], "ready": bool(row["ready"])} for row in spaces},
         )
@@ -271,7 +286,8 @@ class Replica:
         return digest.root(sums)
 
     def close(self) -> None:
-        """Close the file; idempotent. Unsent work stays in it."""
+        """Disconnect and close the file; idempotent. Unsent work stays in it."""
+        self.disconnect()
         with self._opening:
             if self._opened and not self._closed:
                 self._connections.close()
@@ -289,49 +305,3 @@ class Replica:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class Totals:
-    """What the rounds of one sync add up to."""
-
-    def __init__(self) -> None:
-        self.pushed = self.merged = self.pulled = self.sent = self.received = self.rounds = 0
-        self.results: list[Any] = []
-
-    def add(self, accepted: int, results: list[Any], rows: int) -> None:
-        """One more answer."""
-        self.pushed += accepted
-        self.merged += sum(1 for result in results if result.outcome == "merged")
-        self.pulled += rows
-        self.results += results
-
-    def report(self) -> SyncReport:
-        """The report of the sync."""
-        return SyncReport(
-            self.pushed,
-            self.merged,
-            self.pulled,
-            conflicts_of(self.results),
-            refusals_of(self.results),
-            self.sent,
-            self.received,
-            self.rounds,
-        )
-
-
-MAX_ERROR = 64 * 1024
-"""So many bytes of an error's body are read."""
-
-
-def hub_error(exchange: Exchange) -> HoldfastError:
-    """The error that the hub, or something on the way to it, answered."""
-    body = b""
-    for chunk in exchange.chunks():
-        body += chunk
-        if len(body) > MAX_ERROR:
-            break
-    error = decode_error(body)
-    if error is None:
-        message = f"the answer is HTTP {exchange.status} and not the hub's: {body[:200]!r}"
-        return HoldfastError("hub_error", message, status=exchange.status)
-    return HoldfastError(error.code, error.message, **error.details)

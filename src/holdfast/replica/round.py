@@ -55,6 +55,12 @@ class Rounds:
         self._header: m.Header | None = None
         self._direct: list[StagedPage] = []
         self.last_synced: int | None = None
+        self.live = False
+        self._offset = self._sent_at = 0
+        self._acknowledged: list[Any] = []
+        self._sent: list[Sending] = []
+        self.more_to_send = False
+        self.rows_direct = 0
         self._mint()
 
     def _mint(self) -> None:
@@ -91,7 +97,7 @@ class Rounds:
 
     def _choose(self) -> tuple[list[Sending], bool]:
         """The transactions of the next request, and whether more wait. Writes only when there is something to write."""
-        if not self._anything_waits():
+        if not self.anything_waits():
             return [], False
         after = dict(self._header.through) if self._header is not None else {}
         with applying(self._db, self._device.path):
@@ -99,7 +105,8 @@ class Rounds:
             self._outbox.refuse_oversized(MAX_TRANSACTION)
             return self._outbox.name(self._origin, self._next_n, after)
 
-    def _anything_waits(self) -> bool:
+    def anything_waits(self) -> bool:
+        """Whether something was captured, or waits to be sent."""
         sql = """SELECT EXISTS (SELECT 1 FROM holdfast_capture)
                      OR EXISTS (SELECT 1 FROM holdfast_transaction WHERE state IN ('pending', 'sending'))"""
         return bool(self._db.execute(sql).get)
@@ -121,7 +128,9 @@ class Rounds:
             self._keep_arrived()
             raise
         self._header = joined(self._header, header)
-        self._rename_lost(header)
+        self.live = header.live
+        if not header.live:
+            self._rename_lost(header)
         if footer.more:
             self._stage.spill()
             return Applied(0, [], 0), footer
@@ -159,13 +168,16 @@ class Rounds:
 
     def _begin(self, header: m.Header) -> dict[str, LocalSpace]:
         """The hub has the request: it knows our acknowledgements; we know its layout and clock."""
-        self._offset = offset = header.time - (self._sent_at + self._device.now()) // 2
+        if not header.live:
+            self._offset = header.time - (self._sent_at + self._device.now()) // 2
+        offset = self._offset
+        acknowledged = [] if header.live else self._acknowledged
         access = {name: space.access for name, space in self._spaces.all().items() if space.access}
-        news = self._acknowledged or header.reset or header.revoked or access != header.spaces
+        news = acknowledged or header.reset or header.revoked or access != header.spaces
         if news or header.layout is not None or not is_known(self._db, header, offset):
             with applying(self._db, self._device.path):
                 save_state(self._db, header, offset, self._sent_at, complete=False)
-                self._db.executemany("DELETE FROM holdfast_acknowledge WHERE origin = ? AND n = ?", self._acknowledged)
+                self._db.executemany("DELETE FROM holdfast_acknowledge WHERE origin = ? AND n = ?", acknowledged)
                 self._spaces.grant(header.spaces)
                 self._spaces.lose(header.reset)
                 self._stage.drop([*header.reset, *header.revoked])

@@ -1,0 +1,171 @@
+"""GET /v1/live: the socket of a live channel. It carries bytes to and from a `LiveChannel`, and decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+import anyio
+from anyio import to_thread
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from holdfast.edge.rounds import LiveServer, Round, failure_response, unauthenticated
+from holdfast.hub.identity import Identity
+from holdfast.hub.live import LiveChannel, decode_message
+from holdfast.hub.response import Response
+
+SUBPROTOCOL = "holdfast.1"
+BEARER = "holdfast.bearer."
+REVIEW_SECONDS = 10.0
+"""How often a channel looks for changes of access, which touch no row and wake nobody."""
+FOREIGN_SECONDS = 0.05
+"""How often rows that other programs wrote are looked for, while any channel is open."""
+
+logger = logging.getLogger("holdfast")
+
+
+class LiveEndpoint:
+    """All live channels of one server."""
+
+    def __init__(self, server: LiveServer) -> None:
+        self._server = server
+        self._threads = anyio.CapacityLimiter(40)
+        self._open = 0
+        self._looking: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One channel, until the device or an error ends it."""
+        websocket = WebSocket(scope, receive, send)
+        offered = [name.strip() for name in websocket.headers.get("sec-websocket-protocol", "").split(",")]
+        await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        try:
+            identity = await self._identify(websocket, offered)
+            with self._counted():
+                await Channel(websocket, self._server, identity, self._threads).run()
+        except WebSocketDisconnect:
+            return
+        except Exception as error:  # noqa: BLE001 - the boundary: `failure_response` logs it
+            await refuse(websocket, failure_response(error))
+
+    async def _identify(self, websocket: WebSocket, offered: list[str]) -> Identity:
+        headers = dict(websocket.headers.items())
+        bearer = [name.removeprefix(BEARER) for name in offered if name.startswith(BEARER)]
+        if bearer and "authorization" not in headers:
+            headers["authorization"] = f"Bearer {bearer[0]}"
+        authenticate = self._server.authenticate
+        identity = await to_thread.run_sync(authenticate, headers, limiter=self._threads) if authenticate else None
+        if identity is None:
+            raise unauthenticated("the channel has no valid credentials")
+        return identity
+
+    @contextlib.contextmanager
+    def _counted(self) -> Any:
+        """While any channel is open, one task looks for rows of other programs."""
+        self._open += 1
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+        try:
+            yield
+        finally:
+            self._open -= 1
+            if self._open == 0:
+                self._looking.cancel()
+                self._looking = None
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(FOREIGN_SECONDS)
+            try:
+                await to_thread.run_sync(self._server.sequence_foreign_writes, limiter=self._threads)
+            except Exception:
+                logger.exception("rows of other programs could not be sequenced; trying again")
+
+
+class Channel:
+    """One socket. Answers are sent whole, one after another: to what the device asked, and to news."""
+
+    def __init__(
+        self, websocket: WebSocket, server: LiveServer, identity: Identity, threads: anyio.CapacityLimiter
+    ) -> None:
+        self._websocket = websocket
+        self._threads = threads
+        self._loop = asyncio.get_running_loop()
+        self._awake = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._channel: LiveChannel = server.live(identity, self._wake)
+
+    def _wake(self) -> None:
+        """Called from any thread, also after this loop has ended."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._awake.set)
+
+    async def run(self) -> None:
+        """Until the socket closes or an error ends it."""
+        telling = asyncio.create_task(self._tell())
+        listening = asyncio.create_task(self._listen())
+        try:
+            done, _ = await asyncio.wait({telling, listening}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (telling, listening):
+                task.cancel()
+            await asyncio.gather(telling, listening, return_exceptions=True)
+            self._channel.close()
+
+    async def _listen(self) -> None:
+        while True:
+            received = await self._websocket.receive()
+            if received["type"] == "websocket.disconnect":
+                return
+            body = received.get("bytes") or (received.get("text") or "").encode()
+            message = decode_message(body)
+            request = bytes(message.request)
+            if request:
+                async with self._turn:
+                    await self._send(lambda request=request: self._channel.handle(request))
+            else:
+                self._channel.applied()
+            self._awake.set()
+
+    async def _tell(self) -> None:
+        """Send what is new, whenever something woke us, and look after access now and then."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._awake.wait(), REVIEW_SECONDS)
+            self._awake.clear()
+            async with self._turn:
+                answer = await to_thread.run_sync(self._channel.news, limiter=self._threads)
+                if answer is not None:
+                    await self._send(lambda answer=answer: answer)
+
+    async def _send(self, respond: Any) -> None:
+        """Send one answer in messages of about 64 KiB. Raises WebSocketDisconnect after an answer that is an error."""
+        answer = Round(respond)
+        try:
+            piece, ended = await to_thread.run_sync(answer.start, limiter=self._threads)
+            while True:
+                await self._websocket.send_bytes(piece)
+                if ended:
+                    break
+                piece, ended = await to_thread.run_sync(answer.read, limiter=self._threads)
+        finally:
+            await to_thread.run_sync(answer.close, limiter=self._threads)
+        if answer.status != 200:
+            await self._websocket.close(close_code(answer.status))
+            raise WebSocketDisconnect(close_code(answer.status))
+
+
+def close_code(status: int) -> int:
+    """The close code that says an HTTP status."""
+    return 4000 + status - 400
+
+
+async def refuse(websocket: WebSocket, response: Response) -> None:
+    """End the channel with an error."""
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+        await websocket.send_bytes(b"".join(response))
+        await websocket.close(close_code(response.status))

@@ -1,0 +1,106 @@
+"""One live channel, without its socket: it answers requests, and knows what it has sent, so it can send what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Raw, Struct
+
+from holdfast.errors import HoldfastError
+from holdfast.hub.identity import Identity
+from holdfast.hub.response import Response
+from holdfast.protocol import messages as m
+from holdfast.protocol.codec import decode_line, decode_request
+
+if TYPE_CHECKING:
+    from holdfast.hub.hub import Hub
+
+
+class Message(Struct):
+    """What a device sends on the channel: exactly one member is present."""
+
+    request: Raw = Raw()
+    applied: bool = False
+
+
+_message = msgspec.json.Decoder(Message)
+
+
+def decode_message(body: bytes) -> Message:
+    """A message of the device. Raises `request_malformed`."""
+    try:
+        message = _message.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise HoldfastError(
+            "request_malformed", f"the message is not what spec/protocol.md describes: {error}"
+        ) from None
+    if bool(bytes(message.request)) == message.applied:
+        raise HoldfastError("request_malformed", "a message has one member: request or applied")
+    return message
+
+
+class LiveChannel:
+    """What the hub has sent on one channel. Not thread-safe: its socket calls one method at a time.
+
+    `wake` is called (from any thread) when there may be news; `news()` then gives the answer, or None.
+    """
+
+    def __init__(self, hub: Hub, identity: Identity, wake: Callable[[], None]) -> None:
+        self._hub = hub
+        self._identity = identity
+        self._wake = wake
+        self._last: m.Request | None = None
+        self._spaces: dict[str, str] = {}
+        self._stop: Callable[[], None] = lambda: None
+        self.awaiting = False
+
+    def handle(self, body: bytes) -> Response:
+        """Answer a request of the device, as over HTTP."""
+        response = self._hub.handle(body, self._identity)
+        if response.status != 200:
+            return response
+        request = decode_request(body)
+        request.transactions, request.acknowledged, request.digests = [], [], False
+        self._last = request
+        return Response(200, response.content_type, self._follow(iter(response)), response.close)
+
+    def applied(self) -> None:
+        """The device has applied the last answer that it had not asked for."""
+        self.awaiting = False
+
+    def news(self) -> Response | None:
+        """What has come since the last answer; None when nothing has, or when the device is still busy with it."""
+        if self._last is None or self.awaiting:
+            return None
+        lines = self._hub.news(self._last, self._spaces, self._identity)
+        if lines is None:
+            return None
+        self.awaiting = True
+        return Response(lines.status, lines.content_type, self._follow(iter(lines)), lines.close)
+
+    def close(self) -> None:
+        """Wake nobody any more; idempotent."""
+        self._stop()
+
+    def _follow(self, lines: Iterator[bytes]) -> Iterator[bytes]:
+        """Pass the lines on and remember what they say about cursors and access."""
+        for line in lines:
+            part = decode_line(line[:-1]) if not line.startswith(b'{"page"') else None
+            if isinstance(part, m.Header):
+                self._said(part)
+            elif isinstance(part, m.Footer) and self._last is not None:
+                self._last.cursors.update(part.cursors)
+            yield line
+
+    def _said(self, header: m.Header) -> None:
+        assert self._last is not None
+        for name in (*header.revoked, *header.reset):
+            self._last.cursors.pop(name, None)
+        if header.layout is not None:
+            self._last.layout = header.layout.hash
+        if header.spaces != self._spaces:
+            self._stop()
+            self._spaces = dict(header.spaces)
+            self._stop = self._hub.watch.add(self._spaces, self._wake)
