@@ -1,0 +1,214 @@
+"""Where children are made to die: a warm process that forks one for each point, and picks up the pieces.
+
+    python -m tests.integration.crash.nursery KIND FOLDER EVERY WHO
+
+First the day is lived to its end once, to count the points. Then, for each k (or each EVERYth), the day is lived over
+a copy of the files, and WHO dies at point k: "both" (hub and device in one process), the "hub" or the "device" alone
+(the hub is then a process of its own, behind a real HTTP server; the device lives on, or is opened again). The day is
+finished and checked. One line of JSON for each k goes to the standard output. The nursery is a process of its own,
+because forking wants a single thread.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+import uvicorn.lifespan.off
+import uvicorn.loops.asyncio
+import uvicorn.protocols.http.httptools_impl
+
+import holdfast as hf
+from holdfast.edge.asgi import asgi
+from holdfast.edge.http import HttpTransport
+from holdfast.edge.local import LocalTransport
+from tests.integration.crash import scenario
+from tests.integration.crash.points import Points
+
+AT_ONCE = 2
+
+
+def child(act: Callable[[], None]) -> int:
+    """Fork; the child does `act` and ends with 0, or with 1 after an exception. Gives its process id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        act()
+        status = 0
+    except BaseException:  # noqa: BLE001 - the end of a child, which must not run on in its parent's code
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
+
+
+def killed(pid: int) -> bool:
+    """Wait for a child; whether SIGKILL ended it."""
+    _, how = os.waitpid(pid, 0)
+    return os.WIFSIGNALED(how) and os.WTERMSIG(how) == signal.SIGKILL
+
+
+def teller(folder: Path) -> Callable[[str], None]:
+    """Writes the names of finished steps down; they survive who tells them."""
+    told = os.open(folder / "told", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def tell(step: str) -> None:
+        os.write(told, f"{step}\n".encode())
+
+    return tell
+
+
+def told(folder: Path) -> list[str]:
+    file = folder / "told"
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def both(folder: Path, points: Points) -> bool:
+    """The hub and Anna's device in one process, which dies as a whole."""
+
+    def live() -> None:
+        points.install()
+        with scenario.serve(folder / "hub.db") as server:
+            points.arm()
+            transport = scenario.PointedTransport(LocalTransport(server, scenario.ANNA), points)
+            scenario.work(folder, transport, teller(folder))
+
+    dead = killed(child(live))
+    scenario.intact(folder / "hub.db")
+    with scenario.serve(folder / "hub.db") as server:
+        scenario.recover(folder, LocalTransport(server, scenario.ANNA), told(folder))
+    return dead
+
+
+def as_anna(headers: Mapping[str, str]) -> hf.Identity | None:
+    return scenario.ANNA if headers.get("authorization") == "Bearer anna" else None
+
+
+def hub_process(folder: Path, listener: socket.socket, points: Points | None) -> int:
+    """A hub of its own behind HTTP, on a socket that outlives it."""
+
+    def serve() -> None:
+        if points is not None:
+            points.install()
+        server = scenario.serve(folder / "hub.db")
+        server.authenticate = as_anna
+        with server:
+            if points is not None:
+                points.arm()
+            config = {"log_level": "critical", "access_log": False, "loop": "asyncio", "lifespan": "off"}
+            uvicorn.Server(uvicorn.Config(asgi(server), **config)).run(sockets=[listener])
+
+    return child(serve)
+
+
+@contextmanager
+def listening() -> Iterator[tuple[socket.socket, str]]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener, f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def hub_alone(folder: Path, points: Points) -> bool:
+    """The hub dies in the middle of the day; the device goes on, meets a broken connection, and tries again."""
+    deaths = 0
+    with listening() as (listener, url):
+        hub = hub_process(folder, listener, points)
+
+        def through(act: Callable[[], object]) -> None:
+            nonlocal hub, deaths
+            try:
+                act()
+            except hf.HoldfastError as error:
+                if error.code != "network":
+                    raise
+                deaths += killed(hub)
+                hub = hub_process(folder, listener, None)
+                act()
+
+        with hf.Replica(folder / "anna.db", scenario.SCHEMA, url=url, token="anna") as anna:
+            for step in scenario.STEPS:
+                through(partial(step.run, anna))
+        done = [step.name for step in scenario.STEPS]
+        through(lambda: scenario.recover(folder, HttpTransport(url, "anna"), done))
+        end(hub)
+    return deaths == 1
+
+
+def device_alone(folder: Path, points: Points) -> bool:
+    """The device dies; the hub lives on and may still be writing its answer."""
+    with listening() as (listener, url):
+        hub = hub_process(folder, listener, None)
+
+        def live() -> None:
+            points.install()
+            points.arm()
+            transport = scenario.PointedTransport(HttpTransport(url, "anna"), points)
+            scenario.work(folder, transport, teller(folder))
+
+        dead = killed(child(live))
+        scenario.recover(folder, HttpTransport(url, "anna"), told(folder))
+        end(hub)
+    return dead
+
+
+def end(hub: int) -> None:
+    os.kill(hub, signal.SIGKILL)
+    os.waitpid(hub, 0)
+
+
+DAYS = {"both": (both, ""), "hub": (hub_alone, "hub.db"), "device": (device_alone, "anna.db")}
+
+
+def one(kind: str, who: str, evening: Path, folder: Path, k: int, name: str) -> None:
+    """One death and what came after, told in one line."""
+    scenario.copy(evening, folder)
+    live, where = DAYS[who]
+    dead, failure = False, ""
+    try:
+        dead = live(folder, Points(kind, k, folder / "points", where))
+        scenario.check(folder)
+    except Exception:  # noqa: BLE001 - told to the test
+        failure = traceback.format_exc()[-2000:]
+    line = json.dumps({"k": k, "point": name, "killed": dead, "failure": failure})
+    os.write(1, f"{line}\n".encode())  # one write: two children must not write into each other's line
+    if dead and not failure:
+        shutil.rmtree(folder)
+
+
+def main(kind: str, folder: Path, every: int, who: str) -> None:
+    evening = folder / "evening"
+    evening.mkdir()
+    scenario.prepare(evening)
+    scenario.small_limits()
+    one(kind, who, evening, folder / "whole", 0, "the end")
+    names = (folder / "whole" / "points").read_text().splitlines()
+    running = 0
+    for k in range(1, len(names) + 1, every):
+        if running == AT_ONCE:
+            os.wait()
+            running -= 1
+        child(_job(kind, who, evening, folder / str(k), k, names[k - 1]))
+        running += 1
+    while running:
+        os.wait()
+        running -= 1
+
+
+def _job(kind: str, who: str, evening: Path, folder: Path, k: int, name: str) -> Callable[[], Any]:
+    return lambda: one(kind, who, evening, folder, k, name)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

@@ -1,0 +1,65 @@
+"""SIGKILL at every point where something becomes durable: nothing is lost, nothing comes twice, all copies agree."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.crash import scenario
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """In memory where the system has such a folder: a killed process loses nothing that it wrote, on disk or not."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
+        yield Path(name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "every", "who", "at_least"),
+    [
+        ("transactions", 1, "both", 300),
+        ("transactions", 3, "hub", 45),
+        ("transactions", 4, "device", 35),
+        ("files", 7, "both", 100),
+        ("statements", 29, "both", 50),
+    ],
+)
+def test_killed_at_each_point_and_nothing_is_lost_or_twice(
+    folder: Path, kind: str, every: int, who: str, at_least: int
+) -> None:
+    command = [sys.executable, "-m", "tests.integration.crash.nursery", kind, str(folder), str(every), who]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    whole, *deaths = [json.loads(line) for line in run.stdout.splitlines()]
+    assert run.returncode == 0, run.stderr
+    assert not whole["failure"], whole["failure"]
+    failures = [f"{d['k']} {d['point']}\n{d['failure']}" for d in deaths if d["failure"]]
+    assert not failures, f"{len(failures)} of {len(deaths)}; the first:\n{failures[0]}"
+    assert [d["point"] for d in deaths if not d["killed"]] == []
+    assert len(deaths) >= at_least
+
+
+def test_the_day_ends_as_expected_without_any_death(folder: Path) -> None:
+    """The check itself: it passes, and a refusal that is lost is noticed."""
+    (folder / "evening").mkdir()
+    scenario.prepare(folder / "evening")
+    with scenario.serve(folder / "evening" / "hub.db") as server:
+        transport = scenario.LocalTransport(server, scenario.ANNA)
+        scenario.work(folder / "evening", transport, lambda step: None)
+    shutil.copytree(folder / "evening", folder / "damaged")
+    scenario.check(folder / "evening")
+    db = scenario.apsw.Connection(str(folder / "damaged" / "anna.db"))
+    db.execute("delete from holdfast_operation; delete from holdfast_transaction where label = 'a2'")
+    db.close()
+    with pytest.raises(AssertionError):
+        scenario.check(folder / "damaged")
