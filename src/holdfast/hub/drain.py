@@ -69,7 +69,8 @@ class Drain:
             return
         shown = note.values is not None and list(note.values[1]) == list(row.values)
         gone = note.values is None and row.life % 2 == 0
-        workspace.accept({name: Standing(row, space, foreign=shown or gone)})
+        # A merge type may have kept its own value: nothing is new in the feed then, but the user table must show it.
+        workspace.accept({name: Standing(row, space, foreign=shown or gone, stale=not (shown or gone))})
         context = Context(Identity(HUB_USER), "", space, self._now)
         nameless = WireTransaction(self._origin, 0, [])
         history.append(history_entry(table, op, before.row, row, [], nameless, context))

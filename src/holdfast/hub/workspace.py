@@ -25,12 +25,14 @@ DigestChanges = dict[str, dict[int, tuple[int, int]]]
 class Standing(NamedTuple):
     """A row as it stands. `row` is None when it never existed, `space` empty when it lives in none yet.
 
-    `foreign` says that the user table already shows it, because another program wrote it there.
+    `foreign` says that the user table already shows it, because another program wrote it there; `stale` that the user
+    table shows something else, whatever the feed says.
     """
 
     row: Row | None
     space: str
     foreign: bool = False
+    stale: bool = False
 
 
 class Former(NamedTuple):
@@ -90,7 +92,8 @@ class Workspace:
         whole = image_of(table, keys, row)
         stored = former.stored if former else None
         moved = stored is not None and stored.space != standing.space
-        if stored is not None and not moved and not standing.foreign and whole == (stored.kept or stored.image):
+        written = standing.foreign or standing.stale
+        if stored is not None and not moved and not written and whole == (stored.kept or stored.image):
             return None
         alive = row.life % 2 == 1
         left = stored.space if stored is not None and moved else None
