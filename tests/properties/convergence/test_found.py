@@ -130,3 +130,12 @@ def test_a_row_hidden_by_a_unique_value_that_was_given_back(world: World) -> Non
     run(b, "UPDATE code SET label = NULL")
     assert b.sync()
     check_healed(world)
+
+
+def test_a_foreign_write_that_loses_against_a_merge_type_is_taken_back(world: World) -> None:
+    """Null loses against an earliest date; the hub's table must show the date again."""
+    run(world.devices["a"], "INSERT INTO form (id, first) VALUES ('a', '1133-03-11')")
+    world.heal()
+    world.foreign([Statement("UPDATE form SET first = NULL", ())])
+    check_healed(world)
+    assert world.devices["b"].replica.execute("SELECT first FROM form")[0][0] == "1133-03-11"
