@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.sync.client import connect
@@ -24,19 +25,21 @@ class WebSocketLink:
     def __init__(self, url: str, headers: Mapping[str, str], deliver: Deliver) -> None:
         self._url = url
         self._deliver = deliver
+        self._stack = ExitStack()
+        opening = connect(
+            url,
+            subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]
+            additional_headers=dict(headers),
+            compression=None,
+            max_size=None,
+            open_timeout=OPEN_SECONDS,
+            ping_interval=PING_SECONDS,
+            ping_timeout=PING_SECONDS,
+            close_timeout=0.5,
+            proxy=None,
+        )
         try:
-            self._socket = connect(
-                url,
-                subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]
-                additional_headers=dict(headers),
-                compression=None,
-                max_size=None,
-                open_timeout=OPEN_SECONDS,
-                ping_interval=PING_SECONDS,
-                ping_timeout=PING_SECONDS,
-                close_timeout=0.5,
-                proxy=None,
-            )
+            self._socket = self._stack.enter_context(opening)
         except (OSError, InvalidHandshake, InvalidURI, ConnectionClosed) as error:
             raise HoldfastError("network", f"{url}: the live channel cannot be opened: {error}", url=url) from error
         self._thread = threading.Thread(target=self._read, name="holdfast-live", daemon=True)
@@ -51,7 +54,7 @@ class WebSocketLink:
 
     def close(self) -> None:
         """Close the channel; idempotent."""
-        self._socket.close()
+        self._stack.close()
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=1.0)
 

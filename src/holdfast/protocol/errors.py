@@ -183,6 +183,9 @@ CODES: dict[str, Code] = {
     ),
     "closed": Code(503, "The replica or server was closed.", "Open a new one."),
     "no_transport": Code(0, "The replica has neither url nor transport.", "Pass `url=` or `transport=`."),
+    "loop_failed": Code(
+        0, "The background sync met a mistake of its own. It tries again.", "See the device's log; report it."
+    ),
     "network": Code(
         0,
         "The hub could not be reached or the connection broke. Local work goes on.",

@@ -126,6 +126,12 @@ class Loop:
                     self._session()
                 except HoldfastError as error:
                     self._failed(error)
+                except Stopped:
+                    raise
+                except Exception as error:
+                    # Whatever it was: the device must not stay out of sync until somebody restarts the program.
+                    log.exception("a mistake in the sync loop; trying again")
+                    self._failed(HoldfastError("loop_failed", f"the sync loop failed: {error!r}"))
         except Stopped:
             pass
         finally:
@@ -188,7 +194,7 @@ class Loop:
             if event.kind == "message":
                 received = self._receive(event.value)
                 if received.live:
-                    link.send(b'{"applied":true}')
+                    self._send(link, b'{"applied":true}')
                 else:
                     asked = False
                 self._dirty = self._dirty or received.again
@@ -201,8 +207,17 @@ class Loop:
 
     def _ask(self, link: LiveLink) -> bool:
         self._dirty = False
-        link.send(b'{"request":' + self._syncing.build() + b"}")
+        self._send(link, b'{"request":' + self._syncing.build() + b"}")
         return True
+
+    def _send(self, link: LiveLink, message: bytes) -> None:
+        """Send a message. On a channel that was closed, its last word says more than the failure to send."""
+        try:
+            link.send(message)
+        except HoldfastError as error:
+            while self._next(LOOK_SECONDS).kind != "look":
+                pass
+            raise error from None
 
     def _receive(self, first: bytes) -> Received:
         return self._syncing.receive(itertools.chain([first], self._rest()))

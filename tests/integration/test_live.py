@@ -1,0 +1,189 @@
+"""The live channel: writes of one device reach another one by themselves, over a real server."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+import holdfast as hf
+from holdfast.hub.live import decode_message
+from holdfast.hub.watch import Watch
+
+
+class Note(hf.Table, space="project:{project}"):
+    project: str
+    body: str = ""
+    stars: hf.Counter = 0
+
+
+SCHEMA = hf.Schema(Note)
+SECONDS = 20.0
+
+
+class Site:
+    """A hub behind uvicorn on a free port, with devices that connect to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.access: dict[str, dict[str, str]] = {}
+        self.server = hf.Server(
+            f"sqlite:///{folder}/hub.db", SCHEMA, authenticate=self.identity
+        )
+        self.devices: list[hf.Replica] = []
+        self.start()
+
+    def identity(self, headers: dict[str, str]) -> hf.Identity | None:
+        user = headers.get("authorization", "").removeprefix("Bearer ")
+        return hf.Identity(user, self.access[user]) if user in self.access else None
+
+    def start(self, port: int = 0) -> None:
+        config = uvicorn.Config(self.server.asgi(), port=port, log_level="error", ws="websockets-sansio")
+        self.web = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.web.run, daemon=True)
+        self.thread.start()
+        wait_until(lambda: self.web.started)
+        self.port = self.web.servers[0].sockets[0].getsockname()[1]
+
+    def stop(self) -> None:
+        self.web.should_exit = True
+        self.thread.join(SECONDS)
+
+    def device(self, user: str, spaces: dict[str, str]) -> hf.Replica:
+        self.access[user] = spaces
+        url = f"http://127.0.0.1:{self.port}"
+        device = hf.Replica(self.folder / f"{user}.db", SCHEMA, url=url, token=user)
+        self.devices.append(device)
+        return device
+
+    def close(self) -> None:
+        for device in self.devices:
+            device.close()
+        self.stop()
+        self.server.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path)
+    yield site
+    site.close()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Ask again and again, for at most 20 seconds."""
+    stop = threading.Event()
+    timer = threading.Timer(SECONDS, stop.set)
+    timer.start()
+    try:
+        while not condition():
+            assert not stop.is_set(), "it did not happen"
+    finally:
+        timer.cancel()
+
+
+def bodies(device: hf.Replica) -> list[str]:
+    return [row["body"] for row in device.execute("select body from note order by body")]
+
+
+def test_a_write_reaches_the_other_device_by_itself(site: Site) -> None:
+    anna, ben = (site.device(user, {"project:1": "rw"}) for user in ("anna", "ben"))
+    anna.connect()
+    ben.connect()
+    for number in range(20):
+        anna.execute("insert into note (project, body) values ('1', ?)", (f"{number:02}",))
+    wait_until(lambda: len(bodies(ben)) == 20)
+    ben.execute("update note set stars = stars + 1")
+    anna.execute("update note set stars = stars + 1")
+    wait_until(lambda: {r[0] for r in anna.execute("select stars from note")} == {2})
+    wait_until(lambda: {r[0] for r in ben.execute("select stars from note")} == {2})
+    assert anna.status.connected
+    assert anna.digest("project:1") == ben.digest("project:1")
+
+
+def test_another_program_writes_on_the_device_and_on_the_hub(site: Site) -> None:
+    anna, ben = (site.device(user, {"project:1": "rw"}) for user in ("anna", "ben"))
+    anna.connect()
+    ben.connect()
+    assert ben.sync().refused == []
+    for path, body in ((anna.path, "on the device"), (str(site.folder / "hub.db"), "on the hub")):
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("insert into note (project, body) values ('1', ?)", (body,))
+        other.close()
+    wait_until(lambda: bodies(ben) == ["on the device", "on the hub"])
+
+
+def test_the_hub_restarts_and_the_devices_come_back(site: Site) -> None:
+    anna, ben = (site.device(user, {"project:1": "rw"}) for user in ("anna", "ben"))
+    for device in (anna, ben):
+        device.connect()
+        device.sync()
+    site.stop()
+    wait_until(lambda: not anna.status.connected)
+    anna.execute("insert into note (project, body) values ('1', 'written meanwhile')")
+    assert "network" in str(anna.status.upload_error)
+    site.start(site.port)
+    wait_until(lambda: bodies(ben) == ["written meanwhile"])
+    wait_until(lambda: anna.status.pending_count == 0 and anna.status.connected)
+
+
+def test_access_that_is_taken_away_is_noticed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("holdfast.edge.live.REVIEW_SECONDS", 0.05)
+    rights = {"project:1": "rw", "project:2": "r"}
+    anna, ben = site.device("anna", rights), site.device("ben", {"project:2": "rw"})
+    anna.connect()
+    ben.execute("insert into note (project, body) values ('2', 'secret')")
+    ben.sync()
+    wait_until(lambda: bodies(anna) == ["secret"])
+    del rights["project:2"]
+    wait_until(lambda: bodies(anna) == [])
+
+
+def test_wrong_credentials_are_told_and_local_work_goes_on(site: Site) -> None:
+    anna = site.device("anna", {"project:1": "rw"})
+    del site.access["anna"]
+    anna.connect()
+    anna.execute("insert into note (project, body) values ('1', 'kept')")
+    with pytest.raises(hf.HoldfastError) as raised:
+        anna.sync(timeout=SECONDS)
+    assert raised.value.code == "unauthenticated"
+    site.access["anna"] = {"project:1": "rw"}
+    assert anna.sync(timeout=SECONDS).refused == []
+    assert anna.status.pending_count == 0
+
+
+def test_disconnect_is_quick_and_keeps_the_rest(site: Site) -> None:
+    anna = site.device("anna", {"project:1": "rw"})
+    anna.connect()
+    anna.sync()
+    anna.disconnect()
+    anna.execute("insert into note (project, body) values ('1', 'later')")
+    assert not anna.status.connected
+    assert anna.status.pending_count == 1
+    assert anna.sync().pushed == 1
+
+
+def test_messages_of_the_wrong_shape_are_refused() -> None:
+    assert bytes(decode_message(b'{"request":{"a":1}}').request) == b'{"a":1}'
+    assert decode_message(b'{"applied":true}').applied
+    for body in (b"", b"{}", b"[]", b"\xff", b'{"request":{},"applied":true}', b'{"applied":1}'):
+        with pytest.raises(hf.HoldfastError) as raised:
+            decode_message(body)
+        assert raised.value.code == "request_malformed"
+
+
+def test_watch_wakes_those_who_wait_for_a_space_once() -> None:
+    watch, woken = Watch(), []
+    stop = watch.add(["a", "b"], lambda: woken.append("ab"))
+    watch.add(["b"], lambda: woken.append("b"))
+    watch.changed(["a", "b"])
+    assert sorted(woken) == ["ab", "b"]
+    stop()
+    stop()
+    watch.everyone()
+    assert sorted(woken) == ["ab", "b", "b"]
+    assert not watch.empty
