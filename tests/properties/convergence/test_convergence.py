@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tests.properties.convergence.judge import Judge
 from tests.properties.convergence.statements import Statement, statements
 from tests.properties.convergence.tables import SCHEMA
 from tests.properties.convergence.world import DAY, World
@@ -43,6 +44,7 @@ class Convergence(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="holdfast-"))
         self.world = World(self.folder, SCHEMA, ACCESS)
+        self.judge = self.world.watcher = Judge(self.world)
         self.backed_up = False
 
     @initialize()
@@ -50,7 +52,7 @@ class Convergence(RuleBasedStateMachine):
         for name in ("a", "b", "c"):
             self.world.add(name, DEVICES[name])
         self.world.devices["a"].write(FIRST, "transaction")
-        self.world.heal()
+        self.heal()
 
     @rule(name=NAMES, batch=st.lists(statements(), min_size=1, max_size=4), how=HOW)
     def write(self, name: str, batch: list[Statement], how: str) -> None:
@@ -65,15 +67,19 @@ class Convergence(RuleBasedStateMachine):
     @rule(name=NAMES)
     def plain_sync(self, name: str) -> None:
         """A device syncs without a fault."""
-        assert self.world.devices[name].sync()
+        self.sync(name, None)
 
-    @rule(name=NAMES, fault=FAULTS)
-    def sync(self, name: str, fault: str | int | None) -> None:
+    @rule(name=NAMES, fault=FAULTS, looks=st.booleans())
+    def sync(self, name: str, fault: str | int | None, looks: bool = True) -> None:
         """A device syncs; the network may fail."""
         device = self.world.devices[name]
         device.wire.fault = fault
         done = device.sync()
         assert done or fault is not None
+        if done:
+            self.judge.settled(device)
+        if looks:
+            self.judge.look(device)
 
     @rule(name=NAMES, batch=st.lists(statements(), min_size=1, max_size=3), how=HOW, fault=FAULTS)
     def write_during_sync(self, name: str, batch: list[Statement], how: str, fault: str | int | None) -> None:
@@ -82,6 +88,11 @@ class Convergence(RuleBasedStateMachine):
         device.wire.during = lambda: device.write(batch, how)
         self.sync(name, fault)
         device.wire.during = None
+
+    @rule(name=NAMES)
+    def look(self, name: str) -> None:
+        """Visible = confirmed + pending on a device."""
+        self.judge.look(self.world.devices[name])
 
     @precondition(lambda self: self.world.sent)
     @rule(data=st.data())
@@ -128,6 +139,7 @@ class Convergence(RuleBasedStateMachine):
     def back_up(self) -> None:
         """The hub's file is copied."""
         self.world.back_up()
+        self.judge.back_up()
         self.backed_up = True
 
     @precondition(lambda self: self.backed_up)
@@ -135,11 +147,15 @@ class Convergence(RuleBasedStateMachine):
     def restore(self) -> None:
         """The hub's file is put back."""
         self.world.restore()
+        self.judge.restore()
 
     @rule()
     def heal(self) -> None:
         """The network is good for a while."""
         check_healed(self.world)
+        for device in self.world.devices.values():
+            self.judge.settled(device)
+            self.judge.look(device)
 
     @invariant()
     def hub_is_sound(self) -> None:
@@ -149,7 +165,7 @@ class Convergence(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            check_healed(self.world)
+            self.heal()
         finally:
             self.world.close()
             shutil.rmtree(self.folder)

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import apsw
 
@@ -26,7 +26,13 @@ START = 210_000_000_000
 DAY = 86_400_000
 MAX_PASSES = 6
 
-Delivery = Callable[[bytes, hf.Identity, bytes | None], None]
+
+class Watcher(Protocol):
+    """Looks at the hub before and after every delivery."""
+
+    def before(self) -> Any: ...
+
+    def after(self, device: Device, body: bytes, answer: bytes, found: Any) -> None: ...
 
 
 class Answer:
@@ -207,7 +213,7 @@ class World:
         self.random = random.Random(seed)
         self.time = START
         self.sent: list[tuple[Device, bytes]] = []
-        self.watchers: list[Delivery] = []
+        self.watcher: Watcher | None = None
         self.devices: dict[str, Device] = {}
         self.hub_skew = 0
         self.skews: dict[str, int] = {}
@@ -240,10 +246,11 @@ class World:
 
     def deliver(self, body: bytes, device: Device) -> tuple[int, bytes]:
         """A request arrives at the hub; its whole answer."""
+        found = self.watcher.before() if self.watcher is not None else None
         exchange = LocalTransport(self.server, device.identity).exchange(body)
         answer = b"".join(exchange.chunks())
-        for watcher in self.watchers:
-            watcher(body, device.identity, answer if exchange.status == 200 else None)
+        if self.watcher is not None and exchange.status == 200:
+            self.watcher.after(device, body, answer, found)
         return exchange.status, answer
 
     def foreign(self, statements: Sequence[Statement]) -> None:

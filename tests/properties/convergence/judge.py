@@ -1,0 +1,286 @@
+"""The judge: replays every delivery on the naive model and compares hub and devices with it, step by step."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import Counter
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import apsw
+
+from holdfast.schema import sqlite_values
+from holdfast.schema.key import key_values
+from holdfast.schema.model import Column, Schema, Table
+from tests.properties import model
+from tests.properties.convergence.world import Device, World, key_text, rows_of
+
+Name = tuple[str, str]
+FIVE_MINUTES = 5 * 60 * 1000
+CONSTRAINTS = ("unique", "foreign_key", "check", "not_null")
+
+
+class Note(NamedTuple):
+    """One entry of the hub's history."""
+
+    table: str
+    key: str
+    stamp: str
+    user: str
+    at: int
+    origin: str
+    n: int
+
+
+class Seen(NamedTuple):
+    """What a device has from the hub after a whole round: rows of the spaces that it may read."""
+
+    rows: dict[Name, model.ModelRow]
+    spaces: frozenset[str]
+
+
+class Judge:
+    """Watches a world. `accepted` and `refused` count what became of each transaction by its name."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.schema = world, world.schema
+        self.rows: dict[Name, model.ModelRow] = {}
+        self.last: dict[str, int] = {}
+        self.bodies: dict[tuple[str, int], Any] = {}
+        self.accepted: Counter[tuple[str, int]] = Counter()
+        self.refused: Counter[tuple[str, int]] = Counter()
+        self.answered: dict[str, Seen] = {}
+        self.seen: dict[str, Seen] = {}
+        self._history = 0
+        self._backup: Any = None
+
+    def back_up(self) -> None:
+        """Remember the hub as it is."""
+        self._backup = copy.deepcopy((self.rows, self.last, self._history))
+
+    def restore(self) -> None:
+        """The hub is as it was."""
+        self.rows, self.last, self._history = copy.deepcopy(self._backup)
+
+    def before(self) -> dict[Name, tuple[Any, ...] | None]:
+        """What other programs have made of rows since the model looked: SQL rows, None when gone."""
+        changed: dict[Name, tuple[Any, ...] | None] = {}
+        for table in self.schema.tables:
+            now = {key_text(table, row): row for row in self._hub_table(table)}
+            known = {key for name, key in self.rows if name == table.name and self.rows[name, key].alive}
+            for key in now.keys() | known:
+                name = (table.name, key)
+                if key not in known or now.get(key) != sql_row(table, key, self.rows[name]):
+                    changed[name] = now.get(key)
+        return changed
+
+    def after(self, device: Device, body: bytes, answer: bytes, foreign: dict[Name, tuple[Any, ...] | None]) -> None:
+        """Replay one delivery: foreign writes first, then what is new in the request; then compare."""
+        notes = self._new_notes()
+        for note in [note for note in notes if note.user == "(database)"]:
+            self._foreign(note, foreign.pop((note.table, note.key)))
+        header = json.loads(answer.split(b"\n", 1)[0])["header"]
+        results = {(r["origin"], r["n"]): r for r in header.get("results", [])}
+        for transaction in json.loads(body).get("transactions", []):
+            self._deliver(device, transaction, results, notes)
+        self._compare()
+        readable = frozenset(header["spaces"])
+        rows = {name: copy.deepcopy(row) for name, row in self.rows.items() if row.space in readable}
+        self.answered[device.name] = Seen(rows, readable)
+
+    def _hub_table(self, table: Table) -> list[tuple[Any, ...]]:
+        return rows_of(self.world.folder / "hub.db", self.schema, table.name)
+
+    def _new_notes(self) -> list[Note]:
+        sql = """SELECT h.id, t.name, h.key, h.stamp, h.user, h.at, h.body FROM holdfast_history h
+                 JOIN holdfast_table t ON t.id = h.tbl WHERE h.id > ? ORDER BY h.id"""
+        notes = []
+        with closing(apsw.Connection(str(self.world.folder / "hub.db"))) as db:
+            for number, *rest, body in db.execute(sql, (self._history,)):
+                record = json.loads(body)
+                notes.append(Note(*rest, record["origin"], record["n"]))
+                self._history = number
+        return notes
+
+    def _foreign(self, note: Note, row: tuple[Any, ...] | None) -> None:
+        """Another program's write: the hub's own, which has seen everything."""
+        name, table = (note.table, note.key), self.schema.by_name[note.table]
+        current = self.rows.get(name)
+        op: dict[str, Any] = {"stamp": note.stamp, "named": note.stamp, "life": current.life if current else 0}
+        if row is None:
+            assert current is not None
+            assert current.alive
+            current.life += 1
+            return
+        values = dict(zip((c.name for c in table.row_columns), row, strict=True))
+        wires = {c.name: sqlite_values.from_sql(c, values[c.name]) for c in table.cells}
+        if current is None or not current.alive:
+            op |= {"op": "insert", "set": {c.name: fresh(c, wires[c.name]) for c in table.cells}}
+        else:
+            op |= {"op": "update", "set": {}, "base": {n: cell.stamp for n, cell in current.cells.items() if cell.stamp}}
+            for column in table.cells:
+                cell = current.cells[column.name]
+                if cell.value != wires[column.name] or type(cell.value) is not type(wires[column.name]):
+                    op["set"][column.name] = difference(column, cell, wires[column.name])
+        after, _ = model.apply(table, current, op)
+        assert after is not None
+        after.space = self._space(table, note.key, after, "", current)
+        self.rows[name] = after
+
+    def _deliver(self, device: Device, transaction: Any, results: dict[Any, Any], notes: list[Note]) -> None:
+        """One transaction of a request."""
+        name = (transaction["origin"], transaction["n"])
+        assert self.bodies.setdefault(name, transaction) == transaction, f"{name} was used for something else"
+        if name[1] != self.last.get(name[0], 0) + 1:
+            return
+        self.last[name[0]] = name[1]
+        said = results.get(name, {"outcome": "plain"})
+        own = [note for note in notes if (note.origin, note.n) == name]
+        try:
+            draft, status = self._transaction(device, transaction, list(own))
+        except model.Refused as refusal:
+            assert (said["outcome"], said.get("code")) == ("refused", str(refusal)), (transaction, said, str(refusal))
+            self.refused[name] += 1
+            return
+        if said["outcome"] == "refused":
+            assert said["code"] in CONSTRAINTS, (transaction, said)
+            assert violations(self.schema, {**self.rows, **draft}), (transaction, said)
+            self.refused[name] += 1
+            return
+        assert said["outcome"] == ("plain" if status == "applied" else "merged"), (transaction, said, status)
+        self.accepted[name] += 1
+        self.rows.update(draft)
+
+    def _transaction(self, device: Device, transaction: Any, notes: list[Note]) -> tuple[dict[Name, model.ModelRow], str]:
+        draft: dict[Name, model.ModelRow] = {}
+        statuses = set()
+        access = self.world.access[device.user]
+        for wire in transaction["ops"]:
+            name, table = (wire["table"], wire["key"]), self.schema.by_name[wire["table"]]
+            current = draft.get(name) or self.rows.get(name)
+            if current is not None and access.get(current.space) != "rw":
+                raise model.Refused("forbidden_space")
+            op = {**wire, "named": wire["stamp"]}
+            if (notes and (notes[0].table, notes[0].key) == name) and not ignores(current, op):
+                note = notes.pop(0)
+                op["stamp"] = note.stamp
+                ahead = int(wire["stamp"][:14], 16) >> 12 > note.at + FIVE_MINUTES
+                assert (note.stamp != wire["stamp"]) == ahead, (wire, note)
+            after, status = model.apply(table, current, op)
+            statuses.add(status)
+            if after is None or status == "ignored":
+                continue
+            after.space = self._space(table, wire["key"], after, device.user, current)
+            if (current is None or after.space != current.space) and access.get(after.space) != "rw":
+                raise model.Refused("forbidden_space")
+            draft[name] = after
+        return draft, "applied" if statuses == {"applied"} else "merged"
+
+    def _space(self, table: Table, key: str, row: model.ModelRow, user: str, before: model.ModelRow | None) -> str:
+        """A dead row stays where it died; a user's row with him; the other templates of the machines have one column."""
+        if before is not None and (not row.alive or "{@user}" in table.space.template):
+            return before.space
+        values = {c.name: v for c, v in zip(table.key, key_values(table, key), strict=True)}
+        values |= {name: cell.value for name, cell in row.cells.items()}
+        return table.space.template.replace("{@user}", user).replace("{project}", str(values.get("project")))
+
+    def _compare(self) -> None:
+        """The hub's tables and feed are the model's rows, and the constraints hold."""
+        for table in self.schema.tables:
+            assert sorted(map(repr, self._hub_table(table))) == expected(table, self.rows), ("hub", table.name)
+        sql = """SELECT t.name, r.key, r.life, s.name FROM holdfast_row r JOIN holdfast_space s ON s.id = r.place >> 40
+                 JOIN holdfast_table t ON t.id = r.tbl WHERE r.mark = 0"""
+        with closing(apsw.Connection(str(self.world.folder / "hub.db"))) as db:
+            feed = {(table, key): (life, space) for table, key, life, space in db.execute(sql)}
+        assert feed == {name: (row.life, row.space) for name, row in self.rows.items()}
+        assert not violations(self.schema, self.rows)
+
+    def settled(self, device: Device) -> None:
+        """The device has completed a sync."""
+        self.seen[device.name] = self.answered[device.name]
+
+    def look(self, device: Device) -> None:
+        """Visible = confirmed + pending: recomputed by the model from what the device has got and what it says waits."""
+        seen = self.seen.get(device.name)
+        with closing(apsw.Connection(str(device.path))) as db:
+            loading = db.execute("SELECT EXISTS (SELECT 1 FROM holdfast_space WHERE ready = 0)").get
+        if seen is None or loading:
+            return
+        rows: dict[Name, model.ModelRow | None] = dict(seen.rows)
+        unclear: set[str] = set()
+        for pending in device.replica.pending():
+            for wire in pending.operations:
+                name, table = (wire["table"], wire["key"]), self.schema.by_name[wire["table"]]
+                current = rows.get(name)
+                if current is not None and not current.alive and wire["op"] == "update":
+                    unclear.add(table.name)  # it may come back with older cells until the hub has answered
+                try:
+                    rows[name], _ = model.apply(table, current, {**wire, "named": wire["stamp"]})
+                except model.Refused:
+                    continue
+        present = {name: row for name, row in rows.items() if row is not None}
+        unclear |= {kind for kind, *_ in violations(self.schema, present)}
+        for table in self.schema.tables:
+            if table.name not in unclear:
+                assert sorted(map(repr, device.rows(table.name))) == expected(table, present), (device.name, table.name)
+
+
+def ignores(row: model.ModelRow | None, op: dict[str, Any]) -> bool:
+    """A deletion of what is not there leaves no note."""
+    return op["op"] == "delete" and (row is None or not row.alive)
+
+
+def fresh(column: Column, value: Any) -> Any:
+    """The change that makes a new cell show the value."""
+    return {"add": value} if column.merge in ("set", "grow_set") else value
+
+
+def difference(column: Column, cell: model.ModelCell, value: Any) -> Any:
+    """Section 4, `difference`."""
+    if column.merge == "counter":
+        return value - cell.value
+    if column.merge not in ("set", "grow_set"):
+        return value
+    change: dict[str, Any] = {"add": [element for element in value if element not in cell.value]}
+    if column.merge == "set":
+        gone = [element for element in cell.value if element not in value]
+        change["remove"] = [
+            [element, [dot for e, dot in cell.added - cell.removed if e == element]] for element in gone
+        ]
+    return change
+
+
+def sql_row(table: Table, key: str, row: model.ModelRow) -> tuple[Any, ...]:
+    """A row of the model as SQLite has it, key columns first."""
+    wires = [*key_values(table, key), *(row.cells[column.name].value for column in table.cells)]
+    found = []
+    for column, wire in zip(table.row_columns, wires, strict=True):
+        convert = sqlite_values.to_sql(column)
+        found.append(wire if convert is None else convert(wire))
+    return tuple(found)
+
+
+def expected(table: Table, rows: dict[Name, model.ModelRow]) -> list[str]:
+    """The living rows of a table, comparable bit for bit."""
+    return sorted(
+        repr(sql_row(table, key, row)) for (name, key), row in rows.items() if name == table.name and row.alive
+    )
+
+
+def violations(schema: Schema, rows: dict[Name, model.ModelRow]) -> list[tuple[str, Any]]:
+    """(table, values) of every broken UNIQUE and foreign key among the living rows."""
+    living = {name: row for name, row in rows.items() if row.alive}
+    found: list[tuple[str, Any]] = []
+    for table in schema.tables:
+        own = [(key, row) for (name, key), row in living.items() if name == table.name]
+        for columns in table.unique:
+            values = [tuple(row.cells[column].value for column in columns) for _, row in own]
+            counts = Counter(value for value in values if None not in value)
+            found += [(table.name, value) for value, count in counts.items() if count > 1]
+        for foreign_key in table.foreign_keys:
+            for _, row in own:
+                value = row.cells[foreign_key.columns[0]].value
+                if value is not None and (foreign_key.parent, value) not in living:
+                    found.append((table.name, value))
+    return found
