@@ -24,6 +24,7 @@ app = App(
     version=holdfast.__version__,
     version_flags=["--version"],
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # `run` says what it means
 )
 COMMANDS: tuple[Callable[..., int], ...] = (init.init, serve.serve, sync.sync, status.status, token.token, demo.demo)
 for order, command in enumerate(COMMANDS):

@@ -54,6 +54,7 @@ def serve(
         else:
             terminal.done(f"Hub on {url}", "Ctrl-C stops it")
             terminal.facts([("Served", f"{split(target)[0]}:{name}"), *facts])
+        sys.stdout.flush()  # whoever started us may wait for the line in a pipe or a file
         run(app, listening, access_log=access_log)
     return Exit.OK
 

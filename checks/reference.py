@@ -1,0 +1,135 @@
+"""The pages under docs/reference are made from the code: `python -m checks.reference` writes them.
+
+A test compares them with what stands there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from checks import tree
+from holdfast.cli.application import COMMANDS, app
+from holdfast.cli.failures import LOCAL, MEANING
+from holdfast.protocol.errors import CODES
+
+ABOUT_ERRORS = (
+    "Every error is a `HoldfastError` with `code`, `message` and `details`; over HTTP a JSON object with the same "
+    "members. A code keeps its meaning for ever; messages are for people and may change."
+)
+ABOUT_HOOKS = (
+    "A hook may refuse with a code of its own: `hf.Refuse(reason, code=)`. The command line has "
+    "[a few more](cli.md#its-own-errors)."
+)
+ABOUT_CLI = (
+    "`holdfast COMMAND --help` shows the same. With `--json` standard output is one JSON document; of a failure it is "
+    '`{"error": {"code", "message", "remedy", "details"}}`. Progress and errors for people go to standard error.'
+)
+FOLDER = tree.ROOT / "docs" / "reference"
+MADE = "<!-- Made by `python -m checks.reference` from {source}. Change it there. -->"
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page with its text."""
+    return {FOLDER / "errors.md": errors(), FOLDER / "cli.md": cli()}
+
+
+def outdated() -> list[str]:
+    """Pages that are not as the code says."""
+    return [
+        f"{tree.short(path)}: not as the code says; run python -m checks.reference"
+        for path, text in pages().items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+
+
+def errors() -> str:
+    """The catalogue of error codes, by where they show up."""
+    whole = {code: entry for code, entry in CODES.items() if entry.status}
+    other = {code: entry for code, entry in CODES.items() if not entry.status}
+    lines = [
+        "# Error codes",
+        MADE.format(source="src/holdfast/protocol/errors.py"),
+        ABOUT_ERRORS,
+        "## The hub answers a request with it",
+        _table(("code", "status", "meaning", "what to do"), [(f"`{c}`", e.status, *e[1:]) for c, e in whole.items()]),
+        "## It refuses one transaction, or arises where it is raised",
+        _table(("code", "meaning", "what to do"), [(f"`{c}`", *e[1:]) for c, e in other.items()]),
+        ABOUT_HOOKS,
+    ]
+    return _page(lines)
+
+
+def cli() -> str:
+    """Commands, exit codes and the command line's own errors."""
+    lines = [
+        "# Command line",
+        MADE.format(source="src/holdfast/cli"),
+        ABOUT_CLI,
+        "## Exit codes",
+        _table(("code", "meaning"), [(int(exit_), meaning) for exit_, meaning in MEANING.items()]),
+        "## Commands",
+        *(part for command in COMMANDS for part in _command(command.__name__)),
+        "## Environment",
+        _table(
+            ("variable", "meaning"),
+            [
+                ("`HOLDFAST_TOKEN`", "The token of `sync`."),
+                ("`HOLDFAST_SECRET`", "What `token` signs with, and a hub with development tokens checks with."),
+                (
+                    "`HOLDFAST_TRACEBACK`",
+                    "Anything: a failure that should not happen prints its traceback.",
+                ),
+                ("`NO_COLOR`", "Anything: no colours."),
+            ],
+        ),
+        "## Its own errors",
+        "Besides [those of the library](errors.md):",
+        _table(
+            ("code", "exit", "meaning", "what to do"),
+            [(f"`{code}`", int(entry.exit), entry.meaning, entry.remedy) for code, entry in LOCAL.items()],
+        ),
+    ]
+    return _page(lines)
+
+
+def _command(name: str) -> list[str]:
+    """Heading, description, example and arguments of one command."""
+    command = app[name]
+    text = command.help.strip()
+    described = [paragraph for paragraph in text.split("\n\n") if "----" not in paragraph]
+    example = next(p for p in described if p.strip().startswith("Example: "))
+    prose = [" ".join(p.split()) for p in described if p is not example]
+    rows = [_argument(argument) for argument in command.assemble_argument_collection(parse_docstring=True)]
+    shown = f"    {example.strip().removeprefix('Example: ')}"
+    return [f"### holdfast {name}", *prose, shown, _table(("argument", "meaning", "default"), rows)]
+
+
+def _argument(argument: Any) -> tuple[str, str, str]:
+    parameter = argument.parameter
+    names = [name for name in argument.names if name.startswith("-")] or [argument.field_info.names[0].upper()]
+    meaning = " ".join((parameter.help or "").split())
+    variables = "".join(f" Or `{name}` in the environment." for name in parameter.env_var or ())
+    default = argument.field_info.default
+    if argument.required:
+        shown = "needed"
+    elif parameter.show_default is False or default is None:
+        shown = ""
+    else:
+        shown = f"`{default}`"
+    return ", ".join(f"`{name}`" for name in names), meaning + variables, shown
+
+
+def _table(heads: tuple[str, ...], rows: list[Any]) -> str:
+    lines = [heads, tuple("---" for _ in heads), *rows]
+    return "\n".join(f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def _page(parts: list[str]) -> str:
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    for page, content in pages().items():
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(content, encoding="utf-8")
