@@ -1,0 +1,16 @@
+// @holdfast/client: for now the kernel and the protocol, which every browser replica is built on.
+export { HoldfastError } from "./errors";
+export * as causality from "./kernel/causality";
+export * as clock from "./kernel/clock";
+export type { Cell, Column, Table, Wire } from "./kernel/column";
+export * as digest from "./kernel/digest";
+export { BY_NAME } from "./kernel/merges/index";
+export type { Merge, MergeName } from "./kernel/merges/index";
+export { PENDING } from "./kernel/merges/counter";
+export * as row from "./kernel/row";
+export * as stamps from "./kernel/stamps";
+export * as values from "./kernel/values";
+export * as codec from "./protocol/codec";
+export * as images from "./protocol/images";
+export * as json from "./protocol/json";
+export type * as messages from "./protocol/messages";

@@ -1,0 +1,36 @@
+// The merge types, one file each. Specification: spec/merge.md, section 4. Vectors: spec/vectors/merges.
+import type { Cell, Column, Wire } from "../column";
+import { counter } from "./counter";
+import { earliest, latest } from "./extremum";
+import { growSet } from "./grow_set";
+import { orSet } from "./orset";
+import { register } from "./register";
+
+export type MergeName = "register" | "counter" | "set" | "grow_set" | "earliest" | "latest";
+
+/** What a merge type does: pure functions. */
+export interface Merge {
+  /** Concurrent changes are all kept, so that they never make a conflict. */
+  readonly lossless: boolean;
+  /** The value before any change. */
+  readonly empty: Wire;
+  /** The state of a cell that an insert starts in a row whose new life is `epoch`. */
+  initial(epoch: number): Wire;
+  /** The canonical form of a foreign change; throws InvalidValue. */
+  check(column: Column, change: Wire): Wire;
+  /** The change that writing the plain value `newValue` stands for. */
+  difference(column: Column, oldValue: Wire, oldState: Wire, newValue: Wire): Wire;
+  /** The cell after a change; `dot` is the stamp as the writer named it. Throws InvalidValue (`value_range`). */
+  apply(column: Column, cell: Cell, change: Wire, stamp: string, dot: string, hub: string): Cell;
+  /** The least upper bound of two written cells. */
+  join(column: Column, a: Cell, b: Cell): Cell;
+}
+
+export const BY_NAME: Readonly<Record<MergeName, Merge>> = {
+  register,
+  counter,
+  set: orSet,
+  grow_set: growSet,
+  earliest,
+  latest,
+};

@@ -1,0 +1,161 @@
+// What crosses the wire, as types: spec/protocol.md, and spec/encoding.md sections 5 and 6.
+//
+// Decoding is strict in the members it knows and ignores those it does not. All times are milliseconds since 2020-01-01
+// UTC. Members at their default (empty, 0, false, null) are filled in when read and left out when written.
+import { isOrigin, isStamp, STAMP_LENGTH } from "../kernel/clock";
+import type { Wire } from "../kernel/column";
+import { kindOf } from "../kernel/values";
+import { anything, boolean, integer, list, map, nullable, oneOf, optional, struct, text, wrong } from "./shapes";
+import type { Shape, Shaped } from "./shapes";
+
+export const PROTOCOL = 1;
+export const MAX_REQUEST = 16 * 1024 * 1024;
+export const MAX_TRANSACTIONS = 20_000;
+export const MAX_OPERATIONS = 100_000;
+
+const origin = text(0, 12, isOrigin);
+const stampText = text(0, STAMP_LENGTH, isStamp);
+const count = integer(1);
+const name = text(1, 63);
+const spaceName = text(1, 200);
+
+const operation = {
+  table: name,
+  key: text(0, 1024),
+  stamp: stampText,
+  life: optional(integer(0), 0),
+};
+const changes = optional(map(anything), {});
+
+const OPERATIONS = {
+  insert: struct({ op: oneOf("insert"), ...operation, set: changes }),
+  update: struct({ op: oneOf("update"), ...operation, set: changes, base: optional(map(stampText), {}) }),
+  delete: struct({ op: oneOf("delete"), ...operation, base: optional(text(), "") }),
+};
+const kindOfOperation = struct({ op: oneOf("insert", "update", "delete") });
+
+/** One change of one row by one writer. */
+export const anyOperation: Shape<Insert | Update | Delete> = (wire, path) =>
+  OPERATIONS[kindOfOperation(wire, path).op](wire, path);
+
+/** The operations of one local transaction, named `(origin, n)`. */
+export const transaction = struct({
+  origin,
+  n: count,
+  ops: list(anyOperation, MAX_OPERATIONS),
+  label: optional(text(0, 200), ""),
+});
+
+const acknowledgement: Shape<readonly [string, number]> = (wire, path) => {
+  if (!Array.isArray(wire) || wire.length !== 2) throw wrong(path, "[origin, n]");
+  const [named, n] = wire as Wire[];
+  return [origin(named, path), count(n, path)];
+};
+
+/** One round, device to hub. */
+export const request = struct({
+  protocol: integer(),
+  device: text(1, 64),
+  schema: struct({ version: integer(1, 2 ** 31), hash: text(0, 64) }),
+  clock: integer(),
+  layout: optional(text(0, 64), ""),
+  cursors: optional(map(text(0, 200), spaceName), {}),
+  acknowledged: optional(list(acknowledgement), []),
+  transactions: optional(list(transaction, MAX_TRANSACTIONS), []),
+  limit: nullable(integer(1)),
+  digests: optional(boolean, false),
+});
+
+/** Two writes of which neither had seen the other. `column` is empty when the row's life was at stake. */
+export const conflictNote = struct({
+  table: text(),
+  key: text(),
+  rule: text(),
+  winner: oneOf("mine", "theirs"),
+  column: optional(text(), ""),
+  mine: optional(anything, null),
+  theirs: optional(anything, null),
+});
+
+/** What became of a transaction, when that is not plain. */
+export const result = struct({
+  origin: text(),
+  n: integer(),
+  outcome: oneOf("merged", "refused"),
+  code: optional(text(), ""),
+  message: optional(text(), ""),
+  table: optional(text(), ""),
+  key: optional(text(), ""),
+  column: optional(text(), ""),
+  details: optional(map(anything), {}),
+  conflicts: optional(list(conflictNote), []),
+});
+
+/** First line of a response. */
+export const header = struct({
+  hub: text(),
+  user: text(),
+  time: integer(),
+  hlc: integer(),
+  spaces: map(oneOf("r", "rw")),
+  through: optional(map(integer()), {}),
+  revoked: optional(list(text()), []),
+  reset: optional(list(text()), []),
+  layout: nullable(struct({ hash: text(), tables: map(list(text())) })),
+  results: optional(list(result), []),
+});
+
+/** A row in wire form: table, life, key values and then values by slot, row stamps, states by slot. */
+export type Image = readonly [
+  table: string,
+  life: number,
+  values: readonly Wire[],
+  stamps: string,
+  states: Readonly<Record<string, Wire>>,
+];
+
+export const image: Shape<Image> = (wire, path) => {
+  if (!Array.isArray(wire) || wire.length < 4)
+    throw wrong(path, `[table, life, values, stamps], found ${kindOf(wire)}`);
+  const [table, life, values, stamps, states] = wire as Wire[];
+  return [
+    text()(table, `${path}[0]`),
+    integer(0)(life, `${path}[1]`),
+    list(anything)(values, `${path}[2]`),
+    text()(stamps, `${path}[3]`),
+    optional(map(anything), {})(states, `${path}[4]`),
+  ];
+};
+
+/** Rows of one space in feed order; `cursor` is the cursor after them. */
+export const page = struct({ space: text(), cursor: text(), rows: list(image) });
+
+/** Last line of a response. */
+export const footer = struct({
+  more: boolean,
+  cursors: optional(map(text()), {}),
+  digests: optional(map(text()), {}),
+});
+
+/** One line of a response: exactly one member is present. */
+export const line = struct({ header: nullable(header), page: nullable(page), footer: nullable(footer) });
+
+/** The body of a response whose status is 4xx or 5xx. */
+export const errorBody = struct({ code: text(), message: text(), details: optional(map(anything), {}) });
+
+export type Insert = Shaped<typeof OPERATIONS.insert>;
+export type Update = Shaped<typeof OPERATIONS.update>;
+export type Delete = Shaped<typeof OPERATIONS.delete>;
+export type Transaction = Shaped<typeof transaction>;
+export type Request = Shaped<typeof request>;
+export type Result = Shaped<typeof result>;
+export type ConflictNote = Shaped<typeof conflictNote>;
+export type Header = Shaped<typeof header>;
+export type Page = Shaped<typeof page>;
+export type Footer = Shaped<typeof footer>;
+export type ErrorBody = Shaped<typeof errorBody>;
+/** A line of a response under the name of its kind. */
+export type Line =
+  | { readonly kind: "header"; readonly header: Header }
+  | { readonly kind: "page"; readonly page: Page }
+  | { readonly kind: "footer"; readonly footer: Footer };

@@ -1,0 +1,53 @@
+// Runs every file of the shared vectors (spec/vectors). Python runs the same files in tests/vectors.
+import { readdirSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import type { Wire } from "../src/kernel/column";
+import { canonicalJson } from "../src/kernel/values";
+import { parse } from "../src/protocol/json";
+import { answer } from "../tools/calls";
+import { type Form, textIn } from "../tools/forms";
+
+const FOLDER = fileURLToPath(new URL("../../../../spec/vectors/", import.meta.url));
+
+interface Case {
+  readonly name: string;
+  readonly in: Wire;
+  readonly out?: Wire;
+  readonly error?: string;
+}
+
+function read(file: string): unknown {
+  return parse(readFileSync(path.join(FOLDER, file), "utf-8"));
+}
+
+const { files } = read("manifest.json") as { files: Record<string, string> };
+
+/** The name of the call and its input. A message is its bare text, and its file names the kind. */
+function callOf(file: string, given: Wire): [string, Form] {
+  const [area = "", name = ""] = file.replace(".json", "").split("/");
+  if (area === "messages") return [`messages.${name}`, { text: given }];
+  const form = given as Form;
+  return [`${area}.${textIn(form, "call")}`, form];
+}
+
+describe.each(Object.keys(files))("%s", (file) => {
+  const { cases } = read(file) as { cases: Case[] };
+
+  test.each(cases)("$name", (expected) => {
+    const before = canonicalJson(expected.in);
+    const found = answer(...callOf(file, expected.in));
+    const wanted = expected.error === undefined ? { out: expected.out ?? null } : { error: expected.error };
+    expect(canonicalJson(found)).toBe(canonicalJson(wanted));
+    expect(canonicalJson(expected.in), "the input was changed").toBe(before);
+  });
+});
+
+test("the manifest names every file, and each has cases", () => {
+  const present = readdirSync(FOLDER, { recursive: true, encoding: "utf-8" })
+    .map((file) => file.replaceAll(path.sep, "/"))
+    .filter((file) => file.endsWith(".json") && file !== "manifest.json");
+  expect(Object.keys(files).sort()).toEqual(present.sort());
+  for (const file of present) expect((read(file) as { cases: Case[] }).cases.length).toBeGreaterThan(0);
+});
