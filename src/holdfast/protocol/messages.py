@@ -16,8 +16,13 @@ MAX_REQUEST = 16 * 1024 * 1024
 MAX_TRANSACTIONS = 20_000
 MAX_OPERATIONS = 100_000
 
-Origin = Annotated[str, Meta(pattern="^[0-9a-f]{12}$", description="48 random bits, hexadecimal")]
-StampText = Annotated[str, Meta(pattern="^[01][0-9a-f]{13}-[0-9a-f]{12}$", description="hybrid time, hyphen, origin")]
+# The lengths stand beside the patterns because `$` also matches before a newline at the end.
+Origin = Annotated[str, Meta(pattern="^[0-9a-f]{12}$", max_length=12, description="48 random bits, hexadecimal")]
+StampText = Annotated[
+    str,
+    Meta(pattern="^[01][0-9a-f]{13}-[0-9a-f]{12}$", max_length=27, description="hybrid time, hyphen, origin"),
+]
+Integer = Annotated[int, Meta(ge=-(2**53) + 1, le=2**53 - 1)]
 Count = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 Life = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Key = Annotated[str, Meta(max_length=1024)]
@@ -75,15 +80,15 @@ class SchemaName(Struct):
 class Request(Struct, omit_defaults=True):
     """One round, device to hub."""
 
-    protocol: int
+    protocol: Integer
     device: Annotated[str, Meta(min_length=1, max_length=64)]
     schema: SchemaName
-    clock: int
+    clock: Integer
     layout: Annotated[str, Meta(max_length=64)] = ""
     cursors: dict[SpaceName, Annotated[str, Meta(max_length=200)]] = {}
     acknowledged: list[tuple[Origin, Count]] = []
     transactions: Annotated[list[Transaction], Meta(max_length=MAX_TRANSACTIONS)] = []
-    limit: Annotated[int, Meta(ge=1)] | None = None
+    limit: Count | None = None
     digests: bool = False
     echo: bool = False
 
@@ -104,7 +109,7 @@ class Result(Struct, omit_defaults=True):
     """What became of a transaction, when that is not plain."""
 
     origin: str
-    n: int
+    n: Integer
     outcome: Literal["merged", "refused"]
     code: str = ""
     message: str = ""
@@ -127,10 +132,10 @@ class Header(Struct, omit_defaults=True):
 
     hub: str
     user: str
-    time: int
-    hlc: int
+    time: Integer
+    hlc: Integer
     spaces: dict[str, Literal["r", "rw"]]
-    through: dict[str, int] = {}
+    through: dict[str, Integer] = {}
     revoked: list[str] = []
     reset: list[str] = []
     layout: Layout | None = None
@@ -142,7 +147,7 @@ class Image(Struct, array_like=True):
     """A row in wire form: key values and then values by slot in `values`."""
 
     table: str
-    life: int
+    life: Life
     values: list[Any]
     stamps: str
     states: dict[str, Any] = {}
