@@ -57,6 +57,7 @@ def test_trap_01_a_lost_tail_never_reuses_a_number(world: World) -> None:
     assert not a.sync()
     run(a, "UPDATE form SET crew = crew + 10")
     a.close()
+    world.forget(a.path)
     for file in world.folder.glob("a.db*"):
         file.unlink()
     for file in saved.iterdir():

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections import Counter
-from contextlib import closing
 from typing import Any, NamedTuple
-
-import apsw
 
 from holdfast.schema import sqlite_values
 from holdfast.schema.key import key_values
 from holdfast.schema.model import Column, Schema, Table
 from tests.properties import model
-from tests.properties.convergence.world import Device, World, key_text, rows_of
+from tests.properties.convergence.world import Device, World, key_text
 
 Name = tuple[str, str]
 FIVE_MINUTES = 5 * 60 * 1000
@@ -41,7 +37,7 @@ class Seen(NamedTuple):
 
 
 class Judge:
-    """Watches a world. `accepted` and `refused` count what became of each transaction by its name."""
+    """Watches a world. Rows are replaced, never changed in place, so that copies share them. `accepted` and `refused` count what became of each transaction by its name."""
 
     def __init__(self, world: World) -> None:
         self.world, self.schema = world, world.schema
@@ -57,11 +53,12 @@ class Judge:
 
     def back_up(self) -> None:
         """Remember the hub as it is."""
-        self._backup = copy.deepcopy((self.rows, self.last, self._history))
+        self._backup = (dict(self.rows), dict(self.last), self._history)
 
     def restore(self) -> None:
         """The hub is as it was."""
-        self.rows, self.last, self._history = copy.deepcopy(self._backup)
+        rows, last, self._history = self._backup
+        self.rows, self.last = dict(rows), dict(last)
 
     def before(self) -> dict[Name, tuple[Any, ...] | None]:
         """What other programs have made of rows since the model looked: SQL rows, None when gone."""
@@ -86,21 +83,20 @@ class Judge:
             self._deliver(device, transaction, results, notes)
         self._compare()
         readable = frozenset(header["spaces"])
-        rows = {name: copy.deepcopy(row) for name, row in self.rows.items() if row.space in readable}
+        rows = {name: row for name, row in self.rows.items() if row.space in readable}
         self.answered[device.name] = Seen(rows, readable)
 
     def _hub_table(self, table: Table) -> list[tuple[Any, ...]]:
-        return rows_of(self.world.folder / "hub.db", self.schema, table.name)
+        return self.world.rows(self.world.hub_file, table.name)
 
     def _new_notes(self) -> list[Note]:
         sql = """SELECT h.id, t.name, h.key, h.stamp, h.user, h.at, h.body FROM holdfast_history h
                  JOIN holdfast_table t ON t.id = h.tbl WHERE h.id > ? ORDER BY h.id"""
         notes = []
-        with closing(apsw.Connection(str(self.world.folder / "hub.db"))) as db:
-            for number, *rest, body in db.execute(sql, (self._history,)):
-                record = json.loads(body)
-                notes.append(Note(*rest, record["origin"], record["n"]))
-                self._history = number
+        for number, *rest, body in self.world.query(self.world.hub_file, sql, self._history):
+            record = json.loads(body)
+            notes.append(Note(*rest, record["origin"], record["n"]))
+            self._history = number
         return notes
 
     def _foreign(self, note: Note, row: tuple[Any, ...] | None) -> None:
@@ -111,7 +107,7 @@ class Judge:
         if row is None:
             assert current is not None
             assert current.alive
-            current.life += 1
+            self.rows[name] = model.ModelRow(current.life + 1, current.cells, current.space)
             return
         values = dict(zip((c.name for c in table.row_columns), row, strict=True))
         wires = {c.name: sqlite_values.from_sql(c, values[c.name]) for c in table.cells}
@@ -191,8 +187,7 @@ class Judge:
             assert sorted(map(repr, self._hub_table(table))) == expected(table, self.rows), ("hub", table.name)
         sql = """SELECT t.name, r.key, r.life, s.name FROM holdfast_row r JOIN holdfast_space s ON s.id = r.place >> 40
                  JOIN holdfast_table t ON t.id = r.tbl WHERE r.mark = 0"""
-        with closing(apsw.Connection(str(self.world.folder / "hub.db"))) as db:
-            feed = {(table, key): (life, space) for table, key, life, space in db.execute(sql)}
+        feed = {(table, key): (life, space) for table, key, life, space in self.world.query(self.world.hub_file, sql)}
         assert feed == {name: (row.life, row.space) for name, row in self.rows.items()}
         assert not violations(self.schema, self.rows)
 
@@ -203,8 +198,7 @@ class Judge:
     def look(self, device: Device) -> None:
         """Visible = confirmed + pending: recomputed by the model from what the device has got and what it says waits."""
         seen = self.seen.get(device.name)
-        with closing(apsw.Connection(str(device.path))) as db:
-            loading = db.execute("SELECT EXISTS (SELECT 1 FROM holdfast_space WHERE ready = 0)").get
+        loading = self.world.query(device.path, "SELECT 1 FROM holdfast_space WHERE ready = 0")
         if seen is None or loading:
             return
         rows: dict[Name, model.ModelRow | None] = dict(seen.rows)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import apsw
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -160,8 +158,7 @@ class Convergence(RuleBasedStateMachine):
     @invariant()
     def hub_is_sound(self) -> None:
         """Foreign keys hold on the hub, and its file is whole."""
-        with closing(apsw.Connection(str(self.folder / "hub.db"))) as db:
-            assert db.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert self.world.query(self.world.hub_file, "PRAGMA foreign_key_check") == []
 
     def teardown(self) -> None:
         try:
@@ -183,12 +180,10 @@ def check_healed(world: World) -> None:
         for space in readable:
             assert device.replica.digest(space) == world.hub_digest(space), (device.name, space)
         assert device.replica.pending() == []
-        with closing(apsw.Connection(str(device.path))) as db:
-            for left in ("holdfast_capture", "holdfast_base", "holdfast_stage", "holdfast_mark"):
-                assert db.execute(f"SELECT * FROM {left}").fetchall() == [], (device.name, left)
-            assert db.execute("PRAGMA integrity_check").get == "ok"
-    with closing(apsw.Connection(str(world.folder / "hub.db"))) as db:
-        assert db.execute("PRAGMA integrity_check").get == "ok"
+        for left in ("holdfast_capture", "holdfast_base", "holdfast_stage", "holdfast_mark"):
+            assert world.query(device.path, f"SELECT * FROM {left}") == [], (device.name, left)
+    for path in (world.hub_file, *(device.path for device in world.devices.values())):
+        assert world.query(path, "PRAGMA integrity_check") == [("ok",)]
 
 
 TestConvergence = Convergence.TestCase

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -169,7 +169,7 @@ class Device:
 
     def rows(self, table: str) -> list[tuple[Any, ...]]:
         """All rows of a user table, in order."""
-        return rows_of(self.path, self.world.schema, table)
+        return self.world.rows(self.path, table)
 
     def close(self) -> None:
         """Close all objects."""
@@ -196,14 +196,6 @@ def julian(ms: int) -> float:
     return ms / DAY + 2458849.5
 
 
-def rows_of(path: Path, schema: Schema, table: str) -> list[tuple[Any, ...]]:
-    """All rows of a user table in a file, key columns first, in the order of their keys; floats exactly."""
-    columns = schema.by_name[table].row_columns
-    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as db:
-        sql = f'SELECT {", ".join(c.name for c in columns)} FROM "{table}" ORDER BY {", ".join(schema.by_name[table].key_names)}'
-        return [tuple(row) for row in db.execute(sql)]
-
-
 class World:
     """The hub, the devices and the clock."""
 
@@ -214,6 +206,7 @@ class World:
         self.time = START
         self.sent: list[tuple[Device, bytes]] = []
         self.watcher: Watcher | None = None
+        self._readers: dict[Path, apsw.Connection] = {}
         self.devices: dict[str, Device] = {}
         self.hub_skew = 0
         self.skews: dict[str, int] = {}
@@ -255,17 +248,17 @@ class World:
 
     def foreign(self, statements: Sequence[Statement]) -> None:
         """Another program writes in the hub's tables."""
-        other_program().write(self.folder / "hub.db", statements, julian(self.time), foreign_keys=True)
+        other_program().write(self.hub_file, statements, julian(self.time), foreign_keys=True)
 
     def back_up(self) -> None:
         """Copy the hub's file."""
         (self.folder / "backup.db").unlink(missing_ok=True)
-        with closing(apsw.Connection(str(self.folder / "hub.db"))) as db:
-            db.execute("VACUUM INTO ?", (str(self.folder / "backup.db"),))
+        self.query(self.hub_file, "VACUUM INTO ?", str(self.folder / "backup.db"))
 
     def restore(self) -> None:
         """Put the copy back; what the hub accepted since is lost there."""
         self.server.close()
+        self.forget(self.hub_file)
         for path in self.folder.glob("hub.db*"):
             path.unlink()
         shutil.copy(self.folder / "backup.db", self.folder / "hub.db")
@@ -282,15 +275,38 @@ class World:
                 return
         raise AssertionError(f"after {MAX_PASSES} passes the devices still exchange rows")
 
+    def query(self, path: Path, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """What a statement finds in a file, read beside everybody else."""
+        reader = self._readers.get(path)
+        if reader is None:
+            reader = self._readers[path] = apsw.Connection(str(path))
+            reader.set_busy_timeout(10_000)
+        return [tuple(row) for row in reader.execute(sql, parameters)]
+
+    def forget(self, path: Path) -> None:
+        """Close what reads the file: it will be replaced."""
+        reader = self._readers.pop(path, None)
+        if reader is not None:
+            reader.close()
+
+    def rows(self, path: Path, table: str) -> list[tuple[Any, ...]]:
+        """All rows of a user table in a file, key columns first."""
+        columns = ", ".join(f'"{column.name}"' for column in self.schema.by_name[table].row_columns)
+        return self.query(path, f'SELECT {columns} FROM "{table}"')
+
+    @property
+    def hub_file(self) -> Path:
+        """The hub's database."""
+        return self.folder / "hub.db"
+
     def hub_rows(self) -> dict[str, dict[str, list[tuple[Any, ...]]]]:
         """space -> table -> rows of the hub's user tables, by the space in which the feed has them."""
         found: dict[str, dict[str, list[tuple[Any, ...]]]] = {}
-        with closing(apsw.Connection(str(self.folder / "hub.db"))) as db:
-            sql = """SELECT t.name, r.key, s.name FROM holdfast_row r JOIN holdfast_space s ON s.id = r.place >> 40
-                     JOIN holdfast_table t ON t.id = r.tbl WHERE r.mark = 0 AND r.life % 2 = 1"""
-            spaces = {(table, key): space for table, key, space in db.execute(sql)}
+        sql = """SELECT t.name, r.key, s.name FROM holdfast_row r JOIN holdfast_space s ON s.id = r.place >> 40
+                 JOIN holdfast_table t ON t.id = r.tbl WHERE r.mark = 0 AND r.life % 2 = 1"""
+        spaces = {(table, key): space for table, key, space in self.query(self.hub_file, sql)}
         for table in self.schema.tables:
-            for row in rows_of(self.folder / "hub.db", self.schema, table.name):
+            for row in self.rows(self.hub_file, table.name):
                 space = spaces.pop((table.name, key_text(table, row)))
                 found.setdefault(space, {}).setdefault(table.name, []).append(row)
         assert not spaces, f"the feed has rows that the hub's tables do not have: {spaces}"
@@ -304,6 +320,8 @@ class World:
     def close(self) -> None:
         """Close everything."""
         apsw.connection_hooks.remove(self._set_clock)
+        for path in list(self._readers):
+            self.forget(path)
         for device in self.devices.values():
             device.close()
         self.server.close()
