@@ -138,7 +138,8 @@ def test_trap_05_lost_acknowledgement_returns_the_same_refusal(world: World) -> 
 
 def test_trap_06_doubles_survive_the_oldest_sqlite_bit_for_bit(world: World) -> None:
     """Written by the standard library's SQLite, read on another device."""
-    doubles = [0.1 + 0.2, 5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, -1e-7, 1e21, 2.0**53, 123456789.123456789]
+    smallest, largest = (5e-324, 2.2250738585072014e-308), (1.7976931348623157e308, 1e21, 2.0**53)
+    doubles = [0.1 + 0.2, -1e-7, 123456789.123456789, *smallest, *largest]
     a, b = world.devices["a"], world.devices["b"]
     statements = [Statement("INSERT INTO form (id, real) VALUES (?, ?)", (str(i), x)) for i, x in enumerate(doubles)]
     a.write(statements, "program")
@@ -163,7 +164,13 @@ def test_trap_07_replace_and_changed_keys_of_another_program_are_captured(world:
 @pytest.mark.parametrize("first", ["a", "b"])
 @pytest.mark.parametrize(
     ("column", "earlier", "later"),
-    [("title", "z", "A"), ("title", "e\u0301", "é"), ("real", 1e300, -3.0), ("whole", 9, 3), ("day", "9999-12-31", "0001-01-01")],
+    [
+        ("title", "z", "A"),
+        ("title", "e\u0301", "é"),
+        ("real", 1e300, -3.0),
+        ("whole", 9, 3),
+        ("day", "9999-12-31", "0001-01-01"),
+    ],
 )
 def test_trap_08_the_later_stamp_wins_never_the_greater_value(
     world: World, first: str, column: str, earlier: Any, later: Any
@@ -214,7 +221,7 @@ def test_trap_10_a_wrong_clock_raises_nothing_and_wins_nothing_for_ever(world: W
 
 
 def test_trap_11_an_unknown_origin_is_accepted_only_from_its_first(world: World) -> None:
-    """A transaction with n = 2 of an origin that the hub does not know is left alone, and nothing says that it was done."""
+    """A transaction with n = 2 of an origin that the hub does not know is left alone, and not said to be done."""
     a = world.devices["a"]
     run(a, "INSERT INTO form (id) VALUES ('a')")
     request = json.loads(a.replica.build_request())
@@ -322,9 +329,10 @@ def test_trap_17_the_schema_changes_between_capture_and_upload(tmp_path: Path) -
     """Both ways are refused clearly, and the work waits until both sides speak one schema again."""
     old, new = hf.Schema(Form, version=1), hf.Schema(Form, version=2)
     identity = hf.Identity("ann", {"p:1": "rw"})
-    with closing(hf.Server(f"sqlite:///{tmp_path}/old.db", old)) as old_hub, closing(
-        hf.Server(f"sqlite:///{tmp_path}/new.db", new)
-    ) as new_hub:
+    with (
+        closing(hf.Server(f"sqlite:///{tmp_path}/old.db", old)) as old_hub,
+        closing(hf.Server(f"sqlite:///{tmp_path}/new.db", new)) as new_hub,
+    ):
         with hf.Replica(tmp_path / "a.db", old, transport=LocalTransport(new_hub, identity)) as a:
             a.execute("INSERT INTO form (id) VALUES ('a')")
             with pytest.raises(hf.HoldfastError) as caught:

@@ -13,6 +13,7 @@ from tests.properties import model
 from tests.properties.convergence.world import Device, World, key_text
 
 Name = tuple[str, str]
+Rows = dict[Name, model.ModelRow]
 FIVE_MINUTES = 5 * 60 * 1000
 CONSTRAINTS = ("unique", "foreign_key", "check", "not_null")
 
@@ -37,7 +38,10 @@ class Seen(NamedTuple):
 
 
 class Judge:
-    """Watches a world. Rows are replaced, never changed in place, so that copies share them. `accepted` and `refused` count what became of each transaction by its name."""
+    """Watches a world. Rows are replaced, never changed in place, so that copies share them.
+
+    `accepted` and `refused` count what became of each transaction by its name, `senders` whose it is.
+    """
 
     def __init__(self, world: World) -> None:
         self.world, self.schema = world, world.schema
@@ -46,6 +50,8 @@ class Judge:
         self.bodies: dict[tuple[str, int], Any] = {}
         self.accepted: Counter[tuple[str, int]] = Counter()
         self.refused: Counter[tuple[str, int]] = Counter()
+        self.senders: dict[tuple[str, int], str] = {}
+        self.restored = False
         self.answered: dict[str, Seen] = {}
         self.seen: dict[str, Seen] = {}
         self._history = 0
@@ -59,6 +65,7 @@ class Judge:
         """The hub is as it was."""
         rows, last, self._history = self._backup
         self.rows, self.last = dict(rows), dict(last)
+        self.restored = True
 
     def before(self) -> dict[Name, tuple[Any, ...] | None]:
         """What other programs have made of rows since the model looked: SQL rows, None when gone."""
@@ -114,7 +121,8 @@ class Judge:
         if current is None or not current.alive:
             op |= {"op": "insert", "set": {c.name: fresh(c, wires[c.name]) for c in table.cells}}
         else:
-            op |= {"op": "update", "set": {}, "base": {n: cell.stamp for n, cell in current.cells.items() if cell.stamp}}
+            base = {name: cell.stamp for name, cell in current.cells.items() if cell.stamp}
+            op |= {"op": "update", "set": {}, "base": base}
             for column in table.cells:
                 cell = current.cells[column.name]
                 if cell.value != wires[column.name] or type(cell.value) is not type(wires[column.name]):
@@ -128,6 +136,7 @@ class Judge:
         """One transaction of a request."""
         name = (transaction["origin"], transaction["n"])
         assert self.bodies.setdefault(name, transaction) == transaction, f"{name} was used for something else"
+        self.senders[name] = device.name
         if name[1] != self.last.get(name[0], 0) + 1:
             return
         self.last[name[0]] = name[1]
@@ -148,8 +157,8 @@ class Judge:
         self.accepted[name] += 1
         self.rows.update(draft)
 
-    def _transaction(self, device: Device, transaction: Any, notes: list[Note]) -> tuple[dict[Name, model.ModelRow], str]:
-        draft: dict[Name, model.ModelRow] = {}
+    def _transaction(self, device: Device, transaction: Any, notes: list[Note]) -> tuple[Rows, str]:
+        draft: Rows = {}
         statuses = set()
         access = self.world.access[device.user]
         for wire in transaction["ops"]:
@@ -174,7 +183,7 @@ class Judge:
         return draft, "applied" if statuses == {"applied"} else "merged"
 
     def _space(self, table: Table, key: str, row: model.ModelRow, user: str, before: model.ModelRow | None) -> str:
-        """A dead row stays where it died; a user's row with him; the other templates of the machines have one column."""
+        """A dead row stays where it died, a user's row with him; the other templates here have one column."""
         if before is not None and (not row.alive or "{@user}" in table.space.template):
             return before.space
         values = {c.name: v for c, v in zip(table.key, key_values(table, key), strict=True)}
@@ -191,12 +200,27 @@ class Judge:
         assert feed == {name: (row.life, row.space) for name, row in self.rows.items()}
         assert not violations(self.schema, self.rows)
 
+    def account(self) -> None:
+        """Everybody has synced: each transaction had one effect or one refusal, which its device keeps once.
+
+        A restored hub has lost both, so it may decide once more.
+        """
+        for name in self.senders:
+            decided = self.accepted[name] + self.refused[name]
+            assert decided == 1 or (self.restored and decided != 1), (name, decided)
+        if self.restored:
+            return
+        for device in self.world.devices.values():
+            sql = "SELECT origin, n FROM holdfast_transaction WHERE state = 'refused' AND origin IS NOT NULL"
+            kept = sorted(self.world.query(device.path, sql))
+            assert kept == sorted(name for name in self.refused if self.senders[name] == device.name), device.name
+
     def settled(self, device: Device) -> None:
         """The device has completed a sync."""
         self.seen[device.name] = self.answered[device.name]
 
     def look(self, device: Device) -> None:
-        """Visible = confirmed + pending: recomputed by the model from what the device has got and what it says waits."""
+        """Visible = confirmed + pending: recomputed by the model from what the hub has said and what waits."""
         seen = self.seen.get(device.name)
         loading = self.world.query(device.path, "SELECT 1 FROM holdfast_space WHERE ready = 0")
         if seen is None or loading:

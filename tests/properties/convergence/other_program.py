@@ -71,7 +71,7 @@ def _serve() -> None:
         error = ""
         try:
             _write(*request)
-        except Exception as problem:
+        except (sqlite3.Error, OSError, TypeError, ValueError) as problem:
             error = repr(problem)
         pickle.dump(error, sys.stdout.buffer)
         sys.stdout.buffer.flush()

@@ -1,7 +1,7 @@
 """The schema of the convergence machines: every column type, every merge type, every kind of key, both delete policies.
 
-Tables of the spaces `p:1` and `p:2` have their rows move between the two; `code` has a secondary UNIQUE, `owner` too and
-children by two foreign keys; `mine` belongs to whoever writes it.
+Rows of the spaces `p:1` and `p:2` may move between the two; `code` has a secondary UNIQUE, `owner` too, and children by
+several foreign keys; `mine` belongs to whoever writes it.
 """
 
 from __future__ import annotations

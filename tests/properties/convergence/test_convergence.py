@@ -151,6 +151,7 @@ class Convergence(RuleBasedStateMachine):
     def heal(self) -> None:
         """The network is good for a while."""
         check_healed(self.world)
+        self.judge.account()
         for device in self.world.devices.values():
             self.judge.settled(device)
             self.judge.look(device)
@@ -187,4 +188,5 @@ def check_healed(world: World) -> None:
 
 
 TestConvergence = Convergence.TestCase
-TestConvergence.settings = settings(max_examples=30, stateful_step_count=25)
+SOAK = settings.default.max_examples > settings.get_profile("default").max_examples
+TestConvergence.settings = settings() if SOAK else settings(max_examples=40, stateful_step_count=25)
