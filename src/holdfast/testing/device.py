@@ -1,0 +1,162 @@
+"""A simulated device: the real `Replica` on a real file, with a clock, a disk and a link that obey the simulation."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from holdfast.errors import HoldfastError
+from holdfast.replica.file import connect
+from holdfast.replica.replica import Replica
+from holdfast.replica.sqlite_errors import translated
+from holdfast.schema.model import Schema
+from holdfast.testing.clock import PartyClock
+from holdfast.testing.disk import Crash, Disk
+from holdfast.testing.network import Link
+
+OK = "ok"
+CRASHED = "crashed"
+
+
+class SimulatedDevice:
+    """One device of `user`. `replica` is whichever `Replica` object has its turn; it is opened when it is used."""
+
+    def __init__(
+        self,
+        name: str,
+        user: str,
+        schema: Schema,
+        disk: Disk,
+        clock: PartyClock,
+        entropy: random.Random,
+        link: Link,
+    ) -> None:
+        self.name, self.user, self.schema = name, user, schema
+        self.disk, self.clock, self.link = disk, clock, link
+        self._entropy = entropy
+        self._replicas: list[Replica] = []
+        self._observer: apsw.Connection | None = None
+        self.alone = True
+        """False while a sync of this device is on its way: no other sync, crash or restart may come in between."""
+
+    @property
+    def path(self) -> Path:
+        """The device's file."""
+        return self.disk.path
+
+    @property
+    def has_tables(self) -> bool:
+        """Whether the file has been made."""
+        if not self.path.exists():
+            return False
+        with self.reading() as db:
+            return db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'holdfast_state'").get is not None
+
+    @property
+    def replica(self) -> Replica:
+        """The real replica whose turn it is."""
+        if not self._replicas:
+            self._replicas.append(self._open())
+        return self._replicas[0]
+
+    def _open(self) -> Replica:
+        return Replica(
+            self.path, self.schema, transport=self.link, now=self.clock, random_bits=self._entropy.getrandbits
+        )
+
+    def another_process(self) -> None:
+        """A second process opens the same file; from now on the two take turns."""
+        if len(self._replicas) < 2:
+            self._replicas.append(self._open())
+        self._replicas.reverse()
+
+    def attempt(self, call: Callable[[], object]) -> str:
+        """Do something on the device: "ok", "crashed" (it has been started again), or the code of the error."""
+        try:
+            call()
+        except Crash:
+            self.close()
+            self.disk.recover()
+            return CRASHED
+        except HoldfastError as error:
+            return f"{error.code}:{error.details['sqlite']}" if error.code == "sql" else error.code
+        return OK
+
+    def sync(self) -> str:
+        """One sync, as `attempt` tells it."""
+        self.alone = False
+        try:
+            return self.attempt(self.replica.sync)
+        finally:
+            self.alone = True
+
+    def restart(self) -> None:
+        """The process ends in good order; another one begins at the next use."""
+        self.close()
+
+    def crash(self) -> str:
+        """The process dies now."""
+        return self.attempt(self.disk.crash)
+
+    def lose_power(self) -> bool:
+        """The power goes: what was not synced to the disk is lost. False when everything was."""
+        tail = self.disk.take_tail()
+        if tail is None:
+            return False
+        self.close()
+        self.disk.put_back(tail)
+        return True
+
+    def program(self, statements: Sequence[tuple[str, tuple[Any, ...]]], *, durable: bool = True) -> str:
+        """Another program writes in the file, in one transaction, past the library; "ok" or why it was rolled back.
+
+        `durable` False: with synchronous = OFF, so that a power loss may take it back.
+        """
+        if not self.has_tables:
+            return "no file"
+        if not durable:
+            self.disk.begin_unsynced()
+        try:
+            return self.attempt(lambda: self._program(statements, durable))
+        finally:
+            self.disk.end_unsynced()
+
+    def _program(self, statements: Sequence[tuple[str, tuple[Any, ...]]], durable: bool) -> None:
+        with closing(connect(str(self.path), now=self.clock)) as db:
+            if not durable:
+                db.execute("PRAGMA synchronous = OFF")
+                db.execute("PRAGMA wal_autocheckpoint = 0")
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                for sql, parameters in statements:
+                    db.execute(sql, parameters)
+                db.execute("COMMIT")
+            except apsw.Error as error:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise translated(error, str(self.path)) from error
+
+    @contextmanager
+    def reading(self) -> Iterator[apsw.Connection]:
+        """A connection that only looks, in one snapshot."""
+        if self._observer is None:
+            self._observer = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
+        self._observer.execute("BEGIN")
+        try:
+            yield self._observer
+        finally:
+            self._observer.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close everything that has the file open."""
+        if self._observer is not None:
+            self._observer.close()
+            self._observer = None
+        replicas, self._replicas = self._replicas, []
+        for replica in replicas:
+            replica.close()

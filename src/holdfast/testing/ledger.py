@@ -1,0 +1,203 @@
+"""What became of every transaction: an account of its own, kept outside the engine and compared with what is there.
+
+Every transaction of the workload writes an entry and an echo under its label, and may move amounts between accounts.
+Entries are never changed, so what a device or the hub shows of them says which transactions had an effect.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import apsw
+import msgspec
+
+from holdfast.protocol import messages as m
+from holdfast.testing.device import SimulatedDevice
+from holdfast.testing.hub import SimulatedHub
+from holdfast.testing.invariants import Violation
+from holdfast.testing.tables import ACCOUNTS
+from holdfast.testing.workload import Posting
+
+
+class Seen(NamedTuple):
+    """The ledger as a device shows it: labels of entries and echoes, (id, balance, deposits) of the accounts, refused
+    labels, and whether both spaces were read.
+    """
+
+    entries: set[str]
+    echoes: set[str]
+    accounts: list[tuple[str, int, int]]
+    refused: set[str]
+    ready: bool
+
+
+class Book:
+    """What one device has committed, seen of others, and been refused."""
+
+    def __init__(self) -> None:
+        self.committed: set[str] = set()
+        self.seen: set[str] = set()
+        self.refused: set[str] = set()
+        self.current = True
+        """False from a restoration of the hub until the device has synced: it still shows what is gone."""
+
+
+class Ledger:
+    """All transactions of a run."""
+
+    def __init__(self, hub: SimulatedHub) -> None:
+        self._hub = hub
+        self.postings: dict[str, Posting] = {}
+        self.books: dict[str, Book] = {}
+        self.undone: set[str] = set()
+        self.excused: set[str] = set()
+        self.inexact_conflicts: set[str] = set()
+
+    def book(self, device: SimulatedDevice) -> Book:
+        """The book of a device."""
+        return self.books.setdefault(device.name, Book())
+
+    def committed(self, device: SimulatedDevice, posting: Posting) -> None:
+        """The transaction was committed on the device: from now on it must not be lost."""
+        self.postings[posting.label] = posting
+        self.book(device).committed.add(posting.label)
+
+    def rolled_back(self, posting: Posting) -> None:
+        """The transaction was not committed: it must never be seen."""
+        self.undone.add(posting.label)
+
+    def power_lost(self, device: SimulatedDevice, labels: set[str]) -> None:
+        """The tail with these transactions is gone from the device's disk."""
+        book = self.book(device)
+        book.committed -= labels
+        book.seen -= labels
+        self.undone |= labels
+
+    def hub_restored(self, devices: list[SimulatedDevice]) -> None:
+        """The hub lost what it had accepted since its backup: only what still waits must not be lost."""
+        for device in devices:
+            book = self.book(device)
+            if device.has_tables:
+                waiting = {label for one in device.replica.pending() for label in labels_in(one.operations)}
+                self.excused |= book.committed - waiting - book.refused
+                self.inexact_conflicts.add(device.name)
+            book.seen, book.current = set(), False
+
+    def shown(self, device: SimulatedDevice) -> set[str]:
+        """The labels that a device shows or keeps as refused."""
+        if not device.has_tables:
+            return set()
+        with device.reading() as db:
+            seen = read_seen(db)
+        return seen.entries | seen.refused
+
+    def look(self, device: SimulatedDevice) -> None:
+        """Check what a device shows now. Raises `Violation`."""
+        if not device.has_tables:
+            return
+        with device.reading() as db:
+            seen = read_seen(db)
+        book = self.book(device)
+        self._own(device, book, seen)
+        if lost := book.refused - seen.refused:
+            raise Violation(12, f"{device.name} has forgotten the refusal of {sorted(lost)}")
+        book.refused = seen.refused
+        if seen.ready:
+            if seen.entries != seen.echoes:
+                raise Violation(9, f"{device.name} shows half of {sorted(seen.entries ^ seen.echoes)}")
+            if total := sum(balance for _, balance, _ in seen.accounts):
+                raise Violation(9, f"{device.name} shows balances with the sum {total}: {seen.accounts}")
+        others = seen.entries - book.committed
+        if vanished := book.seen - others - book.committed:
+            raise Violation(11, f"{device.name} had seen {sorted(vanished)} and does not show them any more")
+        if book.current:
+            book.seen |= others
+
+    def synced(self, device: SimulatedDevice) -> None:
+        """A sync of the device came to its end: it knows the hub as it is now."""
+        self.book(device).current = True
+
+    def _own(self, device: SimulatedDevice, book: Book, seen: Seen) -> None:
+        if lost := book.committed - seen.entries - seen.refused - self.excused:
+            raise Violation(10, f"{device.name} does not show its own {sorted(lost)}, nor were they refused")
+        if both := book.committed & seen.entries & seen.refused:
+            raise Violation(1, f"{device.name} shows {sorted(both)} although they were refused")
+        if risen := self.undone & (seen.entries | seen.refused):
+            raise Violation(15, f"{device.name} shows {sorted(risen)}, which was rolled back")
+
+    def settle(self, devices: list[SimulatedDevice]) -> None:
+        """Everybody is in sync: every transaction had one effect on the hub, or one refusal on its device."""
+        rows = self._hub.user_rows()
+        entries = {row[0] for row in rows["entry"]}
+        if risen := self.undone & entries:
+            raise Violation(15, f"the hub shows {sorted(risen)}, which was rolled back")
+        for name, book in self.books.items():
+            accepted = book.committed - book.refused
+            if lost := accepted - entries - self.excused:
+                raise Violation(1, f"the hub does not have {sorted(lost)} of {name}, nor were they refused")
+            if both := book.refused & book.committed & entries:
+                raise Violation(1, f"the hub has {sorted(both)} of {name}, which were refused")
+        for label in entries:
+            if len(found := self._hub.history("entry", label)) != 1:
+                raise Violation(1, f"{label} had {len(found)} effects on the hub")
+        self._amounts(rows["account"], entries)
+        for device in devices:
+            self._conflicts(device)
+
+    def _amounts(self, accounts: list[tuple[Any, ...]], entries: set[str]) -> None:
+        balances, deposits = dict.fromkeys(ACCOUNTS, 0), dict.fromkeys(ACCOUNTS, 0)
+        for label in entries:
+            for account, balance, deposit in self.postings[label].amounts if label in self.postings else ():
+                balances[account] += balance
+                deposits[account] += deposit
+        wanted = [(name, balances[name], deposits[name]) for name in ACCOUNTS]
+        if accounts and sorted(accounts) != wanted:
+            raise Violation(4, f"the accounts are {accounts}, the acknowledged amounts make {wanted}")
+
+    def _conflicts(self, device: SimulatedDevice) -> None:
+        """Each conflict that the hub's history tells of this device's writes is in its inbox, once."""
+        if device.name in self.inexact_conflicts:
+            return
+        with device.reading() as db:
+            inbox: list[Any] = db.execute("SELECT origin, n, body FROM holdfast_conflict").fetchall()
+            mine = db.execute("SELECT device FROM holdfast_state").get
+        told = []
+        with self._hub.reading() as tx:
+            for table, key in sorted(all_rows(self._hub)):
+                for entry in tx.history(table, key):
+                    record = msgspec.json.decode(entry.body)
+                    if entry.device == mine:
+                        told += [
+                            (record["origin"], record["n"], msgspec.json.encode(c)) for c in record.get("conflicts", ())
+                        ]
+        found = sorted((origin, n, msgspec.json.decode(body)["rule"]) for origin, n, body in inbox)
+        wanted = sorted((origin, n, msgspec.json.decode(note)["rule"]) for origin, n, note in told)
+        if found != wanted:
+            raise Violation(14, f"the inbox of {device.name} has {found}, the history tells {wanted}")
+
+
+def all_rows(hub: SimulatedHub) -> set[tuple[str, str]]:
+    """(table, key) of every row that ever was in a feed."""
+    found = set()
+    for name, space in hub.heads().items():
+        for image in hub.feed(name, space.head).values():
+            row = m.decode_image(image)
+            found.add((row.table, hub.key_of(row)))
+    return found
+
+
+def labels_in(operations: list[dict[str, Any]]) -> set[str]:
+    """The labels of the entries that these operations (in wire form) write."""
+    return {op["key"] for op in operations if op["table"] == "entry"}
+
+
+def read_seen(db: apsw.Connection) -> Seen:
+    """The ledger as the file shows it."""
+    entries = {label for (label,) in db.execute("SELECT label FROM entry")}
+    echoes = {label for (label,) in db.execute("SELECT label FROM echo")}
+    accounts: list[Any] = db.execute("SELECT id, balance, deposits FROM account ORDER BY id").fetchall()
+    sql = """SELECT o.key FROM holdfast_operation o JOIN holdfast_transaction t USING (txn)
+             JOIN holdfast_table x ON x.id = o.tbl WHERE t.state = 'refused' AND x.name = 'entry'"""
+    refused = {label for (label,) in db.execute(sql)}
+    sql = "SELECT count(*) FROM holdfast_space WHERE name IN ('log', 'mirror') AND ready = 1"
+    return Seen(entries, echoes, accounts, refused, db.execute(sql).get == 2)

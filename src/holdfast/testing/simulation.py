@@ -1,0 +1,185 @@
+"""A whole world in one thread: devices, hub, network, disks and clocks, all from one seed.
+
+    with Simulation(schema, seed=7, devices=3, spaces={"project:42": "rw"}) as simulation:
+        for _ in range(100):
+            device = simulation.any_device()
+            device.attempt(lambda: device.replica.execute("update ..."))
+            simulation.trouble()
+            device.sync()
+        simulation.heal()
+
+Everything that runs is real: `Replica` on SQLite files, `Server` on its store. Only time, randomness, the network and
+the ends of processes are in the simulation's hand. The same seed makes the same history, byte for byte, as long as the
+caller takes all chance from `simulation.random` and all keys from `simulation.new_id()`.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from holdfast.hub.identity import Access
+from holdfast.kernel.clock import EPOCH_MS
+from holdfast.protocol.transport import Exchange
+from holdfast.schema.model import Schema
+from holdfast.testing.clock import DAY, HOUR, MINUTE, YEAR, PartyClock, WorldTime
+from holdfast.testing.device import OK, SimulatedDevice
+from holdfast.testing.disk import Disks
+from holdfast.testing.hub import SimulatedHub
+from holdfast.testing.invariants import Violation, Watch
+from holdfast.testing.network import KINDS, Fault, Network
+
+MAX_ROUNDS = 12
+MEMORY_FOLDER = Path("/dev/shm")
+JUMPS = (-YEAR, -DAY, -HOUR, -MINUTE, MINUTE, HOUR, DAY, YEAR)
+
+
+class Simulation:
+    """`devices` is their number, or a mapping device -> user. `spaces` is what every user may do where, or `access`
+    maps user -> space -> "r" or "rw" (and may be changed at any time).
+
+    `memory` chooses the hub's store (False: an SQLite file), `processes` how many hub processes share it. The files
+    live in a folder of their own, in memory where the system has such a place: a sync of the disk costs nothing there.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        seed: int = 0,
+        devices: int | Mapping[str, str] = 3,
+        spaces: Mapping[str, Access] | None = None,
+        access: Mapping[str, Mapping[str, Access]] | None = None,
+        memory: bool = True,
+        processes: int = 1,
+    ) -> None:
+        self.schema, self.seed = schema, seed
+        self.random = random.Random(f"{seed}/choices")
+        self._entropy = random.Random(f"{seed}/entropy")
+        named = devices if isinstance(devices, Mapping) else {f"d{n}": f"user{n}" for n in range(devices)}
+        given = access or {user: spaces or {} for user in named.values()}
+        self.access: dict[str, dict[str, Access]] = {user: dict(found) for user, found in given.items()}
+        parent = MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None
+        self.folder = Path(tempfile.mkdtemp(prefix="holdfast-", dir=parent))
+        self.time = WorldTime()
+        self.network = Network()
+        self._disks = Disks()
+        self._disks.start()
+        self.hub = SimulatedHub(
+            schema,
+            self.folder,
+            PartyClock(self.time),
+            random.Random(f"{seed}/hub"),
+            self.access,
+            memory=memory,
+            processes=processes,
+        )
+        self.watch = Watch(self.hub)
+        self.devices: dict[str, SimulatedDevice] = {}
+        for name, user in named.items():
+            self.add_device(name, user)
+
+    def add_device(self, name: str, user: str) -> SimulatedDevice:
+        """A new device of a user whom `access` knows."""
+        link = self.network.link(name, lambda body: self._reach(name, body))
+        disk = self._disks.disk(self.folder / f"{name}.db")
+        entropy = random.Random(f"{self.seed}/{name}")
+        device = SimulatedDevice(name, user, self.schema, disk, PartyClock(self.time), entropy, link)
+        self.devices[name] = device
+        return device
+
+    def _reach(self, name: str, body: bytes) -> Exchange:
+        self.time.advance(self._entropy.randrange(1, 200))
+        process = self._entropy.randrange(len(self.hub.servers))
+        try:
+            exchange = self.hub.reach(process, self.devices[name].user, body)
+            if exchange.status == 500:
+                raise Violation(18, f"the hub made a mistake: {b''.join(exchange.chunks())!r}")
+            return exchange
+        finally:
+            self.watch.hub_moved()
+
+    def any_device(self) -> SimulatedDevice:
+        """One of the devices, by the simulation's own dice."""
+        return self.random.choice(list(self.devices.values()))
+
+    def new_id(self) -> str:
+        """A UUIDv7 made of simulated time and the seed: use it for keys instead of `holdfast.new_id()`."""
+        number = (self.time.now + EPOCH_MS) << 80 | self._entropy.getrandbits(80)
+        return str(uuid.UUID(int=number & ~(0xF << 76) & ~(0x3 << 62) | (7 << 76) | (2 << 62)))
+
+    def trouble(self) -> str:
+        """Something goes wrong with the network, a clock or a device; says what. Time goes on."""
+        self.time.advance(self.random.randrange(MINUTE))
+        device = self.any_device()
+        kind = self.random.choice(("network", "network", "late", "crash", "restart", "clock", "offline"))
+        if kind == "network":
+            device.link.fault = Fault(self.random.choice(KINDS), self.random.randrange(1000))
+        elif kind == "late" and self.network.underway:
+            self.network.arrive(self.random.randrange(len(self.network.underway)))
+        elif kind == "crash":
+            device.disk.crash_at_commit(self.random.randrange(1, 6))
+        elif kind == "restart":
+            device.restart()
+        elif kind == "clock":
+            device.clock.jump(self.random.choice(JUMPS))
+        elif kind == "offline":
+            self.time.advance(self.random.randrange(30 * DAY))
+        return f"{kind} {device.name}"
+
+    def heal(self) -> int:
+        """Everything works again: all devices sync until nothing moves, then every invariant of rest is checked.
+
+        Gives the number of rounds it took. Raises `Violation`: number 17 when it takes more than 12 rounds.
+        """
+        self.network.heal()
+        for device in self.devices.values():
+            device.disk.crash_at_commit(None)
+            device.disk.free()
+        for store in self.hub.stores:
+            store.fault = None
+        for done in range(1, MAX_ROUNDS + 1):
+            if not self._round():
+                self.check_rest()
+                return done
+        raise Violation(17, f"after {MAX_ROUNDS} rounds the devices still exchange something")
+
+    def _round(self) -> bool:
+        """Everybody syncs once; whether anything moved."""
+        moved = 0
+        for device in self.devices.values():
+            self.time.advance(1000)
+            report = device.replica.sync()
+            moved += report.pushed + report.pulled + len(report.refused)
+            self.watch.device_synced(device)
+        return moved > 0
+
+    def check_rest(self) -> None:
+        """What must hold when everybody is in sync. Raises `Violation`."""
+        self.watch.check_hub()
+        for device in self.devices.values():
+            self.watch.check_rest(device, self.access[device.user])
+
+    def close(self) -> None:
+        """Close everything and delete the files."""
+        for device in self.devices.values():
+            device.close()
+        self.hub.close()
+        self._disks.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Simulation:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+__all__ = ["OK", "Simulation"]

@@ -1,0 +1,137 @@
+"""The schema that the simulator runs: every column type, merge type, kind of key, delete policy and foreign key.
+
+`entry`, `echo` and `account` are the ledger: what every transaction leaves there says afterwards which transactions had
+an effect, how often, and whether it was whole.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import uuid
+from typing import Literal
+
+from holdfast.schema import (
+    BigInt,
+    Counter,
+    Earliest,
+    GrowSet,
+    JsonValue,
+    Latest,
+    Schema,
+    Set,
+    Table,
+    column,
+)
+
+
+class Entry(Table, key="label", space="log"):
+    """One row for each transaction: written with it, never changed."""
+
+    label: str
+
+
+class Echo(Table, key="label", space="mirror"):
+    """The twin of an entry, in another space: who sees one of them must see the other."""
+
+    label: str
+
+
+class Account(Table, key="id", space="log"):
+    """Transfers keep the sum of all balances at zero; deposits add up."""
+
+    id: str
+    balance: Counter = 0
+    deposits: Counter = 0
+
+
+class Form(Table, key="id", space="p:{project}"):
+    """Every column type and every merge type."""
+
+    id: str
+    project: str = "1"
+    title: str = "new"
+    whole: int = 0
+    big: BigInt = 0
+    real: float = 0.0
+    yes: bool = False
+    raw: bytes = b""
+    day: datetime.date = datetime.date(2026, 1, 1)
+    moment: datetime.datetime = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    price: decimal.Decimal = decimal.Decimal("1.50")
+    ref: uuid.UUID | None = None
+    extra: JsonValue | None = None
+    state: Literal["draft", "sent", "closed"] = "draft"
+    crew: Counter = 0
+    stock: Counter = 5
+    tags: Set[str]
+    seen: GrowSet[int]
+    first: Earliest[datetime.date] | None = None
+    last: Latest[decimal.Decimal] | None = None
+
+
+class Item(Table, key=("project", "number", "good"), space="p:{project}", on_delete="delete"):
+    """A composite key, which holds the space; a deletion wins."""
+
+    project: str
+    number: int
+    good: bool
+    note: str | None = None
+    amount: Counter = 0
+    tags: Set[int]
+
+
+class Code(Table, key="number", space="shared", unique=[("label",), ("level", "part")]):
+    """An int key and two secondary UNIQUE constraints."""
+
+    number: int
+    label: str | None = None
+    level: int | None = None
+    part: str | None = None
+    hits: Counter = 0
+
+
+class Owner(Table, key="id", space="p:{project}"):
+    """A parent."""
+
+    id: str
+    project: str = "1"
+    name: str = ""
+    points: Counter = 0
+
+
+class Pet(Table, key="id", space="p:{project}", on_delete="delete"):
+    """A child that goes with its parent."""
+
+    id: str
+    project: str = "1"
+    owner: str | None = column(default=None, references=Owner, on_delete="cascade")
+    note: str = ""
+
+
+class Toy(Table, key="id", space="p:{project}"):
+    """A child that its parent cannot leave behind, and a reference that is emptied."""
+
+    id: str
+    project: str = "1"
+    owner: str | None = column(default=None, references=Owner)
+    lent: str | None = column(default=None, references=Owner, on_delete="set_null")
+
+
+class Mine(Table, key="id", space="user:{@user}"):
+    """Rows of one user."""
+
+    id: str
+    note: str = ""
+    day: Latest[int] | None = None
+
+
+class Bare(Table, key=("project", "id"), space="p:{project}"):
+    """Only a key."""
+
+    project: str
+    id: str
+
+
+SCHEMA = Schema(Entry, Echo, Account, Form, Item, Code, Owner, Pet, Toy, Mine, Bare, version=1)
+ACCOUNTS = ("a", "b", "c")
