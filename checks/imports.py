@@ -40,7 +40,11 @@ RULES: dict[str, Rule] = {
     "kernel": _rule("", "msgspec", "pure and written twice (Python, TypeScript): nothing from here may leak in"),
     "schema": _rule("errors kernel", "msgspec", "a declaration knows values, for its defaults, and no storage"),
     "protocol": _rule("errors kernel schema", "msgspec zstandard", "bytes to bytes: no store, no file, no socket"),
-    "stores": _rule("errors kernel schema protocol", "apsw msgspec", "a store must be replaceable: it knows no hub"),
+    "stores": _rule(
+        "errors kernel schema protocol",
+        "apsw msgspec psycopg psycopg_pool",
+        "a store must be replaceable: it knows no hub",
+    ),
     "hub": _rule(
         "errors kernel schema protocol stores.base", "msgspec", "the core runs on any store, without any transport"
     ),

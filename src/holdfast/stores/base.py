@@ -160,6 +160,12 @@ class StoreUnavailable(Exception):
     """The store cannot work now (busy, disk full, connection lost): temporary, nothing of the transaction was kept."""
 
 
+class StoreConflict(StoreUnavailable):
+    """Another process changed the same rows at the same moment. Nothing of the transaction was kept; the same work,
+    done again from its reading, may succeed at once.
+    """
+
+
 class Transaction(Protocol):
     """One transaction on a store. All reads see one snapshot; a write transaction sees its own writes.
 

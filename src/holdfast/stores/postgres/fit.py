@@ -1,0 +1,78 @@
+"""Whether a table that the database already has can hold what the schema declares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from holdfast.errors import HoldfastError
+from holdfast.schema.model import Table
+from holdfast.schema.postgres_values import FITTING
+from holdfast.stores.postgres.queries import QUERIES
+from holdfast.stores.postgres.writing import Connection
+
+
+class Found(NamedTuple):
+    """A column of the database. `limited`: its type has a length or scale, as numeric(10,2) has."""
+
+    name: str
+    type: str
+    limited: bool
+    not_null: bool
+    has_default: bool
+    generated: bool
+
+
+def columns_of(db: Connection, target: str) -> list[Found]:
+    """Columns of a table."""
+    return [Found(*row) for row in db.execute(QUERIES["columns"], (target,))]
+
+
+def unique_of(db: Connection, target: str) -> dict[str, list[str]]:
+    """Unique indexes of a table that are checked at once: name -> columns."""
+    rows: list[tuple[Any, ...]] = db.execute(QUERIES["unique_indexes"], (target,)).fetchall()
+    return dict(rows)
+
+
+def constraints_of(db: Connection, target: str) -> dict[str, list[str]]:
+    """Constraints of a table: name -> columns."""
+    return {name: columns for name, _, columns in db.execute(QUERIES["constraints"], (target,))}
+
+
+def check(table: Table, found: Sequence[Found], unique: Sequence[Sequence[str]]) -> None:
+    """Raise `HoldfastError` `schema_mismatch_table` unless the hub can read and write the declared columns."""
+    by_name = {column.name: column for column in found}
+    for column in table.columns:
+        present, wanted = by_name.get(column.name), " or ".join(sorted(FITTING[column.type]))
+        if present is None:
+            _refuse(table, column.name, f"a column of type {wanted}", "no such column", "Add the column")
+        elif present.generated:
+            _refuse(table, column.name, "a plain column", "a generated column", "Take it out of the schema")
+        elif present.type not in FITTING[column.type]:
+            _refuse(table, column.name, wanted, present.type, "Change the type of the column, or declare another one")
+        elif present.limited and column.type == "decimal":
+            remedy = "Change the column to numeric without precision and scale; a CHECK may limit its values"
+            _refuse(table, column.name, "numeric", "numeric with a scale, which rounds", remedy)
+        elif present.not_null and column.nullable:
+            remedy = "Allow NULL, or declare it not optional"
+            _refuse(table, column.name, "a column that takes NULL", "NOT NULL", remedy)
+    key = {column.name for column in table.key}
+    if not any(set(columns) == key for columns in unique):
+        remedy = "Declare the table's own key, or make a unique index on these columns"
+        _refuse(table, ", ".join(sorted(key)), "primary key or unique", "no such index", remedy)
+    for extra in found:
+        needed = extra.not_null and not extra.has_default and not extra.generated
+        if extra.name not in table.position and needed:
+            remedy = "Declare the column, give it a default, or allow NULL"
+            expected = "a column that a row can be inserted without"
+            _refuse(table, extra.name, expected, "NOT NULL without default", remedy)
+
+
+def _refuse(table: Table, column: str, expected: str, found: str, remedy: str) -> None:
+    message = (
+        f"The table {table.name} of the database does not fit the schema: column {column}: expected {expected}, "
+        f"found {found}. {remedy}, then open the store again; nothing was changed."
+    )
+    raise HoldfastError(
+        "schema_mismatch_table", message, table=table.name, column=column, expected=expected, found=found
+    )

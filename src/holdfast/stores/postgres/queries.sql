@@ -1,0 +1,229 @@
+-- name: begin_read
+-- One snapshot for head, rows and results (trap 4).
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY
+
+-- name: begin_write
+-- Each statement sees what was committed before it; rows are locked before they are read.
+BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE
+
+-- name: settings
+-- For this transaction only, so that a pooler may give the connection to somebody else afterwards. Without sequential scans a plan
+-- that was made while a table was small stays right when it has grown.
+SELECT set_config('holdfast.applying', 'on', true), set_config('enable_seqscan', 'off', true),
+  set_config('lock_timeout', %s::text, true)
+
+-- name: hub
+-- The hub's identity and clock.
+SELECT h.hub, (SELECT max(c.hlc) FROM holdfast.clock c) FROM holdfast.hub h
+
+-- name: set_clock
+-- The clock only goes forward. Statement of its own at the very end of a transaction.
+INSERT INTO holdfast.clock AS c (slot, hlc) VALUES (%s, %s)
+ON CONFLICT (slot) DO UPDATE SET hlc = excluded.hlc WHERE c.hlc < excluded.hlc
+
+-- name: spaces
+-- Spaces that were written, by name.
+SELECT name, epoch, head, chain FROM holdfast.space WHERE name = ANY (%s::text[]) AND head > 0
+
+-- name: all_spaces
+-- Names of the spaces that were written, in order of code points.
+SELECT name FROM holdfast.space WHERE head > 0 ORDER BY name
+
+-- name: space_id
+-- The number of a space.
+SELECT id FROM holdfast.space WHERE name = %s
+
+-- name: lock_spaces
+-- The counters, locked in order of name and held to commit (trap 3).
+SELECT id, name, epoch, head, chain FROM holdfast.space WHERE name = ANY (%s::text[]) ORDER BY name FOR UPDATE
+
+-- name: add_spaces
+-- Names for spaces, in order; the head is 0 until the space is written. Two processes that add one name: the second waits.
+INSERT INTO holdfast.space (name, epoch, head, chain)
+SELECT r.name, r.epoch, 0, r.chain FROM json_to_recordset(%s::json) AS r(name text, epoch text, chain text)
+ON CONFLICT (name) DO NOTHING
+
+-- name: chain_at
+-- The chain of a space at one of its heads.
+SELECT c.chain FROM holdfast.commit c JOIN holdfast.space s ON s.id = c.space WHERE s.name = %s AND c.head = %s
+
+-- name: lock_all_origins
+-- Nobody else works on any origin.
+SELECT pg_advisory_xact_lock(%s, -1)
+
+-- name: lock_origins
+-- Nobody else works on these origins (trap 13: the same transaction sent to two hubs). They need not exist yet, so there is no row
+-- to lock; the numbers are those of stripes, in order, so that the locks are few.
+SELECT pg_advisory_xact_lock_shared(%s, -1);
+
+-- name: lock_stripes
+-- One after the other, in the order given.
+SELECT count(pg_advisory_xact_lock(%s, s.stripe)) FROM unnest(%s::int[]) AS s(stripe)
+
+-- name: origins
+-- Origins by name.
+SELECT origin, device, "user", last_n, seen FROM holdfast.origin WHERE origin = ANY (%s::text[])
+
+-- name: results
+-- Kept results of origins, in order.
+SELECT origin, n, body FROM holdfast.result WHERE origin = ANY (%s::text[]) ORDER BY origin, n
+
+-- name: lock_rows
+-- Lock feed rows in key order. What they hold is read by the next statement: this one would show the partner tables of a join as
+-- they were before it waited.
+SELECT count(*) FROM (
+  SELECT w.tbl FROM json_to_recordset(%s::json) AS r(tbl int, key text)
+  JOIN holdfast."row" w ON w.tbl = r.tbl AND w.key = r.key AND w.mark = 0
+  ORDER BY w.tbl, w.key FOR UPDATE OF w
+) locked
+
+-- name: rows
+-- Feed rows, with the names of their spaces.
+SELECT w.tbl, w.key, s.name, w.seq, w.life, w.image, w.kept
+FROM json_to_recordset(%s::json) AS r(tbl int, key text)
+JOIN holdfast."row" w ON w.tbl = r.tbl AND w.key = r.key AND w.mark = 0
+JOIN holdfast.space s ON s.id = w.space
+
+-- name: feed
+-- Images between two places, in order.
+SELECT seq, image FROM holdfast."row" WHERE space = %s AND seq > %s AND seq <= %s ORDER BY seq
+
+-- name: history
+-- Entries of one row, oldest first.
+SELECT space, stamp, device, "user", at, body FROM holdfast.history WHERE "row" = %s AND tbl = %s AND key = %s ORDER BY id
+
+-- name: digest
+-- Buckets of a space that are not empty.
+SELECT d.bucket, d.count, d.s0, d.s1, d.s2, d.s3 FROM holdfast.digest d JOIN holdfast.space s ON s.id = d.space
+WHERE s.name = %s AND (d.count | d.s0 | d.s1 | d.s2 | d.s3) <> 0
+
+-- name: has_dirty
+-- Whether a row waits to be sequenced. A row that waits aside and was written again has a note without a problem.
+SELECT EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NULL)
+
+-- name: lock_dirty
+-- One drainer at a time among all processes; the next one takes over when this one's transaction ends, also by its death.
+SELECT pg_advisory_xact_lock(%s, -2)
+
+-- name: dirty
+-- The latest note of each row, oldest first, with the marks of all notes of that row.
+SELECT d.mark, d.tbl, d.key, ARRAY(SELECT o.mark FROM holdfast.dirty o WHERE o.tbl = d.tbl AND o.key = d.key)
+FROM holdfast.dirty d
+WHERE d.problem IS NULL
+  AND NOT EXISTS (SELECT FROM holdfast.dirty n WHERE n.tbl = d.tbl AND n.key = d.key AND n.mark > d.mark)
+ORDER BY d.mark LIMIT %s
+
+-- name: noted_since
+-- Whether somebody has noted one of these rows, apart from the notes that are known.
+SELECT EXISTS (
+  SELECT FROM holdfast.dirty d JOIN json_to_recordset(%s::json) AS r(tbl text, key text) ON d.tbl = r.tbl AND d.key = r.key
+  WHERE d.mark <> ALL (%s::bigint[])
+)
+
+-- name: set_aside
+-- Rows that cannot be read wait aside, with the reason.
+UPDATE holdfast.dirty d SET problem = r.problem FROM json_to_recordset(%s::json) AS r(mark bigint, problem text)
+WHERE d.mark = r.mark
+
+-- name: unreadable
+-- Rows that wait aside.
+SELECT tbl, key, problem FROM holdfast.dirty d WHERE problem IS NOT NULL
+  AND NOT EXISTS (SELECT FROM holdfast.dirty n WHERE n.tbl = d.tbl AND n.key = d.key AND n.mark > d.mark)
+ORDER BY mark
+
+-- name: clean
+-- Delete notes by their marks; a newer note of the same row has another one.
+DELETE FROM holdfast.dirty WHERE mark = ANY (%s::bigint[])
+
+-- name: forget
+-- Delete acknowledged results.
+DELETE FROM holdfast.result d USING json_to_recordset(%s::json) AS r(origin text, n bigint)
+WHERE d.origin = r.origin AND d.n = r.n
+
+-- name: drop_marks
+-- Rows came back into a space: their leave marks there go.
+DELETE FROM holdfast."row" w USING json_to_recordset(%s::json) AS r(tbl int, key text, mark int)
+WHERE w.tbl = r.tbl AND w.key = r.key AND w.mark = r.mark
+
+-- name: add_rows
+-- Feed rows that no feed has yet. The images of all rows are one parameter, cut at the given places (1 is the first byte).
+INSERT INTO holdfast."row" (tbl, key, mark, space, seq, life, image, kept)
+SELECT r.tbl, r.key, r.mark, r.space, r.seq, r.life, substring(b.bytes FROM r.a FOR r.n), substring(b.bytes FROM r.k FOR r.m)
+FROM (SELECT %b::bytea) AS b(bytes), json_to_recordset(%s::json)
+  AS r(tbl int, key text, mark int, space int, seq bigint, life bigint, a int, n int, k int, m int)
+
+-- name: put_rows
+-- Feed rows or leave marks, new or in place of the earlier ones.
+INSERT INTO holdfast."row" (tbl, key, mark, space, seq, life, image, kept)
+SELECT r.tbl, r.key, r.mark, r.space, r.seq, r.life, substring(b.bytes FROM r.a FOR r.n), substring(b.bytes FROM r.k FOR r.m)
+FROM (SELECT %b::bytea) AS b(bytes), json_to_recordset(%s::json)
+  AS r(tbl int, key text, mark int, space int, seq bigint, life bigint, a int, n int, k int, m int)
+ON CONFLICT (tbl, key, mark) DO UPDATE
+SET space = excluded.space, seq = excluded.seq, life = excluded.life, image = excluded.image, kept = excluded.kept
+
+-- name: add_history
+-- Entries of the history, in order.
+INSERT INTO holdfast.history ("row", tbl, key, space, stamp, device, "user", at, body)
+SELECT r.h, r.tbl, r.key, r.space, r.stamp, r.device, r.u, r.at, substring(b.bytes FROM r.a FOR r.n)
+FROM (SELECT %b::bytea) AS b(bytes), json_to_recordset(%s::json)
+  AS r(h bigint, tbl int, key text, space text, stamp text, device text, u text, at bigint, a int, n int)
+
+-- name: add_digests
+-- Add to buckets. The carry is passed on from limb to limb, so no limb ever overflows.
+INSERT INTO holdfast.digest AS d (space, bucket, count, s0, s1, s2, s3)
+SELECT r.space, r.bucket, r.count, r.s0, r.s1, r.s2, r.s3 FROM json_to_recordset(%s::json)
+  AS r(space int, bucket int, count bigint, s0 bigint, s1 bigint, s2 bigint, s3 bigint)
+ON CONFLICT (space, bucket) DO UPDATE SET
+  count = d.count + excluded.count,
+  s0 = (d.s0 + excluded.s0) & 4294967295,
+  s1 = (d.s1 + excluded.s1 + ((d.s0 + excluded.s0) >> 32)) & 4294967295,
+  s2 = (d.s2 + excluded.s2 + ((d.s1 + excluded.s1 + ((d.s0 + excluded.s0) >> 32)) >> 32)) & 4294967295,
+  s3 = (d.s3 + excluded.s3 + ((d.s2 + excluded.s2 + ((d.s1 + excluded.s1 + ((d.s0 + excluded.s0) >> 32)) >> 32)) >> 32))
+    & 4294967295
+
+-- name: put_results
+-- Results, kept until they are forgotten.
+INSERT INTO holdfast.result (origin, n, body)
+SELECT r.origin, r.n, substring(b.bytes FROM r.a FOR r.l)
+FROM (SELECT %b::bytea) AS b(bytes), json_to_recordset(%s::json) AS r(origin text, n bigint, a int, l int)
+ON CONFLICT (origin, n) DO UPDATE SET body = excluded.body
+
+-- name: put_origins
+-- What is known of origins.
+INSERT INTO holdfast.origin (origin, device, "user", last_n, seen)
+SELECT r.origin, r.device, r.u, r.last_n, r.seen
+FROM json_to_recordset(%s::json) AS r(origin text, device text, u text, last_n bigint, seen bigint)
+ON CONFLICT (origin) DO UPDATE
+SET device = excluded.device, "user" = excluded."user", last_n = excluded.last_n, seen = excluded.seen
+
+-- name: set_heads
+-- The new heads and chains of spaces, which are locked.
+UPDATE holdfast.space s SET head = r.head, chain = r.chain
+FROM json_to_recordset(%s::json) AS r(id int, head bigint, chain text) WHERE s.id = r.id
+
+-- name: add_commits
+-- The chains at the new heads.
+INSERT INTO holdfast.commit (space, head, chain, at)
+SELECT r.id, r.head, r.chain, %s FROM json_to_recordset(%s::json) AS r(id int, head bigint, chain text)
+
+-- name: columns
+-- Columns of a table: name, type, whether a scale limits it, not null, has a default, generated, always an identity.
+SELECT a.attname, format_type(a.atttypid, NULL), a.atttypmod <> -1, a.attnotnull, a.atthasdef OR a.attidentity <> '',
+  a.attgenerated <> ''
+FROM pg_attribute a WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+
+-- name: constraints
+-- Constraints of a table with their columns: what a violation is about.
+SELECT c.conname, c.contype::text, ARRAY(
+  SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY AS k(number, place)
+  JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number ORDER BY k.place
+) FROM pg_constraint c WHERE c.conrelid = %s::regclass
+
+-- name: unique_indexes
+-- Unique indexes over plain columns and all rows, which are checked at once: name, columns.
+SELECT i.relname, ARRAY(
+  SELECT a.attname::text FROM unnest(x.indkey) WITH ORDINALITY AS k(number, place)
+  JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.number WHERE k.place <= x.indnkeyatts ORDER BY k.place
+) FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+WHERE x.indrelid = %s::regclass AND x.indisunique AND x.indimmediate AND x.indisvalid
+  AND x.indpred IS NULL AND x.indexprs IS NULL

@@ -1,0 +1,233 @@
+"""The PostgreSQL store: any number of processes on one database, readers on snapshots, writers by row locks."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+
+from holdfast.errors import HoldfastError
+from holdfast.schema.model import Schema
+from holdfast.stores.base import HubState, StoreUnavailable
+from holdfast.stores.postgres.adopt import Adoption
+from holdfast.stores.postgres.failures import refused_open, translate
+from holdfast.stores.postgres.queries import QUERIES
+from holdfast.stores.postgres.transaction import PostgresTransaction
+from holdfast.stores.postgres.writing import Catalog, Connection
+
+_CLOCK_SLOT_BITS = 6
+
+
+class PostgresStore:
+    """Keeps everything of a hub in the PostgreSQL database `dsn`, in a schema `holdfast` beside the user tables.
+
+    Any thread may use it, and any number of processes the same database. The user tables are those of the PostgreSQL
+    schema `within`. `random(bits)` gives a random integer of that many bits and names the hub and its spaces.
+    `patience` is how long, in seconds, a writer waits for another one, for a connection, or for a row that another
+    program holds, before it gives up with `StoreUnavailable`. `readers` is how many snapshots may be open at once: a
+    device that downloads slowly holds one. Behind a pooler in transaction mode pass `prepare_threshold=None`; nothing
+    else of a session is used here. `listen_dsn` is a way around that pooler for LISTEN, which needs a session.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        random: Callable[[int], int] = secrets.randbits,
+        patience: float = 30.0,
+        readers: int = 16,
+        within: str = "public",
+        prepare_threshold: int | None = 5,
+        listen_dsn: str | None = None,
+    ) -> None:
+        self._dsn = dsn
+        self._random = random
+        self._patience = patience
+        self._within = within
+        self._prepare_threshold = prepare_threshold
+        self.listen_dsn = listen_dsn or dsn
+        self._name = _shown(dsn)
+        self._slot = random(_CLOCK_SLOT_BITS)
+        self._turn = Lock()
+        self._readers = self._pool("readers", readers)
+        self._writers = self._pool("writers", 1)
+        self._catalog: Catalog | None = None
+        self._closed = False
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "autocommit": True,  # every transaction is begun by name
+            "prepare_threshold": self._prepare_threshold,
+            "client_encoding": "utf8",
+            "application_name": "holdfast",
+        }
+
+    def _pool(self, name: str, size: int) -> ConnectionPool[Connection]:
+        return ConnectionPool(
+            self._dsn,
+            kwargs=self._options(),
+            min_size=1,
+            max_size=size,
+            timeout=self._patience,
+            name=f"holdfast {name}",
+            open=False,
+        )
+
+    def open(self, schema: Schema) -> dict[str, list[str]]:
+        """Create or check everything that the schema needs and give the layout; nothing is changed when this raises.
+
+        Raises `HoldfastError`: `store_open`, `store_format`, `schema_mismatch_table`.
+        """
+        with self._taking_turns():
+            if self._closed:
+                # psycopg's pools cannot be opened twice.
+                self._readers, self._writers = self._pool("readers", self._readers.max_size), self._pool("writers", 1)
+                self._closed = False
+            try:
+                connection: Connection
+                with psycopg.connect(self._dsn, **self._options()) as connection, connection.transaction():
+                    self._catalog, layout = Adoption(connection, schema, self._within, self._new_name).run()
+            except psycopg.Error as error:
+                raise refused_open(error, self._name) from error
+            self._readers.open()
+            self._writers.open()
+        return layout
+
+    def _new_name(self) -> str:
+        return f"{self._random(48):012x}"
+
+    @contextmanager
+    def _taking_turns(self) -> Iterator[None]:
+        if not self._turn.acquire(timeout=self._patience):
+            raise StoreUnavailable(f"another writer has held {self._name} for more than {self._patience:g} seconds")
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (psycopg.Error, PoolTimeout, PoolClosed) as error:
+            raise translate(error, self._name) from error
+
+    def _opened(self) -> Catalog:
+        if self._catalog is None:
+            raise HoldfastError("store_closed", f"The store {self._name} is not open; call open(schema) first.")
+        return self._catalog
+
+    @contextmanager
+    def transaction(self, *, write: bool) -> Iterator[PostgresTransaction]:
+        """A transaction: commits on leaving, rolls back on an exception.
+
+        Raises `StoreUnavailable` when the server is away, busy or full, `StoreConflict` when another process changed
+        the same rows at the same moment: nothing of it was kept.
+        """
+        with self._write() if write else self._read() as transaction:
+            try:
+                yield transaction
+            finally:
+                transaction.end()
+
+    @contextmanager
+    def _write(self) -> Iterator[PostgresTransaction]:
+        with self._taking_turns(), self._translated():
+            catalog = self._opened()
+            settings = (QUERIES["settings"], (f"{int(self._patience * 1000)}ms",))
+            with self._begun(self._writers, "begin_write", settings) as (connection, _):
+                transaction = PostgresTransaction(connection, catalog, self._new_name, self._translated, None)
+                yield transaction
+                transaction.end()
+                if connection.info.transaction_status != pq.TransactionStatus.INTRANS:
+                    message = (
+                        "A statement of this transaction failed and was not undone by a savepoint: nothing was kept."
+                    )
+                    raise HoldfastError("store_failed", message, database=self._name)
+                with connection.pipeline():
+                    if transaction.hlc:
+                        connection.execute(QUERIES["set_clock"], (self._slot, transaction.hlc))
+                    connection.execute(b"COMMIT")
+
+    @contextmanager
+    def _read(self) -> Iterator[PostgresTransaction]:
+        with self._translated():
+            catalog = self._opened()
+            # The snapshot is taken by the first statement, not by BEGIN.
+            with self._begun(self._readers, "begin_read", (QUERIES["hub"], ())) as (connection, first):
+                hub, hlc = first
+                state = HubState(hub, hlc or 0)
+                yield PostgresTransaction(connection, catalog, self._new_name, self._translated, state)
+                connection.execute(b"COMMIT")
+
+    @contextmanager
+    def _begun(
+        self, pool: ConnectionPool[Connection], begin: str, first: tuple[bytes, tuple[Any, ...]]
+    ) -> Iterator[tuple[Connection, Any]]:
+        """A connection in a transaction that has run its first statement, and the row that this gave.
+
+        A connection that broke while it lay idle is replaced here: nothing was sent on it yet.
+        """
+        for attempt in range(pool.max_size + 1):
+            connection = pool.getconn(self._patience)
+            try:
+                with connection.pipeline():
+                    connection.execute(QUERIES[begin])
+                    cursor = connection.execute(*first)
+                row = cursor.fetchone()
+                break
+            except BaseException as error:
+                lost = isinstance(error, psycopg.OperationalError) and connection.broken
+                pool.putconn(connection)
+                if not lost or attempt == pool.max_size:
+                    raise
+        else:
+            raise AssertionError("the loop above ends by break or raise")
+        try:
+            yield connection, row
+        except BaseException:
+            _roll_back(connection)
+            raise
+        finally:
+            pool.putconn(connection)
+
+    def unreadable(self) -> list[tuple[str, str, str]]:
+        """(table, key, reason) of rows that other programs wrote and that do not fit the schema: not synced."""
+        with self._translated(), self._readers.connection(self._patience) as connection:
+            found = connection.execute(QUERIES["unreadable"]).fetchall()
+        return [(table, key, problem) for table, key, problem in found]
+
+    def close(self) -> None:
+        """Close all connections; idempotent. Waits for the writer; a reader under way ends its own."""
+        with self._taking_turns():
+            self._catalog = None
+            if not self._closed:
+                self._closed = True
+                self._readers.close()
+                self._writers.close()
+
+
+def _roll_back(connection: Connection) -> None:
+    """End the transaction if the connection still can; the pool throws a broken one away."""
+    if not connection.broken and connection.info.transaction_status != pq.TransactionStatus.IDLE:
+        try:
+            connection.execute(b"ROLLBACK")
+        except psycopg.Error:
+            connection.close()
+
+
+def _shown(dsn: str) -> str:
+    """The database as messages name it: without the password."""
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.Error:
+        return "postgresql"
+    host, port, database = (parts.get(name) or "" for name in ("host", "port", "dbname"))
+    return f"postgresql://{host}{f':{port}' if port else ''}/{database}"

@@ -1,0 +1,118 @@
+-- What a hub keeps in PostgreSQL beside the user tables: everything in a schema of its own. Each is created if it is absent.
+
+CREATE SCHEMA IF NOT EXISTS holdfast;
+
+-- The hub itself, one row. `format` is the version of these tables.
+CREATE TABLE IF NOT EXISTS holdfast.hub (
+  id integer PRIMARY KEY CHECK (id = 1),
+  format integer NOT NULL,
+  hub text NOT NULL
+);
+
+-- The hub's hybrid time is the greatest of these. Each process has a slot of its own, so that two of them never wait for each
+-- other here: with one row all commits of all processes would pass through one lock.
+CREATE TABLE IF NOT EXISTS holdfast.clock (
+  slot integer PRIMARY KEY,
+  hlc bigint NOT NULL
+) WITH (fillfactor = 50);
+
+-- Tables of the schema. `capture` is the text of the triggers that note foreign writes; NULL: there are none.
+CREATE TABLE IF NOT EXISTS holdfast."table" (
+  id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  name text COLLATE "C" NOT NULL UNIQUE,
+  capture text
+);
+
+-- The layout: the columns of each table by slot. A slot is never used again.
+CREATE TABLE IF NOT EXISTS holdfast.slot (
+  tbl integer NOT NULL,
+  slot integer NOT NULL,
+  name text NOT NULL,
+  PRIMARY KEY (tbl, slot),
+  UNIQUE (tbl, name)
+);
+
+-- Heads of the feeds: the counters that give commit order. Taken last in a transaction, in order of name, and held to commit.
+CREATE TABLE IF NOT EXISTS holdfast.space (
+  id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  name text COLLATE "C" NOT NULL UNIQUE,
+  epoch text NOT NULL,
+  head bigint NOT NULL,
+  chain text NOT NULL
+) WITH (fillfactor = 50);
+
+-- The feed. `mark` is 0 for the row itself and the id of a space for the leave mark that the row left there.
+CREATE TABLE IF NOT EXISTS holdfast."row" (
+  tbl integer NOT NULL,
+  key text COLLATE "C" NOT NULL,
+  mark integer NOT NULL,
+  space integer NOT NULL,
+  seq bigint NOT NULL,
+  life bigint NOT NULL,
+  image bytea NOT NULL,
+  kept bytea,
+  CONSTRAINT row_key PRIMARY KEY (tbl, key, mark)
+);
+CREATE UNIQUE INDEX IF NOT EXISTS row_place ON holdfast."row" (space, seq);
+
+-- The chain of a space at every head that it had. `at` in milliseconds since 2020-01-01 UTC.
+CREATE TABLE IF NOT EXISTS holdfast.commit (
+  space integer NOT NULL,
+  head bigint NOT NULL,
+  chain text NOT NULL,
+  at bigint NOT NULL,
+  PRIMARY KEY (space, head)
+);
+
+CREATE TABLE IF NOT EXISTS holdfast.origin (
+  origin text COLLATE "C" PRIMARY KEY,
+  device text NOT NULL,
+  "user" text NOT NULL,
+  last_n bigint NOT NULL,
+  seen bigint NOT NULL
+) WITH (fillfactor = 80);
+
+CREATE TABLE IF NOT EXISTS holdfast.result (
+  origin text COLLATE "C" NOT NULL,
+  n bigint NOT NULL,
+  body bytea NOT NULL,
+  PRIMARY KEY (origin, n)
+);
+
+-- What every operation did. `row` is the CRC-32 of the key: an index over integers is a quarter of one over keys.
+CREATE TABLE IF NOT EXISTS holdfast.history (
+  id bigint GENERATED ALWAYS AS IDENTITY,
+  "row" bigint NOT NULL,
+  tbl integer NOT NULL,
+  key text COLLATE "C" NOT NULL,
+  space text NOT NULL,
+  stamp text NOT NULL,
+  device text NOT NULL,
+  "user" text NOT NULL,
+  at bigint NOT NULL,
+  body bytea NOT NULL
+);
+CREATE INDEX IF NOT EXISTS history_row ON holdfast.history ("row");
+
+-- Buckets of the digest. The sum is s0 + s1 * 2^32 + s2 * 2^64 + s3 * 2^96; each limb stays within 32 bits. No index holds what
+-- changes, and the pages have room: an update stays in its page.
+CREATE TABLE IF NOT EXISTS holdfast.digest (
+  space integer NOT NULL,
+  bucket integer NOT NULL,
+  count bigint NOT NULL,
+  s0 bigint NOT NULL,
+  s1 bigint NOT NULL,
+  s2 bigint NOT NULL,
+  s3 bigint NOT NULL,
+  PRIMARY KEY (space, bucket)
+) WITH (fillfactor = 50);
+
+-- Rows that other programs wrote: notes are only added, never changed by their writers. Of several notes of one row the one
+-- with the highest mark counts. `problem`: why the row cannot be read; it waits aside until it is written again.
+CREATE TABLE IF NOT EXISTS holdfast.dirty (
+  mark bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  tbl text COLLATE "C" NOT NULL,
+  key text COLLATE "C" NOT NULL,
+  problem text
+);
+CREATE INDEX IF NOT EXISTS dirty_key ON holdfast.dirty (tbl, key, mark);

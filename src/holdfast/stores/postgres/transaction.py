@@ -1,0 +1,270 @@
+"""One transaction on the PostgreSQL store."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from holdfast.errors import HoldfastError
+from holdfast.kernel.values import InvalidValue
+from holdfast.schema.key import key_values
+from holdfast.stores.base import Batch, DirtyRow, HistoryEntry, HubState, Origin, Space, StoredResult, StoredRow
+from holdfast.stores.chain import INITIAL_CHAIN
+from holdfast.stores.postgres.queries import QUERIES
+from holdfast.stores.postgres.user_tables import UserTable, as_json
+from holdfast.stores.postgres.writing import Catalog, Connection, history_row, write_batch
+
+logger = logging.getLogger("holdfast.stores")
+
+LOCK_SPACE = 0x486F6C64
+"""First half of the numbers of our advisory locks, so that they are not those of another program ("Hold")."""
+FEED_PAGE = 2_000
+_STRIPES = 4_096
+_MOST_STRIPES = 64
+"""A transaction that would lock more stripes of origins locks all of them at once: PostgreSQL's table of locks is
+small."""
+
+Translated = Callable[[], AbstractContextManager[None]]
+
+
+class PostgresTransaction:
+    """What `stores.base.Transaction` says, on one connection that is in a transaction.
+
+    `translated()` turns errors of psycopg into those of a store.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        catalog: Catalog,
+        new_epoch: Callable[[], str],
+        translated: Translated,
+        state: HubState | None,
+    ) -> None:
+        self._db = connection
+        self._catalog = catalog
+        self._names = {number: name for name, number in catalog.ids.items()}
+        self._new_epoch = new_epoch
+        self._translated = translated
+        self._state = state
+        self._write = state is None
+        self._open = True
+        self._looked = False
+        self._marks: dict[int, list[int]] = {}
+        self.hlc = 0
+        """The latest time that was written here; the store keeps it at the commit."""
+
+    def end(self) -> None:
+        """Nothing more can be read or written here."""
+        self._open = False
+
+    def _writing(self) -> None:
+        if not self._write:
+            raise HoldfastError("transaction_read_only", "This transaction only reads; open it with write=True.")
+
+    def _run(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self._fetch(QUERIES[query], values)
+
+    def _fetch(self, sql: bytes, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._using() as db:
+            return db.execute(sql, values, binary=True).fetchall()
+
+    @contextmanager
+    def _using(self) -> Iterator[Connection]:
+        if not self._open:
+            raise HoldfastError("transaction_closed", "This transaction has ended; open another one.")
+        with self._translated():
+            yield self._db
+
+    def hub(self) -> HubState:
+        """The hub's identity and clock."""
+        if self._state is not None:
+            return self._state
+        ((hub, hlc),) = self._run("hub")
+        return HubState(hub, max(hlc or 0, self.hlc))
+
+    def spaces(self, names: Sequence[str]) -> dict[str, Space]:
+        """Heads of the named spaces; a space that was never written is absent."""
+        return {row[0]: Space(*row) for row in self._run("spaces", list(names))}
+
+    def all_spaces(self) -> list[str]:
+        """Names of all spaces, in order."""
+        return [name for (name,) in self._run("all_spaces")]
+
+    def chain_at(self, space: str, head: int) -> str | None:
+        """The chain that the space had at that head; None if it never stood there."""
+        if head == 0:
+            return INITIAL_CHAIN if self.spaces([space]) else None
+        found = self._run("chain_at", space, head)
+        return found[0][0] if found else None
+
+    def origins(self, origins: Sequence[str]) -> dict[str, Origin]:
+        """Known origins among those named. A write transaction holds them until its end, known or not."""
+        wanted = sorted(set(origins))
+        if not wanted:
+            return {}
+        with self._using() as db:
+            if self._write:
+                self._hold(db, wanted)
+            found = db.execute(QUERIES["origins"], (wanted,)).fetchall()
+        return {row[0]: Origin(*row) for row in found}
+
+    def _hold(self, db: Connection, origins: Sequence[str]) -> None:
+        stripes = sorted({zlib.crc32(origin.encode()) % _STRIPES for origin in origins})
+        if len(stripes) > _MOST_STRIPES:
+            db.execute(QUERIES["lock_all_origins"], (LOCK_SPACE,))
+            return
+        with db.pipeline():
+            db.execute(QUERIES["lock_origins"], (LOCK_SPACE,))
+            db.execute(QUERIES["lock_stripes"], (LOCK_SPACE, stripes))
+
+    def results(self, origins: Sequence[str]) -> list[StoredResult]:
+        """All kept results of the origins, in order of (origin, n)."""
+        return [StoredResult(*row) for row in self._run("results", list(origins))]
+
+    def rows(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], StoredRow]:
+        """Feed rows by (table, key), leave marks excluded. A write transaction locks them, in key order."""
+        ids, names = self._catalog.ids, self._names
+        wanted = as_json([{"tbl": ids[table], "key": key} for table, key in sorted(set(keys)) if table in ids])
+        if wanted == "[]":
+            return {}
+        with self._using() as db, db.pipeline():
+            if self._write:
+                db.execute(QUERIES["lock_rows"], (wanted,))
+            found = db.execute(QUERIES["rows"], (wanted,), binary=True).fetchall()
+        return {
+            (names[number], key): StoredRow(names[number], key, space, seq, life, image, kept)
+            for number, key, space, seq, life, image, kept in found
+        }
+
+    def feed(self, space: str, after: int, until: int) -> Iterator[tuple[int, bytes]]:
+        """(seq, image) with after < seq <= until, in order; read in pages, each a range of the index."""
+        known = self._run("space_id", space)
+        return self._pages(known[0][0], max(after, 0), min(until, 2**62)) if known else iter(())
+
+    def _pages(self, space: int, after: int, until: int) -> Iterator[tuple[int, bytes]]:
+        sql = QUERIES["feed"] + b" LIMIT %s"
+        while after < until:
+            page: list[Any] = self._fetch(sql, (space, after, until, FEED_PAGE))
+            yield from page
+            if len(page) < FEED_PAGE:
+                return
+            after = page[-1][0]
+
+    def history(self, table: str, key: str) -> list[HistoryEntry]:
+        """Entries of one row, oldest first."""
+        found = self._run("history", history_row(key), self._catalog.ids.get(table), key)
+        return [HistoryEntry(space, table, key, *rest) for space, *rest in found]
+
+    def digest(self, space: str) -> dict[int, tuple[int, int]]:
+        """bucket -> (count, sum) of the buckets that are not empty."""
+        return {
+            bucket: (count, s0 | s1 << 32 | s2 << 64 | s3 << 96)
+            for bucket, count, s0, s1, s2, s3 in self._run("digest", space)
+        }
+
+    def has_dirty(self) -> bool:
+        """Whether any row waits to be sequenced."""
+        self._looked = True
+        return bool(self._run("has_dirty")[0][0])
+
+    def dirty(self, limit: int) -> list[DirtyRow]:
+        """Up to `limit` rows that other programs wrote, oldest note first; in a write transaction nobody else does so
+        until its end.
+
+        A row that does not fit the schema is logged and left out, so that it never holds up the others; a write
+        transaction also sets its note aside (`PostgresStore.unreadable`) until somebody writes the row again.
+        """
+        if limit <= 0:
+            return []
+        if self._write and self.has_dirty():
+            self._run("lock_dirty", LOCK_SPACE)
+        while True:
+            notes = self._run("dirty", limit)
+            problems: dict[int, str] = {}
+            values: dict[int, tuple[list[Any], list[Any]]] = {}
+            for name, table in self._catalog.tables.items():
+                own = {mark: key for mark, tbl, key, _ in notes if tbl == name}
+                if own:
+                    self._read_native(table, own, values, problems)
+            self._set_aside(problems)
+            self._marks.update({mark: marks for mark, _, _, marks in notes})
+            found = [DirtyRow(tbl, key, mark, values.get(mark)) for mark, tbl, key, _ in notes if mark not in problems]
+            if found or not notes or not self._write:
+                return found
+
+    def _read_native(
+        self,
+        table: UserTable,
+        notes: dict[int, str],
+        values: dict[int, tuple[list[Any], list[Any]]],
+        problems: dict[int, str],
+    ) -> None:
+        """Put the wire forms of the noted rows into `values`, and what cannot be read into `problems`, by mark."""
+        keys = []
+        for mark, key in notes.items():
+            try:
+                keys.append(table.to_key(key_values(table.table, key), mark))
+            except InvalidValue as problem:
+                problems[mark] = f"row {key!r} of {table.name}: {problem.message}"
+        for mark, *row in self._fetch(table.read, (as_json(keys),)):
+            try:
+                values[mark] = table.from_row(row)
+            except InvalidValue as problem:
+                problems[mark] = f"row {notes[mark]!r} of {table.name}: {problem.message}"
+
+    def _set_aside(self, problems: dict[int, str]) -> None:
+        for problem in problems.values():
+            logger.warning("a row written by another program does not fit the schema and is not synced: %s", problem)
+        if problems and self._write:
+            records = [{"mark": mark, "problem": problem} for mark, problem in problems.items()]
+            with self._using() as db:
+                db.execute(QUERIES["set_aside"], (as_json(records),))
+
+    def write(self, batch: Batch) -> dict[str, Space]:
+        """Write everything and give the new heads of the spaces that changed; see `stores.base`.
+
+        Raises `StoreConflict` when another process was faster with a row, or another program was: when this
+        transaction has looked for foreign writes before, and now meets one on its rows that it has not seen.
+        """
+        self._writing()
+        with self._using() as db:
+            marks = [mark for group in self._marks.values() for mark in group] if self._looked else None
+            heads = write_batch(db, self._catalog, self._new_epoch, marks, batch)
+        self.hlc = max(self.hlc, batch.hlc)
+        return heads
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A part that is undone alone when an exception leaves it."""
+        self._writing()
+        hlc = self.hlc
+        with self._using() as db:
+            db.execute(b"SAVEPOINT holdfast_part")
+        try:
+            yield
+        except BaseException:
+            self.hlc = hlc
+            with self._using() as db:
+                db.execute(b"ROLLBACK TO SAVEPOINT holdfast_part")
+                db.execute(b"RELEASE SAVEPOINT holdfast_part")
+            raise
+        with self._using() as db:
+            db.execute(b"RELEASE SAVEPOINT holdfast_part")
+
+    def forget(self, results: Sequence[tuple[str, int]]) -> None:
+        """Delete acknowledged results; unknown ones are ignored."""
+        self._writing()
+        records = [{"origin": origin, "n": n} for origin, n in sorted(results)]
+        with self._using() as db:
+            db.execute(QUERIES["forget"], (as_json(records),))
+
+    def clean(self, notes: Sequence[DirtyRow]) -> None:
+        """Delete these notes, and older ones of the same rows that were read with them here; no newer ones."""
+        self._writing()
+        marks = [mark for note in notes for mark in self._marks.get(note.mark, [note.mark])]
+        with self._using() as db:
+            db.execute(QUERIES["clean"], (marks,))

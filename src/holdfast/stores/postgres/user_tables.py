@@ -1,0 +1,143 @@
+"""User tables of the hub: from wire forms to SQL rows, many rows of one table in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from holdfast.schema.emit.postgres_text import names as listed
+from holdfast.schema.emit.postgres_text import qualified, quote
+from holdfast.schema.model import MISSING, Column, Table
+from holdfast.schema.postgres_values import from_sql, read_expression, record_type, write_expression
+from holdfast.stores.base import RowWrite
+
+Record = dict[str, Any]
+"""A row, or its key, as a member of the one JSON parameter: `c0`, `c1`... are wire forms."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def as_json(records: Sequence[Any]) -> str:
+    """The parameter for `json_to_recordset`."""
+    return _encode(records).decode()
+
+
+class UserTable:
+    """One user table. Row order of its columns: the key columns, then those of the layout that the schema has.
+
+    Columns that the database has and the schema does not are never written, and keep what they hold.
+    """
+
+    def __init__(self, table: Table, within: str, layout: Sequence[str], unique: Sequence[Sequence[str]]) -> None:
+        self.name = table.name
+        self.table = table
+        self._target = qualified(within, table.name)
+        self._width = len(layout)
+        self._slots = [slot for slot, name in enumerate(layout) if name in table.slot]
+        cells = [table.cells[table.slot[layout[slot]]] for slot in self._slots]
+        self._columns: list[Column] = [*table.key, *cells]
+        by_name = {column.name: column for column in table.cells}
+        defaults = [by_name[name].default if name in by_name else None for name in layout]
+        self._defaults = [None if default is MISSING else default for default in defaults]
+        self._members = [f"c{number}" for number in range(len(self._columns))]
+        self._key_members = self._members[: len(table.key)]
+        self._statements(len(table.key))
+        self.park = self._parking(unique)
+
+    def _statements(self, key_width: int) -> None:
+        """Prepare the text of every statement; the one parameter is an array of records."""
+        names = [column.name for column in self._columns]
+        key = names[:key_width]
+        values = ", ".join(
+            write_expression(column, f"r.{member}") for column, member in zip(self._columns, self._members, strict=True)
+        )
+        sets = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in names[key_width:])
+        self._matches = " AND ".join(
+            f"t.{quote(name)} = r.{member}" for name, member in zip(key, self._key_members, strict=True)
+        )
+        self.upsert = (
+            f"INSERT INTO {self._target} ({listed(names)}) OVERRIDING SYSTEM VALUE SELECT {values} "
+            f"FROM {self._records(len(names))} ON CONFLICT ({listed(key)}) DO "
+            + (f"UPDATE SET {sets}" if sets else "NOTHING")
+        ).encode()
+        self.delete = f"DELETE FROM {self._target} t USING {self._records(key_width)} WHERE {self._matches}".encode()
+        shown = ", ".join(read_expression(column, f"t.{quote(column.name)}") for column in self._columns)
+        self.read = (
+            f"SELECT r.n, {shown} FROM {self._records(key_width, 'n bigint')} JOIN {self._target} t ON {self._matches}"
+        ).encode()
+
+    def _records(self, width: int, *more: str) -> str:
+        pairs = zip(self._members[:width], self._columns, strict=False)
+        declared = [f"{member} {record_type(column)}" for member, column in pairs]
+        return f"json_to_recordset(%s::json) AS r({', '.join([*declared, *more])})"
+
+    def _parking(self, unique: Sequence[Sequence[str]]) -> bytes | None:
+        """The statement that takes away the unique values of rows for a moment; None when a constraint cannot be eased.
+
+        PostgreSQL checks a plain unique constraint at each row, so that two rows cannot simply swap their values.
+        """
+        key = {column.name for column in self.table.key}
+        by_name = {column.name: column for column in self._columns}
+        parked: dict[str, str] = {}
+        for columns in unique:
+            if set(columns) == key or parked.keys() & set(columns):
+                continue
+            places = {name: self._parked(by_name[name]) for name in columns if name in by_name and name not in key}
+            found = {name: place for name, place in places.items() if place}
+            if not found:
+                return None
+            name = min(found, key=lambda name: (found[name] != "NULL", name))
+            parked[name] = found[name]
+        if not parked:
+            return None
+        sets = ", ".join(f"{quote(name)} = {place}" for name, place in parked.items())
+        source = self._records(len(self.table.key), "n bigint")
+        return f"UPDATE {self._target} t SET {sets} FROM {source} WHERE {self._matches}".encode()
+
+    def _parked(self, column: Column) -> str:
+        """A value of the column that no row has; empty when none can be named."""
+        if column.nullable:
+            return "NULL"
+        if column.type == "text":
+            return "'holdfast:' || gen_random_uuid()::text"
+        if column.type == "uuid":
+            return "gen_random_uuid()"
+        if column.type in ("int", "bigint"):
+            name = quote(column.name)
+            return f"least(0, (SELECT min(x.{name}) FROM {self._target} x)) - r.n"
+        return ""
+
+    def to_record(self, row: RowWrite) -> Record:
+        """The record of a living row."""
+        cells = row.values or ()
+        if len(cells) < self._width:
+            cells = [*cells, *self._defaults[len(cells) :]]
+        if len(self._slots) < self._width:
+            cells = [cells[slot] for slot in self._slots]
+        return dict(zip(self._members, (*row.key_values, *cells), strict=True))
+
+    def to_key(self, key_values: Sequence[Any], number: int) -> Record:
+        """The record of a key, with a number that `read` gives back."""
+        return {**dict(zip(self._key_members, key_values, strict=True)), "n": number}
+
+    def from_row(self, row: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """Wire forms (key values, values by slot) of what `read` gave. Raises `values.InvalidValue`, naming the
+        column.
+        """
+        wires = [from_sql(column, value) for column, value in zip(self._columns, row, strict=True)]
+        width = len(self._key_members)
+        cells: list[Any] = [None] * self._width
+        for slot, value in zip(self._slots, wires[width:], strict=True):
+            cells[slot] = value
+        return wires[:width], cells
+
+
+class Change(NamedTuple):
+    """What a batch does to one user table: records of rows that live, in key order, and keys of rows that die."""
+
+    table: UserTable
+    alive: list[Record]
+    alive_keys: list[Record]
+    dead: list[Record]

