@@ -84,11 +84,11 @@ class Terminal:
         return Padding(grid, (0, 0, 0, indent), expand=False)
 
 
-def listing(columns: Sequence[tuple[str, str]]) -> Table:
-    """An empty table with light lines; `columns` are (heading, "left" or "right")."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold", show_edge=False)
+def listing(columns: Sequence[tuple[str, str]], *, gap: int = 2, wrap: bool = True) -> Table:
+    """An empty table with light lines; `columns` are (heading, "left" or "right"), `gap` is the space between them."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold", show_edge=False)
     for heading, side in columns:
-        table.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
+        table.add_column(heading, justify="right" if side == "right" else "left", overflow="fold", no_wrap=not wrap)
     return table
 
 

@@ -24,9 +24,7 @@ Spaces = Annotated[
 def token(
     *,
     user: Annotated[str, Parameter(name=("--user", "-u"))],
-    space: Annotated[
-        tuple[str, ...], Parameter(name=("--space", "-s"), negative="", consume_multiple=True, show_default=False)
-    ] = (),
+    space: Spaces = (),
     days: float = 30.0,
     as_json: AsJson = False,
 ) -> int:

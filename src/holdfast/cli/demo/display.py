@@ -134,10 +134,8 @@ def device_table(records: list[DeviceRecord], width: int) -> Table:
     wide, medium = width >= WIDE, width >= MEDIUM
     heads = ["Pending", "Pushed", "Merged", "Conflicts", "Pulled", *(["Sent", "Received"] if medium else ["Bytes"])]
     heads = ["Wrote", *heads] if medium else heads
-    table = listing([("Device", "left"), *((head, "right") for head in heads), *([("", "left")] if wide else [])])
-    table.padding = (0, 2, 0, 0) if wide else (0, 1, 0, 0)
-    for column in table.columns:
-        column.no_wrap = True
+    columns = [("Device", "left"), *((head, "right") for head in heads), *([("", "left")] if wide else [])]
+    table = listing(columns, gap=2 if wide else 1, wrap=False)
     for record in records:
         table.add_row(*_cells(record, medium), *([Text(record.fate, style="yellow")] if wide else []))
     total = DeviceRecord("all")
