@@ -7,10 +7,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from holdfast.hub import pull
+from holdfast.replica import outbox, stage
+from holdfast.replica import round as round_
 from tests.properties.convergence.judge import Judge
 from tests.properties.convergence.statements import Statement, statements
 from tests.properties.convergence.tables import SCHEMA
@@ -187,6 +191,27 @@ def check_healed(world: World) -> None:
         assert world.query(path, "PRAGMA integrity_check") == [("ok",)]
 
 
+class SmallPages(Convergence):
+    """The same with pages, answers, requests and memory so small that every round has several of each."""
+
+    def __init__(self) -> None:
+        self.patches = pytest.MonkeyPatch()
+        self.patches.setattr(pull, "PAGE_ROWS", 2)
+        self.patches.setattr(pull, "RESPONSE_BYTES", 700)
+        self.patches.setattr(outbox, "BATCH_BYTES", 400)
+        self.patches.setattr(round_, "DIRECT_BYTES", 300)
+        self.patches.setattr(stage, "MEMORY_BYTES", 300)
+        super().__init__()
+
+    def teardown(self) -> None:
+        try:
+            super().teardown()
+        finally:
+            self.patches.undo()
+
+
 TestConvergence = Convergence.TestCase
+TestSmallPages = SmallPages.TestCase
 SOAK = settings.default.max_examples > settings.get_profile("default").max_examples
 TestConvergence.settings = settings() if SOAK else settings(max_examples=40, stateful_step_count=25)
+TestSmallPages.settings = TestConvergence.settings
