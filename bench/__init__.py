@@ -1,0 +1,1 @@
+"""Figures of this machine, each beside its physical limit: `python -m bench`, one file a scenario."""

@@ -1,0 +1,68 @@
+"""A hub in a process of its own, over real HTTP: `python -m bench.hub_process STORE`."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+import holdfast as hf
+from bench.child import Child, at_end_of_input, usage
+from bench.forms import SCHEMA, SPACE
+
+
+class RunningHub:
+    """A hub that serves `store` at `url`; `peak` and `cpu` are known after its end."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self.url = f"http://127.0.0.1:{child.ready}"
+
+    @property
+    def peak(self) -> int:
+        """Peak resident memory in bytes."""
+        return int(self._child.result["peak"])
+
+    @property
+    def cpu(self) -> float:
+        """Processor seconds since it was ready to serve."""
+        return float(self._child.result["cpu"])
+
+
+@contextmanager
+def hub_process(store: Path) -> Iterator[RunningHub]:
+    """A hub over a SQLite file, in another process, until the end of the `with` block."""
+    with Child("bench.hub_process", store) as child:
+        yield RunningHub(child)
+
+
+def anybody(headers: Mapping[str, str]) -> hf.Identity | None:
+    """The user that the token names; the bench has no secrets."""
+    user = headers.get("authorization", "").removeprefix("Bearer ")
+    return hf.Identity(user, {SPACE: "rw"}) if user else None
+
+
+def serve(store: str) -> None:
+    """Serve until the standard input ends."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    with hf.Server(f"sqlite:///{store}", SCHEMA, authenticate=anybody) as server:
+        web = uvicorn.Server(uvicorn.Config(server.asgi(), log_level="warning", access_log=False))
+        at_end_of_input(lambda: _stop(web))
+        before = usage()
+        print(listening.getsockname()[1], flush=True)
+        web.run(sockets=[listening])
+    after = usage()
+    print(json.dumps({"peak": after.peak, "cpu": after.cpu - before.cpu}))
+
+
+def _stop(web: uvicorn.Server) -> None:
+    web.should_exit = True
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])

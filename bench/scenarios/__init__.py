@@ -1,0 +1,14 @@
+"""One file a scenario; `SCENARIOS` in the order of the report."""
+
+from __future__ import annotations
+
+from bench.scenarios import backlog, capture, daily_delta, durable, first_sync, memory
+
+SCENARIOS = (
+    capture.SCENARIO,
+    durable.SCENARIO,
+    first_sync.SCENARIO,
+    backlog.SCENARIO,
+    daily_delta.SCENARIO,
+    memory.SCENARIO,
+)

@@ -1,0 +1,40 @@
+"""Peak memory of device and hub, each in a process of its own, while rows go up and come down."""
+
+from __future__ import annotations
+
+from bench.device_process import sync_in_process
+from bench.hub_process import hub_process
+from bench.measure import Bar, Figure, Scenario, Settings
+from bench.stored import stored_hub
+
+SMALL, MIDDLE, LARGE = 10_000, 100_000, 300_000
+MIB = 1024 * 1024
+GROWTH = 1.5
+"""SQLite's page caches (32 MiB on a device) are full at 100,000 rows and not yet at 10,000; nothing else may grow."""
+
+
+def run(settings: Settings) -> list[Figure]:
+    """Peaks at several sizes of the data set; each has the one before it as its limit."""
+    figures: list[Figure] = []
+    before: dict[str, float] = {}
+    for size in (SMALL, MIDDLE, LARGE) if settings.large else (SMALL, MIDDLE):
+        up = stored_hub(settings.folder, size)
+        with hub_process(up.store) as hub:
+            down = sync_in_process(settings.folder / f"memory{size}.db", hub.url, "ben")
+        if down["pulled"] != size:
+            raise RuntimeError(f"{down['pulled']} rows came instead of {size}")
+        peaks = {
+            "device, first sync": down["peak"],
+            "hub, first sync": float(hub.peak),
+            "device, upload": up.device_peak,
+            "hub, upload": up.hub_peak,
+        }
+        for name, peak in peaks.items():
+            smaller = (before[name] / MIB,) if name in before else ()
+            bars = (Bar("at most", GROWTH, "ratio"),) if name in before else ()
+            figures.append(Figure(f"{name} of {size:,} rows", "MiB", [peak / MIB], "fewer rows", smaller, bars))
+        before = peaks
+    return figures
+
+
+SCENARIO = Scenario("memory", "peak memory of both sides", run)
