@@ -72,19 +72,22 @@ class SyncProgress(WatchedTransport):
     """Moves a bar: sending counts transactions out of all that wait, receiving counts bytes (nobody knows how many)."""
 
     def __init__(self, inner: HttpTransport, bar: Progress) -> None:
-        super().__init__(inner, self.on_sent, self.on_received)
+        super().__init__(inner, self.on_sending, self.on_received)
         self.replica: Replica | None = None
         self._bar = bar
-        self._task = bar.add_task("Connecting", total=None)
+        self._task = bar.add_task("Reading what was written", total=None)
 
-    def on_sent(self, sent: int) -> None:
-        """A request is out: how many of the waiting transactions are answered?"""
+    def on_sending(self, plain: int) -> None:
+        """A request goes out: how many of the waiting transactions are answered already?"""
         status = self.replica.status if self.replica is not None else None
         waiting = status.pending_count if status is not None else 0
         answered = status.progress.transactions if status is not None and status.progress is not None else 0
         if waiting:
-            text = f"Sending {number(answered + waiting, 'transaction')}, {size(sent)}"
-            self._bar.update(self._task, description=text, total=answered + waiting, completed=answered)
+            text = f"Sending {number(answered + waiting, 'transaction')}, {size(plain)}"
+            total = answered + waiting if answered + waiting > 1 else None
+            self._bar.update(self._task, description=text, total=total, completed=answered)
+        else:
+            self._bar.update(self._task, description="Asking the hub", total=None)
 
     def on_received(self, received: int) -> None:
         """A piece of an answer is here."""

@@ -1,4 +1,4 @@
-"""A transport that tells what passes through it: for progress bars, and for accidents in the demo."""
+"""A transport that tells what passes through it, for progress bars."""
 
 from __future__ import annotations
 
@@ -8,24 +8,22 @@ from holdfast.protocol.transport import Exchange, Transport
 
 
 class WatchedTransport:
-    """Carries rounds over `inner`. `sent(bytes)` is called when a request has gone out and the head of its answer has
-    come, `received(bytes)` for each piece of the answer, with the bytes of the whole sync so far."""
+    """Carries rounds over `inner`. `sending(bytes)` is called before each request with the size of its plain body,
+    `received(bytes)` for each piece of an answer, with the bytes of all answers so far."""
 
-    def __init__(self, inner: Transport, sent: Callable[[int], None], received: Callable[[int], None]) -> None:
+    def __init__(self, inner: Transport, sending: Callable[[int], None], received: Callable[[int], None]) -> None:
         self._inner = inner
-        self._sent, self._received = sent, received
-        self.bytes_sent = self.bytes_received = 0
+        self._sending, self._received = sending, received
+        self._bytes_received = 0
 
     def exchange(self, body: bytes) -> Exchange:
         """One round. Raises what the inner transport raises."""
-        exchange = self._inner.exchange(body)
-        self.bytes_sent += exchange.bytes_sent
-        self._sent(self.bytes_sent)
-        return WatchedExchange(exchange, self._count)
+        self._sending(len(body))
+        return WatchedExchange(self._inner.exchange(body), self._count)
 
     def _count(self, more: int) -> None:
-        self.bytes_received += more
-        self._received(self.bytes_received)
+        self._bytes_received += more
+        self._received(self._bytes_received)
 
     def close(self) -> None:
         """Close the inner transport."""
