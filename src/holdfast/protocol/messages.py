@@ -28,6 +28,8 @@ Life = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Key = Annotated[str, Meta(max_length=1024)]
 Name = Annotated[str, Meta(min_length=1, max_length=63)]
 SpaceName = Annotated[str, Meta(min_length=1, max_length=200)]
+HubId = Annotated[str, Meta(pattern="^[0-9a-f]{12}$")]
+CursorText = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class Operation(Struct, tag_field="op", omit_defaults=True):
@@ -130,12 +132,12 @@ class Layout(Struct):
 class Header(Struct, omit_defaults=True):
     """First line of a response."""
 
-    hub: str
+    hub: HubId
     user: str
     time: Integer
-    hlc: Integer
-    spaces: dict[str, Literal["r", "rw"]]
-    through: dict[str, Integer] = {}
+    hlc: Life
+    spaces: dict[SpaceName, Literal["r", "rw"]]
+    through: dict[Origin, Life] = {}
     revoked: list[str] = []
     reset: list[str] = []
     layout: Layout | None = None
@@ -158,8 +160,8 @@ class Page(Struct):
     text.
     """
 
-    space: str
-    cursor: str
+    space: SpaceName
+    cursor: CursorText
     rows: Raw
 
 
@@ -167,7 +169,7 @@ class Footer(Struct, omit_defaults=True):
     """Last line of a response."""
 
     more: bool
-    cursors: dict[str, str] = {}
+    cursors: dict[SpaceName, CursorText] = {}
     digests: dict[str, str] = {}
 
 

@@ -13,10 +13,11 @@ from holdfast.kernel import clock
 from holdfast.protocol import messages as m
 from holdfast.protocol.codec import decode_line, decode_rows, lines
 from holdfast.replica.apply import Answer, Applied, Apply, StagedPage, is_known, joined, save_state
+from holdfast.replica.arrival import Arrival, content_of_hub
 from holdfast.replica.confirmed import RowName
 from holdfast.replica.file import applying
 from holdfast.replica.outbox import Outbox, Sending
-from holdfast.replica.pages import Held, PageWriter, layout_of
+from holdfast.replica.pages import Held, PageWriter, layout_of, slot_order
 from holdfast.replica.seal import Seal
 from holdfast.replica.spaces import LocalSpace, LocalSpaces
 from holdfast.replica.stage import Stage, write_stage
@@ -27,6 +28,9 @@ DIRECT_BYTES = 4 * 1024 * 1024
 """The first load of a space is written in transactions of about so many bytes of pages."""
 
 MAX_TRANSACTION = m.MAX_REQUEST - 1024 * 1024
+
+TEMPORARY = frozenset({"busy", "disk_full", "file_unusable"})
+"""Errors of the file, not of the answer: what arrived is kept, and applied by the next round."""
 
 
 class Device(NamedTuple):
@@ -142,6 +146,7 @@ class Rounds:
         """Read header, pages and footer; stage the pages, or write them at once when their space is new."""
         header: m.Header | None = None
         known: dict[str, LocalSpace] = {}
+        arrival: Arrival | None = None
         self.rows_direct = 0
         for line in lines(chunks):
             part = decode_line(line)
@@ -162,7 +167,8 @@ class Rounds:
                     if sum(len(waiting.rows) for waiting in self._direct) > DIRECT_BYTES:
                         self._write_direct()
                 else:
-                    decode_rows(page.rows)  # what cannot be read must not be kept
+                    arrival = arrival or self._arrival()
+                    arrival.check(decode_rows(page.rows))  # what cannot be applied must not be kept
                     self._stage.add(page)
         raise HoldfastError("response_incomplete", "the hub's answer ended before its footer; what arrived is kept")
 
@@ -170,6 +176,9 @@ class Rounds:
         """The hub has the request: it knows our acknowledgements; we know its layout and clock."""
         if not header.live:
             self._offset = header.time - (self._sent_at + self._device.now()) // 2
+        if header.layout is not None:
+            for name, user in self._device.tables.by_name.items():
+                slot_order(user, header.layout.tables.get(name, []))  # one that does not fit must not be remembered
         offset = self._offset
         acknowledged = [] if header.live else self._acknowledged
         access = {name: space.access for name, space in self._spaces.all().items() if space.access}
@@ -185,30 +194,40 @@ class Rounds:
 
     def _keep_arrived(self) -> None:
         """The answer was cut off: keep its pages, forget its header (the hub repeats the results)."""
-        self._write_direct()
-        self._stage.spill()
         self._header = None
+        try:
+            self._write_direct()
+        finally:
+            self._stage.spill()
+
+    def _arrival(self) -> Arrival:
+        return Arrival(self._device.tables, layout_of(self._db.execute("SELECT layout FROM holdfast_state").get))
 
     def _write_direct(self) -> None:
         """Write pages of a first load, with their cursor. The rest of the durable work does not wait for them:
         without the last of these pages after a power loss, the cursor is without them, too."""
         if not self._direct:
             return
+        # Whatever happens to them: without their cursor the hub sends them again.
+        direct, self._direct = self._direct, []
         self._db.execute("PRAGMA synchronous = NORMAL")
         try:
             with applying(self._db, self._device.path):
                 self.seal(self._db)
                 layout = self._db.execute("SELECT layout FROM holdfast_state").get
                 writer = PageWriter(self._db, self._device.tables, layout_of(layout))
-                for page in self._direct:
-                    held = writer.write(self._spaces.number(page.space), decode_rows(page.rows))
+                arrival = self._arrival()
+                for page in direct:
+                    images = decode_rows(page.rows)
+                    arrival.check(images)
+                    with content_of_hub():
+                        held = writer.write(self._spaces.number(page.space), images)
                     if held:
                         write_stage(self._db, [self._held_page(page, held)])
                     self._spaces.move({page.space: page.cursor})
         finally:
             self._db.execute("PRAGMA synchronous = FULL")
         self.rows_direct += writer.rows
-        self._direct = []
 
     def _held_page(self, page: StagedPage, held: dict[RowName, Held]) -> StagedPage:
         """The part of a first load that touches rows with waiting operations: it is folded at the end of the round.
@@ -240,10 +259,17 @@ class Rounds:
         self.last_synced = self._sent_at + self._offset
         if self._brings_nothing(answer):
             return Applied(0, [], 0)
-        with applying(self._db, self._device.path):
-            self.seal(self._db)
-            applied = Apply(self._db, self._device.tables).run(answer, self._stage.pages())
-            save_state(self._db, answer.header, self._offset, self._sent_at, complete=True)
+        try:
+            with applying(self._db, self._device.path):
+                self.seal(self._db)
+                with content_of_hub():
+                    applied = Apply(self._db, self._device.tables).run(answer, self._stage.pages())
+                save_state(self._db, answer.header, self._offset, self._sent_at, complete=True)
+        except HoldfastError as error:
+            if error.code not in TEMPORARY:
+                self._header = None
+                self._stage.give_up()
+            raise
         self._stage.clear()
         return applied
 

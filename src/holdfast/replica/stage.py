@@ -42,6 +42,17 @@ class Stage:
         self._pages = [page for page in self._pages if page.space not in spaces]
         self._db.executemany("DELETE FROM holdfast_stage WHERE space = ?", ((space,) for space in spaces))
 
+    def give_up(self) -> None:
+        """Forget all pages, here and in the file: they cannot be applied, and the hub will be asked for them again."""
+        self.clear()
+        with immediate(self._db, self._path):
+            # A page without a cursor is the rest of one whose space has moved on: the space is read from its start.
+            self._db.execute(
+                """UPDATE holdfast_space SET cursor = NULL
+                   WHERE name IN (SELECT space FROM holdfast_stage WHERE cursor = '')"""
+            )
+            self._db.execute("DELETE FROM holdfast_stage")
+
     def clear(self) -> None:
         """Forget what is in memory."""
         self._pages, self._size = [], 0
