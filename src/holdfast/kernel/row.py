@@ -160,9 +160,9 @@ def _put(row: Row, slot: int, cell: Cell) -> None:
 def _start(table: Table, dead: Row | None, op: Op, hub: str, life: int) -> Row:
     """The row that an insert makes, every cell written; `dead` is the row that it replaces."""
     row = Row(life, [], [], {})
-    changes, stamp = op.changes, op.stamp
+    changes, stamp, stamps = op.changes, op.stamp, dead.stamps if dead is not None else ()
     for slot, column in enumerate(table.cells):
-        old = dead.stamps[slot] if dead is not None and slot < len(dead.stamps) else None
+        old = stamps[slot] if slot < len(stamps) else None
         if column.merge == "register" and (old is None or old < stamp):
             # What `_start_cell` does for a register, said shortly: most cells of most rows are made here.
             row.values.append(changes[slot] if slot in changes else default_of(column, None))

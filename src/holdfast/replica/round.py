@@ -24,7 +24,7 @@ from holdfast.replica.stage import Stage, write_stage
 from holdfast.replica.tables import UserTables
 from holdfast.schema.model import Schema
 
-DIRECT_BYTES = 4 * 1024 * 1024
+DIRECT_BYTES = 8 * 1024 * 1024
 """The first load of a space is written in transactions of about so many bytes of pages."""
 
 MAX_TRANSACTION = m.MAX_REQUEST - 1024 * 1024
