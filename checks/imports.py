@@ -51,6 +51,7 @@ RULES: dict[str, Rule] = {
     "replica": _rule(
         "errors kernel schema protocol edge.http", "apsw msgspec", "a device has no server in it, only a way to one"
     ),
+    "one_sqlite": _rule("errors", "", "a guard that every opener of an SQLite file needs"),
     "server": _rule(ANY, "starlette", "joins a hub, its store and its doors"),
     "auth": _rule("errors kernel schema protocol hub.identity", "msgspec", "who asks does not depend on the transport"),
     "edge": _rule(
@@ -65,7 +66,7 @@ RULES: dict[str, Rule] = {
 }
 
 # Everybody may know these: they hold no behaviour of their own.
-FOR_ALL = frozenset({"errors"})
+FOR_ALL = frozenset({"errors", "one_sqlite"})
 
 # The kernel gets time, randomness and storage as arguments (design, principle 1).
 FORBIDDEN_IN_KERNEL: dict[str, str] = {

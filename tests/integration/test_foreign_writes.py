@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
+import apsw
 import pytest
 
 import holdfast as hf
@@ -29,7 +29,7 @@ class Place:
         everything = hf.Identity("anna", {"all": "rw"})
         self.device = hf.Replica(folder / "a.db", SCHEMA, transport=LocalTransport(self.server, everything))
         self.server.health()
-        self.other = sqlite3.connect(folder / "hub.db", isolation_level=None)
+        self.other = apsw.Connection(str(folder / "hub.db"))
 
     def close(self) -> None:
         self.device.close()

@@ -6,6 +6,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from holdfast.errors import HoldfastError
 from holdfast.hub.drain import Drain
@@ -21,11 +22,15 @@ from holdfast.protocol import messages as m
 from holdfast.protocol.codec import decode_request
 from holdfast.protocol.images import layout_hash
 from holdfast.schema.model import Schema
-from holdfast.stores.base import Store, StoreUnavailable, Transaction
+from holdfast.stores.base import Announcing, Store, StoreConflict, StoreUnavailable, Transaction
 
 log = logging.getLogger("holdfast.hub")
 
 GROUP_OPERATIONS = 20_000
+ATTEMPTS = 10
+"""How often a write is tried when other processes are faster with its rows; then the device tries again later."""
+
+Done = TypeVar("Done")
 SpacesOf = Callable[[Identity], Mapping[str, Access]]
 
 
@@ -64,6 +69,7 @@ class Hub:
         self._group: GroupCommit[Submission, Outcome] = GroupCommit(self._write, _weight, GROUP_OPERATIONS)
         with store.transaction(write=False) as tx:
             self.hub = tx.hub().hub
+        self._stop_listening = store.listen(self._heard) if isinstance(store, Announcing) else None
 
     def handle(self, body: bytes, identity: Identity) -> Response:
         """One round: `body` is a request of `spec/protocol.md`. Never raises for bad input: the response says what is
@@ -121,9 +127,7 @@ class Hub:
 
     def _push(self, request: m.Request, identity: Identity, spaces: Mapping[str, Access]) -> Outcome:
         if request.acknowledged:
-            with self._store.transaction(write=True) as tx:
-                self._check_origins(tx, request, [origin for origin, _ in request.acknowledged])
-                tx.forget(request.acknowledged)
+            self._change(lambda tx: self._forget(tx, request))
         if not request.transactions:
             return Outcome()
         with self._store.transaction(write=False) as tx:
@@ -135,6 +139,10 @@ class Hub:
             self.watch.changed({written.space for written in outcome.written.values()} | outcome.left)
         return outcome
 
+    def _forget(self, tx: Transaction, request: m.Request) -> None:
+        self._check_origins(tx, request, [origin for origin, _ in request.acknowledged])
+        tx.forget(request.acknowledged)
+
     def _check_origins(self, tx: Transaction, request: m.Request, origins: Sequence[str]) -> None:
         """An origin belongs to the device that first used it."""
         for record in tx.origins(sorted(set(origins))).values():
@@ -145,11 +153,25 @@ class Hub:
     def _write(self, submissions: Sequence[Submission]) -> Sequence[Outcome]:
         """Write a group. What other programs wrote is sequenced first: no push overwrites what it has not seen."""
         self.sequence_foreign_writes()
-        with self._store.transaction(write=True) as tx:
-            if tx.has_dirty():
-                while self._drain(tx):
-                    pass
-            return Push(tx, self.schema, self.hooks, self._now()).run(submissions)
+        return self._change(lambda tx: self._push_all(tx, submissions))
+
+    def _push_all(self, tx: Transaction, submissions: Sequence[Submission]) -> Sequence[Outcome]:
+        if tx.has_dirty():
+            while self._drain(tx):
+                pass
+        return Push(tx, self.schema, self.hooks, self._now()).run(submissions)
+
+    def _change(self, work: Callable[[Transaction], Done]) -> Done:
+        """Do the work in a write transaction; from its start again when another process was faster with its rows."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                with self._store.transaction(write=True) as tx:
+                    return work(tx)
+            except StoreConflict as conflict:
+                if attempt == ATTEMPTS:
+                    raise
+                log.info("written again, attempt %d: %s", attempt, conflict)
+        raise AssertionError("the loop above ends by return or raise")
 
     def sequence_foreign_writes(self) -> int:
         """Sequence what other programs wrote in the hub's tables. Gives the number of rows looked at."""
@@ -158,12 +180,21 @@ class Hub:
             if not tx.has_dirty():
                 return 0
         while True:
-            with self._store.transaction(write=True) as tx:
-                count = self._drain(tx)
+            count = self._change(self._drain)
             total += count
             if count == 0:
                 self.watch.everyone()
                 return total
+
+    def _heard(self) -> None:
+        """Another process wrote to the store, a program or another hub: sequence it, and wake who waits."""
+        try:
+            if not self.sequence_foreign_writes():
+                self.watch.everyone()
+        except StoreUnavailable as error:
+            log.warning("news in the store waits for the next round: %s", error)
+        except Exception:
+            log.exception("news in the store could not be taken")
 
     def _drain(self, tx: Transaction) -> int:
         return Drain(self.schema, self._origin).run(tx, self._now())
@@ -183,6 +214,8 @@ class Hub:
 
     def close(self) -> None:
         """Close the store; idempotent."""
+        if self._stop_listening is not None:
+            self._stop_listening()
         self._store.close()
 
 

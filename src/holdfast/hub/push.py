@@ -115,7 +115,7 @@ class Push:
     def _new_units(self) -> list[Unit]:
         """The transactions that were not processed before, in order, without those behind a gap.
 
-        `through` never goes beyond what the request names: the device takes all up to there that has no result for plain,
+        `through` never goes beyond what the request names: the device takes all up to there without a result for plain,
         and it gets the results of those only that it sent.
         """
         names = {t.origin for s in self._submissions for t in s.transactions}

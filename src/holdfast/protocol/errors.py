@@ -182,6 +182,11 @@ CODES: dict[str, Code] = {
         0, "The hub's URL is not http(s)://host[:port][/prefix].", "Correct the `url=` of the replica."
     ),
     "closed": Code(503, "The replica or server was closed.", "Open a new one."),
+    "two_libraries": Code(
+        0,
+        "Python's sqlite3 module and Holdfast's SQLite would open one file in one process and break its locks.",
+        "Use `replica.execute`, an APSW connection, or another process.",
+    ),
     "no_transport": Code(0, "The replica has neither url nor transport.", "Pass `url=` or `transport=`."),
     "loop_failed": Code(
         0, "The background sync met a mistake of its own. It tries again.", "See the device's log; report it."

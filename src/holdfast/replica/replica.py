@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from holdfast import one_sqlite
 from holdfast.edge.http import HttpTransport
 from holdfast.errors import HoldfastError
 from holdfast.kernel import clock, digest
@@ -86,14 +87,20 @@ class Replica:
             folder = Path(self.path).parent
             if not folder.is_dir():
                 raise HoldfastError("file_unusable", f"{self.path}: the folder {folder} does not exist", file=self.path)
-            db = connect(self.path, constraints=False, now=self._sql_clock)
+            self._file = one_sqlite.enter(self.path)
             try:
-                device = prepare(db, self.path, self.schema, self._random_bits)
-                self._tables = UserTables(self.schema, table_numbers(db))
-                self._connections = Connections(self.path, self._sql_clock)
+                db = connect(self.path, constraints=False, now=self._sql_clock)
+                try:
+                    device = prepare(db, self.path, self.schema, self._random_bits)
+                    self._tables = UserTables(self.schema, table_numbers(db))
+                    self._connections = Connections(self.path, self._sql_clock)
+                except BaseException:
+                    db.close()
+                    raise
             except BaseException:
-                db.close()
+                one_sqlite.leave(self._file)
                 raise
+            self._file = self._file or one_sqlite.enter(self.path)
             self._sync_db = db
             self._lock = SyncLock(self.path)
             parts = (self.path, device, self.schema, self._tables, self._now, self._random_bits)
@@ -293,6 +300,7 @@ class Replica:
                 self._connections.close()
                 self._lock.close()
                 self._sync_db.close()
+                one_sqlite.leave(self._file)
             if self._transport is not None and self._url is not None:
                 self._transport.close()
             self._closed = True

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import apsw
 
+from holdfast import one_sqlite
 from holdfast.errors import HoldfastError
 from holdfast.schema.model import Schema
 from holdfast.stores.base import StoreUnavailable
@@ -45,6 +46,7 @@ class SqliteStore:
         self._idle: list[apsw.Connection] = []
         self._catalog: Catalog | None = None
         self._trigger_version: object = None
+        self._file: one_sqlite.File | None = None
 
     def open(self, schema: Schema) -> dict[str, list[str]]:
         """Create or check everything that the schema needs and give the layout; nothing is changed when this raises.
@@ -71,6 +73,16 @@ class SqliteStore:
             self._refuse(f"the folder {folder} does not exist; make it first")
         if Path(path).is_dir():
             self._refuse("it is a folder, not a file")
+        file = one_sqlite.enter(path)
+        try:
+            writer = self._connect(path)
+        except BaseException:
+            one_sqlite.leave(file)
+            raise
+        self._file = file or one_sqlite.enter(path)
+        return writer
+
+    def _connect(self, path: str) -> apsw.Connection:
         try:
             return self._prepare(apsw.Connection(path))
         except apsw.NotADBError:
@@ -209,6 +221,7 @@ class SqliteStore:
                 self._writer.close()
                 self._writer = None
                 self._trigger_version = None
+                one_sqlite.leave(self._file)
 
 
 @contextmanager
