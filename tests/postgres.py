@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import psycopg
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 FAST = ("fsync", "full_page_writes", "synchronous_commit", "autovacuum")
 """Settings that are switched off: nothing here has to outlive the machine."""
@@ -53,12 +54,12 @@ def connect(dsn: str) -> psycopg.Connection[tuple[Any, ...]]:
 
 @contextmanager
 def database() -> Iterator[str]:
-    """Connection string of an empty database, which is dropped at the end, whoever is still connected."""
+    """URL of an empty database, which is dropped at the end, whoever is still connected."""
     name = f"holdfast_{uuid.uuid4().hex}"
     with connect(server()) as admin:
         admin.execute(f'CREATE DATABASE "{name}" TEMPLATE template0 ENCODING UTF8'.encode())
     try:
-        yield make_conninfo(server(), dbname=name)
+        yield f"postgresql:///?{urlencode({**conninfo_to_dict(server()), 'dbname': name})}"
     finally:
         with connect(server()) as admin:
             admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())

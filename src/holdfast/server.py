@@ -26,14 +26,26 @@ Authenticate = Callable[[Mapping[str, str]], Identity | None]
 
 
 def store_for(url: str) -> Store:
-    """The store that a URL names: `sqlite:///relative.db`, `sqlite:////absolute.db` or `memory:`. Raises
-    `store_open`.
+    """The store that a URL names: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://...` (as libpq takes
+    it) or `memory:`. Raises `store_open`.
     """
     if url == "memory:":
         return MemoryStore()
     if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
         return SqliteStore(url.removeprefix("sqlite:///"))
-    raise HoldfastError("store_open", f"{url!r} names no store; use sqlite:///FILE or memory:", url=url)
+    if url.startswith(("postgresql://", "postgres://")):
+        return _postgres_store(url)
+    message = f"{url!r} names no store; use sqlite:///FILE, postgresql://... or memory:"
+    raise HoldfastError("store_open", message, url=url)
+
+
+def _postgres_store(url: str) -> Store:
+    try:
+        from holdfast.stores.postgres import PostgresStore
+    except ModuleNotFoundError as error:
+        message = f'a PostgreSQL store needs the package {error.name}: pip install "holdfast[postgres]"'
+        raise HoldfastError("store_open", message, missing=error.name) from error
+    return PostgresStore(url)
 
 
 class Server:

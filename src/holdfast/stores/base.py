@@ -6,9 +6,9 @@ hands it finished rows. What it must guarantee is in `contract.py`, which any im
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from holdfast.schema.model import Schema
 
@@ -260,4 +260,15 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release everything; idempotent."""
+        ...
+
+
+@runtime_checkable
+class Announcing(Protocol):
+    """A store that several processes share and that tells each of them when another one has written."""
+
+    def listen(self, heard: Callable[[], None]) -> Callable[[], None]:
+        """Call `heard` in a thread of the store's own after each commit of another process, several at once for one,
+        and whenever some may have been missed. Gives the function that ends it (idempotent; waits for a call under
+        way)."""
         ...

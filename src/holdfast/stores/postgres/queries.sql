@@ -227,3 +227,7 @@ SELECT i.relname, ARRAY(
 ) FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
 WHERE x.indrelid = %s::regclass AND x.indisunique AND x.indimmediate AND x.indisvalid
   AND x.indpred IS NULL AND x.indexprs IS NULL
+
+-- name: announce
+-- Tell the other hubs that feeds have changed; they hear it when this commits. Who it was: so that he need not listen to himself.
+SELECT pg_notify('holdfast_commit', %s)

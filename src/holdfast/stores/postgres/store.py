@@ -18,6 +18,7 @@ from holdfast.schema.model import Schema
 from holdfast.stores.base import HubState, StoreUnavailable
 from holdfast.stores.postgres.adopt import Adoption
 from holdfast.stores.postgres.failures import refused_open, translate
+from holdfast.stores.postgres.listener import Listener
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.transaction import PostgresTransaction
 from holdfast.stores.postgres.writing import Catalog, Connection
@@ -52,9 +53,10 @@ class PostgresStore:
         self._patience = patience
         self._within = within
         self._prepare_threshold = prepare_threshold
-        self.listen_dsn = listen_dsn or dsn
+        self._listen_dsn = listen_dsn or dsn
         self._name = _shown(dsn)
         self._slot = random(_CLOCK_SLOT_BITS)
+        self._voice = f"{random(48):012x}"
         self._turn = Lock()
         self._readers = self._pool("readers", readers)
         self._writers = self._pool("writers", 1)
@@ -141,9 +143,11 @@ class PostgresStore:
     def _write(self) -> Iterator[PostgresTransaction]:
         with self._taking_turns(), self._translated():
             catalog = self._opened()
-            settings = (QUERIES["settings"], (f"{int(self._patience * 1000)}ms",))
-            with self._begun(self._writers, "begin_write", settings) as (connection, _):
-                transaction = PostgresTransaction(connection, catalog, self._new_name, self._translated, None)
+            settings = (f"{int(self._patience * 1000)}ms",)
+            with self._begun(self._writers, "begin_write", settings) as (connection, state):
+                transaction = PostgresTransaction(
+                    connection, catalog, self._new_name, self._translated, state, write=True
+                )
                 yield transaction
                 transaction.end()
                 if connection.info.transaction_status != pq.TransactionStatus.INTRANS:
@@ -152,51 +156,53 @@ class PostgresStore:
                     )
                     raise HoldfastError("store_failed", message, database=self._name)
                 with connection.pipeline():
-                    if transaction.hlc:
+                    if transaction.hlc > state.hlc:
                         connection.execute(QUERIES["set_clock"], (self._slot, transaction.hlc))
+                    if transaction.news:
+                        connection.execute(QUERIES["announce"], (self._voice,))
                     connection.execute(b"COMMIT")
 
     @contextmanager
     def _read(self) -> Iterator[PostgresTransaction]:
         with self._translated():
             catalog = self._opened()
-            # The snapshot is taken by the first statement, not by BEGIN.
-            with self._begun(self._readers, "begin_read", (QUERIES["hub"], ())) as (connection, first):
-                hub, hlc = first
-                state = HubState(hub, hlc or 0)
-                yield PostgresTransaction(connection, catalog, self._new_name, self._translated, state)
+            with self._begun(self._readers, "begin_read", None) as (connection, state):
+                yield PostgresTransaction(connection, catalog, self._new_name, self._translated, state, write=False)
                 connection.execute(b"COMMIT")
 
     @contextmanager
     def _begun(
-        self, pool: ConnectionPool[Connection], begin: str, first: tuple[bytes, tuple[Any, ...]]
-    ) -> Iterator[tuple[Connection, Any]]:
-        """A connection in a transaction that has run its first statement, and the row that this gave.
+        self, pool: ConnectionPool[Connection], begin: str, settings: tuple[str, ...] | None
+    ) -> Iterator[tuple[Connection, HubState]]:
+        """A connection in a transaction, and the hub's state, read first: it takes the snapshot, which BEGIN does not.
 
         A connection that broke while it lay idle is replaced here: nothing was sent on it yet.
         """
         for attempt in range(pool.max_size + 1):
             connection = pool.getconn(self._patience)
             try:
-                with connection.pipeline():
-                    connection.execute(QUERIES[begin])
-                    cursor = connection.execute(*first)
-                row = cursor.fetchone()
+                state = _begin(connection, begin, settings)
                 break
             except BaseException as error:
                 lost = isinstance(error, psycopg.OperationalError) and connection.broken
+                _roll_back(connection)
                 pool.putconn(connection)
                 if not lost or attempt == pool.max_size:
                     raise
         else:
             raise AssertionError("the loop above ends by break or raise")
         try:
-            yield connection, row
+            yield connection, state
         except BaseException:
             _roll_back(connection)
             raise
         finally:
             pool.putconn(connection)
+
+    def listen(self, heard: Callable[[], None]) -> Callable[[], None]:
+        """Call `heard` after commits of other hubs and of other programs; see `stores.base.Announcing`."""
+        self._opened()
+        return Listener(self._listen_dsn, self._voice, heard).stop
 
     def unreadable(self) -> list[tuple[str, str, str]]:
         """(table, key, reason) of rows that other programs wrote and that do not fit the schema: not synced."""
@@ -212,6 +218,15 @@ class PostgresStore:
                 self._closed = True
                 self._readers.close()
                 self._writers.close()
+
+
+def _begin(connection: Connection, begin: str, settings: tuple[str, ...] | None) -> HubState:
+    with connection.pipeline():
+        connection.execute(QUERIES[begin])
+        if settings is not None:
+            connection.execute(QUERIES["settings"], settings)
+        ((hub, hlc),) = connection.execute(QUERIES["hub"]).fetchall()
+    return HubState(hub, hlc or 0)
 
 
 def _roll_back(connection: Connection) -> None:

@@ -42,7 +42,9 @@ class PostgresTransaction:
         catalog: Catalog,
         new_epoch: Callable[[], str],
         translated: Translated,
-        state: HubState | None,
+        state: HubState,
+        *,
+        write: bool,
     ) -> None:
         self._db = connection
         self._catalog = catalog
@@ -50,12 +52,14 @@ class PostgresTransaction:
         self._new_epoch = new_epoch
         self._translated = translated
         self._state = state
-        self._write = state is None
+        self._write = write
         self._open = True
         self._looked = False
         self._marks: dict[int, list[int]] = {}
-        self.hlc = 0
-        """The latest time that was written here; the store keeps it at the commit."""
+        self.hlc = state.hlc
+        """The latest time; the store keeps it at the commit when it was written here."""
+        self.news = False
+        """Whether a feed has changed."""
 
     def end(self) -> None:
         """Nothing more can be read or written here."""
@@ -81,10 +85,9 @@ class PostgresTransaction:
 
     def hub(self) -> HubState:
         """The hub's identity and clock."""
-        if self._state is not None:
-            return self._state
-        ((hub, hlc),) = self._run("hub")
-        return HubState(hub, max(hlc or 0, self.hlc))
+        if not self._open:
+            raise HoldfastError("transaction_closed", "This transaction has ended; open another one.")
+        return HubState(self._state.hub, self.hlc)
 
     def spaces(self, names: Sequence[str]) -> dict[str, Space]:
         """Heads of the named spaces; a space that was never written is absent."""
@@ -106,7 +109,7 @@ class PostgresTransaction:
         wanted = sorted(set(origins))
         if not wanted:
             return {}
-        with self._using() as db:
+        with self._using() as db, db.pipeline():
             if self._write:
                 self._hold(db, wanted)
             found = db.execute(QUERIES["origins"], (wanted,)).fetchall()
@@ -117,9 +120,8 @@ class PostgresTransaction:
         if len(stripes) > _MOST_STRIPES:
             db.execute(QUERIES["lock_all_origins"], (LOCK_SPACE,))
             return
-        with db.pipeline():
-            db.execute(QUERIES["lock_origins"], (LOCK_SPACE,))
-            db.execute(QUERIES["lock_stripes"], (LOCK_SPACE, stripes))
+        db.execute(QUERIES["lock_origins"], (LOCK_SPACE,))
+        db.execute(QUERIES["lock_stripes"], (LOCK_SPACE, stripes))
 
     def results(self, origins: Sequence[str]) -> list[StoredResult]:
         """All kept results of the origins, in order of (origin, n)."""
@@ -235,6 +237,7 @@ class PostgresTransaction:
             marks = [mark for group in self._marks.values() for mark in group] if self._looked else None
             heads = write_batch(db, self._catalog, self._new_epoch, marks, batch)
         self.hlc = max(self.hlc, batch.hlc)
+        self.news = self.news or bool(heads)
         return heads
 
     @contextmanager

@@ -91,7 +91,6 @@ def _apply(db: Connection, catalog: Catalog, changes: Sequence[Change], names: s
     """
     careful: set[str] = set()
     while True:
-        db.execute(b"SAVEPOINT holdfast_tables")
         try:
             return _write_changes(db, changes, careful, names, known_marks)
         except psycopg.Error as error:
@@ -123,12 +122,13 @@ def _changes(tables: Mapping[str, UserTable], rows: Sequence[RowWrite]) -> list[
 def _write_changes(
     db: Connection, changes: Sequence[Change], careful: Collection[str], names: str, known_marks: Sequence[int]
 ) -> bool:
-    """Write the changes in one exchange, release the savepoint, and tell whether a row has a note that is not known.
+    """Write the changes in one exchange, under a savepoint, and tell whether a row has a note that is not known.
 
     Inserts and updates go parents first, deletes children first: so foreign keys hold at every statement, deferrable or
     not. What can be deferred is checked at the end, here and not at the commit, where nobody could be refused.
     """
     with db.pipeline():
+        db.execute(b"SAVEPOINT holdfast_tables")
         _send_changes(db, changes, careful)
         noted = db.execute(QUERIES["noted_since"], (names, known_marks))
         db.execute(b"RELEASE SAVEPOINT holdfast_tables")
