@@ -50,6 +50,7 @@ class Judge:
         self.bodies: dict[tuple[str, int], Any] = {}
         self.accepted: Counter[tuple[str, int]] = Counter()
         self.refused: Counter[tuple[str, int]] = Counter()
+        self.carried: dict[str, bool] = {}
         self.senders: dict[tuple[str, int], str] = {}
         self.restored = False
         self.answered: dict[str, Seen] = {}
@@ -218,6 +219,9 @@ class Judge:
     def settled(self, device: Device) -> None:
         """The device has completed a sync."""
         self.seen[device.name] = self.answered[device.name]
+        sql = """SELECT 1 FROM holdfast_capture UNION ALL
+                 SELECT 1 FROM holdfast_transaction WHERE state <> 'refused'"""
+        self.carried[device.name] = bool(self.world.query(device.path, sql))
 
     def look(self, device: Device) -> None:
         """Visible = confirmed + pending: recomputed by the model from what the hub has said and what waits."""
@@ -238,7 +242,10 @@ class Judge:
                 except model.Refused:
                     continue
         present = {name: row for name, row in rows.items() if row is not None}
-        unclear |= {kind for kind, *_ in violations(self.schema, present)}
+        # Two rows can want one unique value only if an edit was made before the other row arrived.
+        collisions = {table for table, _ in duplicates(self.schema, present)}
+        assert self.carried[device.name] or not collisions, (device.name, collisions)
+        unclear |= collisions
         for table in self.schema.tables:
             if table.name not in unclear:
                 assert sorted(map(repr, device.rows(table.name))) == expected(table, present), (device.name, table.name)
@@ -286,19 +293,26 @@ def expected(table: Table, rows: dict[Name, model.ModelRow]) -> list[str]:
     )
 
 
-def violations(schema: Schema, rows: dict[Name, model.ModelRow]) -> list[tuple[str, Any]]:
+def violations(schema: Schema, rows: Rows) -> list[tuple[str, Any]]:
     """(table, values) of every broken UNIQUE and foreign key among the living rows."""
+    found = duplicates(schema, rows)
     living = {name: row for name, row in rows.items() if row.alive}
-    found: list[tuple[str, Any]] = []
     for table in schema.tables:
-        own = [(key, row) for (name, key), row in living.items() if name == table.name]
-        for columns in table.unique:
-            values = [tuple(row.cells[column].value for column in columns) for _, row in own]
-            counts = Counter(value for value in values if None not in value)
-            found += [(table.name, value) for value, count in counts.items() if count > 1]
         for foreign_key in table.foreign_keys:
-            for _, row in own:
-                value = row.cells[foreign_key.columns[0]].value
+            for (name, _), row in living.items():
+                value = row.cells[foreign_key.columns[0]].value if name == table.name else None
                 if value is not None and (foreign_key.parent, value) not in living:
                     found.append((table.name, value))
+    return found
+
+
+def duplicates(schema: Schema, rows: Rows) -> list[tuple[str, Any]]:
+    """(table, values) of every value that a UNIQUE allows once and living rows have twice."""
+    found: list[tuple[str, Any]] = []
+    for table in schema.tables:
+        own = [row for (name, _), row in rows.items() if name == table.name and row.alive]
+        for columns in table.unique:
+            values = [tuple(row.cells[column].value for column in columns) for row in own]
+            counts = Counter(value for value in values if None not in value)
+            found += [(table.name, value) for value, count in counts.items() if count > 1]
     return found

@@ -104,6 +104,8 @@ def _some_cells(draw: st.DrawFn, table: Table, least: int) -> list[Column]:
 
 def _insert(draw: st.DrawFn, table: Table) -> Statement:
     cells = _some_cells(draw, table, 0)
+    if table.unique and draw(st.booleans()):
+        cells = [table.cells[table.slot[name]] for name in draw(st.sampled_from(table.unique))]
     names = [*(c.name for c in table.key), *(c.name for c in cells)]
     values = [*_key(draw, table), *(draw(value_for(table, c)) for c in cells)]
     verbs = ["INSERT", "INSERT OR REPLACE", "REPLACE", "INSERT OR IGNORE", "INSERT OR FAIL"]
