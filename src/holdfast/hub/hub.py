@@ -126,22 +126,21 @@ class Hub:
             raise HoldfastError("schema_mismatch", message, device=named.hash, hub=self.schema.hash)
 
     def _push(self, request: m.Request, identity: Identity, spaces: Mapping[str, Access]) -> Outcome:
-        if request.acknowledged:
-            self._change(lambda tx: self._forget(tx, request))
-        if not request.transactions:
+        origins = [t.origin for t in request.transactions] + [origin for origin, _ in request.acknowledged]
+        if not origins:
             return Outcome()
         with self._store.transaction(write=False) as tx:
-            self._check_origins(tx, request, [t.origin for t in request.transactions])
+            self._check_origins(tx, request, origins)
+        if request.acknowledged:
+            self._change(lambda tx: tx.forget(request.acknowledged))
+        if not request.transactions:
+            return Outcome()
         outcome = self._group.submit(Submission(identity, request.device, spaces, request.transactions))
         for changes, context in outcome.changes:
             self.hooks.after(changes, context)
         if not self.watch.empty:
             self.watch.changed({written.space for written in outcome.written.values()} | outcome.left)
         return outcome
-
-    def _forget(self, tx: Transaction, request: m.Request) -> None:
-        self._check_origins(tx, request, [origin for origin, _ in request.acknowledged])
-        tx.forget(request.acknowledged)
 
     def _check_origins(self, tx: Transaction, request: m.Request, origins: Sequence[str]) -> None:
         """An origin belongs to the device that first used it."""

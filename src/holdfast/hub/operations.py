@@ -36,7 +36,7 @@ def kernel_operation(table: Table, op: AnyOperation) -> Op:
     if isinstance(op, Delete):
         try:
             return Op("delete", op.key, op.stamp, op.life, {}, decode_stamps(op.base))
-        except ValueError:
+        except InvalidValue:
             raise Refusal(
                 "operation_malformed", "the base of a delete is not a row's stamps", table.name, op.key
             ) from None
