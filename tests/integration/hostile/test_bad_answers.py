@@ -23,7 +23,7 @@ SITES = 5
 
 @pytest.fixture(scope="module")
 def evenings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two days that can go wrong: in `known` the device has waiting work and news for it, in `fresh` it never synced."""
+    """Two days: in `known` the device has waiting work and news for it, in `fresh` it never synced."""
     folder = tmp_path_factory.mktemp("evenings")
     (folder / "fresh").mkdir()
     with hub_server(folder / "fresh") as server, device(folder / "fresh", "ben", Network(server, BEN)) as ben:
