@@ -1,5 +1,6 @@
 # One command to start (make demo), one to test (make test), one to check (make check).
-# Needs Python >= 3.11, git and make; everything else goes into .venv.
+# Needs Python >= 3.11, git and make; everything else goes into .venv. With Node >= 20.19 the web packages are tested too;
+# what they need goes into web/node_modules.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -18,10 +19,19 @@ PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); \
 	echo $$(( n < 2 ? 2 : n > 8 ? 8 : n )))
 
-.PHONY: help install demo test check format bench soak clean
+# "yes" when Node is here and new enough; the web targets are left out otherwise, and say so.
+NODE := $(shell node -e 'const [a, b] = process.versions.node.split(".").map(Number); \
+	console.log(a > 20 || (a === 20 && b >= 19) ? "yes" : "")' 2>/dev/null)
+NO_NODE := Node >= 20.19 not found: the web packages and the comparison of the two kernels are left out.
+WEB_INSTALLED := web/node_modules/.installed
+WEB_BUILT := web/packages/client/dist/kernel-driver.js
+WEB_SOURCES := $(wildcard web/packages/*/src/*.ts web/packages/*/src/*/*.ts web/packages/*/src/*/*/*.ts \
+	web/packages/*/tools/* web/packages/*/*.json web/*.json)
+
+.PHONY: help install demo test check format bench soak clean web-build web-test web-check
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 11
 
 install: $(INSTALLED) ## make .venv with everything in it
 
@@ -35,20 +45,45 @@ $(INSTALLED): pyproject.toml
 demo: $(INSTALLED) ## a hub and several devices that go offline, edit, crash and agree; DATA=folder for real data
 	@$(BIN)/holdfast demo $(if $(DATA),--data "$(DATA)")
 
-test: $(INSTALLED) ## every test; TESTS=path for some
+test: $(INSTALLED) ## every test; TESTS=path for some of Python's
+	@$(if $(NODE),$(MAKE) --no-print-directory web-build,echo "$(NO_NODE)")
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup $(TESTS)
+	@$(if $(TESTS),,$(if $(NODE),$(MAKE) --no-print-directory web-test,echo "$(NO_NODE)"))
 
 check: $(INSTALLED) ## lint, types, structure, documents, coverage of the core; ONLY="size links" for some
 	@$(BIN)/python -m checks $(ONLY)
+	@$(if $(ONLY),,$(if $(NODE),$(MAKE) --no-print-directory web-check,echo "$(NO_NODE)"))
 
-format: $(INSTALLED) ## format and mend what ruff can mend
+web-build: $(WEB_BUILT) ## the web packages, as they are published
+
+web-test: $(WEB_BUILT) ## every test of the web packages: vectors, size of the bundle
+	@cd web && npm test --silent
+
+web-check: $(WEB_INSTALLED) ## lint, types and layout of the web packages
+	@cd web && npm run --silent check
+
+# Again only when package-lock.json changed. No package runs a script of its own here.
+$(WEB_INSTALLED): web/package-lock.json
+	@test -n "$(NODE)" || { echo "$(NO_NODE)" >&2; exit 1; }
+	cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(WEB_BUILT): $(WEB_INSTALLED) $(WEB_SOURCES)
+	@cd web && npm run --silent build
+	@touch $@
+
+format: $(INSTALLED) ## format and mend what ruff and prettier can mend
 	@$(BIN)/ruff check --fix --quiet --exit-zero . && $(BIN)/ruff format .
+	@$(if $(NODE),$(MAKE) --no-print-directory $(WEB_INSTALLED) && cd web && npm run --silent format,true)
 
 bench: $(INSTALLED) ## figures of this machine beside their physical limits
 	@$(BIN)/python -m bench
 
-soak: $(INSTALLED) ## property tests with many more examples, random seeds; stops when one fails
+soak: $(INSTALLED) ## property tests with many more examples, a million calls of both kernels; stops when one fails
 	@HOLDFAST_HYPOTHESIS=soak $(BIN)/python -m pytest -q -x -n $(WORKERS) --dist loadgroup $(or $(TESTS),tests/properties)
+	@$(if $(TESTS),,$(if $(NODE),$(MAKE) --no-print-directory web-build && HOLDFAST_KERNEL_CALLS=1000000 \
+		$(BIN)/python -m pytest -q -x -n 2 tests/integration/test_two_kernels.py,echo "$(NO_NODE)"))
 
 clean: ## remove .venv and everything generated
+	@rm -rf web/node_modules web/packages/*/dist
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

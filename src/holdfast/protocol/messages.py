@@ -28,7 +28,7 @@ Life = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Key = Annotated[str, Meta(max_length=1024)]
 Name = Annotated[str, Meta(min_length=1, max_length=63)]
 SpaceName = Annotated[str, Meta(min_length=1, max_length=200)]
-HubId = Annotated[str, Meta(pattern="^[0-9a-f]{12}$")]
+HubId = Annotated[str, Meta(pattern="^[0-9a-f]{12}$", max_length=12)]
 CursorText = Annotated[str, Meta(min_length=1, max_length=200)]
 
 

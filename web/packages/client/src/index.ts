@@ -1,6 +1,6 @@
-// @holdfast/client: for now the kernel and the protocol, which every browser replica is built on.
+// @holdfast/client: for now the kernel and the protocol, which every browser replica is built on. What only a hub needs
+// (version vectors, reading a request) is not exported, so that no bundle carries it.
 export { HoldfastError } from "./errors";
-export * as causality from "./kernel/causality";
 export * as clock from "./kernel/clock";
 export type { Cell, Column, Table, Wire } from "./kernel/column";
 export * as digest from "./kernel/digest";
@@ -10,7 +10,7 @@ export { PENDING } from "./kernel/merges/counter";
 export * as row from "./kernel/row";
 export * as stamps from "./kernel/stamps";
 export * as values from "./kernel/values";
-export * as codec from "./protocol/codec";
+export { decodeError, decodeLine, encodeRequest, lineCutter } from "./protocol/codec";
 export * as images from "./protocol/images";
 export * as json from "./protocol/json";
 export type * as messages from "./protocol/messages";

@@ -4,18 +4,24 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { BUNDLE } from "./bundle.mjs";
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
-const shared = { absWorkingDir: root, bundle: true, format: "esm", target: "es2022", logLevel: "warning" };
 
 await build({
-  ...shared,
+  ...BUNDLE,
+  absWorkingDir: root,
   entryPoints: ["src/index.ts"],
   outfile: "dist/index.js",
-  platform: "browser",
-  minify: true,
   sourcemap: true,
 });
-await build({ ...shared, entryPoints: ["tools/kernel-driver.ts"], outfile: "dist/kernel-driver.js", platform: "node" });
+await build({
+  ...BUNDLE,
+  absWorkingDir: root,
+  entryPoints: ["tools/kernel-driver.ts"],
+  outfile: "dist/kernel-driver.js",
+  platform: "node",
+  minify: false,
+});
 execFileSync(process.execPath, [tsc, "-p", "tsconfig.json", "--emitDeclarationOnly"], { cwd: root, stdio: "inherit" });

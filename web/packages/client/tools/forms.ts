@@ -4,7 +4,7 @@ import type { MergeName } from "../src/kernel/merges/index";
 import type { Base, Cells, Conflict, Op, Outcome, Row } from "../src/kernel/row";
 import { decodeStamps, encodeStamps } from "../src/kernel/stamps";
 import { check, type Members } from "../src/kernel/values";
-import type { Line } from "../src/protocol/messages";
+import type { ConflictNote, Line } from "../src/protocol/messages";
 
 /** The input of a call: what the vectors and the other language write is trusted to have its shape. */
 export type Form = Members;
@@ -93,7 +93,7 @@ function cellsForm(cells: Cells): Wire {
 
 /** The members of a response that are left out when they are empty. */
 const OPTIONAL = new Set(
-  "through revoked reset layout results code message table key column details conflicts mine theirs cursors digests"
+  "through revoked reset layout results code message table key column details conflicts cursors digests"
     .split(" "),
 ); // prettier-ignore
 
@@ -110,8 +110,8 @@ export function lineForm(line: Line): Wire {
   return { header: compact({ ...rest, results: written }) };
 }
 
-function noteForm({ table, key, ...rest }: Members): Wire {
-  return { table: table ?? "", key: key ?? "", ...compact(rest) };
+function noteForm({ table, key, mine, theirs, ...rest }: ConflictNote): Wire {
+  return { table, key, ...compact(rest), ...(mine !== null && { mine }), ...(theirs !== null && { theirs }) };
 }
 
 function compact(members: Members): Members {

@@ -29,18 +29,19 @@ export function parseUnicode(text: string): Wire {
 
 /** The JSON text of a value, members in their own order. */
 export function write(value: Wire): string {
-  // Most values hold no such number, and the engine's own writer is many times faster.
-  const text = JSON.stringify(value, refuseBigint);
-  return SUSPECT_NUMBER.test(text) ? writeExactly(value) : text;
-}
-
-function refuseBigint(_name: string, value: unknown): unknown {
-  if (typeof value === "bigint") throw new RangeError("an integer beyond ±(2^53-1) cannot be written");
-  return value;
+  // Most values hold no such number, and the engine's own writer is many times faster. It throws at a bigint.
+  try {
+    const text = JSON.stringify(value);
+    if (!SUSPECT_NUMBER.test(text)) return text;
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+  }
+  return writeExactly(value);
 }
 
 function writeExactly(value: Wire): string {
   if (typeof value === "number") return numberText(value);
+  if (typeof value === "bigint") return String(value);
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map((item: Wire) => writeExactly(item)).join(",")}]`;
   const members = Object.entries(value).map(([name, member]) => `${JSON.stringify(name)}:${writeExactly(member)}`);

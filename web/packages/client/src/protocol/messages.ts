@@ -18,6 +18,7 @@ const stampText = text(0, STAMP_LENGTH, isStamp);
 const count = integer(1);
 const name = text(1, 63);
 const spaceName = text(1, 200);
+const cursor = text(1, 200);
 
 const operation = {
   table: name,
@@ -93,12 +94,12 @@ export const result = struct({
 
 /** First line of a response. */
 export const header = struct({
-  hub: text(),
+  hub: origin,
   user: text(),
   time: integer(),
-  hlc: integer(),
-  spaces: map(oneOf("r", "rw")),
-  through: optional(map(integer()), {}),
+  hlc: integer(0),
+  spaces: map(oneOf("r", "rw"), spaceName),
+  through: optional(map(integer(0), origin), {}),
   revoked: optional(list(text()), []),
   reset: optional(list(text()), []),
   layout: nullable(struct({ hash: text(), tables: map(list(text())) })),
@@ -128,12 +129,12 @@ export const image: Shape<Image> = (wire, path) => {
 };
 
 /** Rows of one space in feed order; `cursor` is the cursor after them. */
-export const page = struct({ space: text(), cursor: text(), rows: list(image) });
+export const page = struct({ space: spaceName, cursor, rows: list(image) });
 
 /** Last line of a response. */
 export const footer = struct({
   more: boolean,
-  cursors: optional(map(text()), {}),
+  cursors: optional(map(cursor, spaceName), {}),
   digests: optional(map(text()), {}),
 });
 

@@ -1,5 +1,6 @@
 // Small readers that check foreign JSON and say where it is wrong. Strict in the members they know; unknown ones are
-// ignored (spec/protocol.md, section 8). Python has msgspec for this.
+// ignored (spec/protocol.md, section 8). Python has msgspec for this. `@__NO_SIDE_EFFECTS__` lets a bundler leave out the
+// shapes that nothing reads.
 import type { Wire } from "../kernel/column";
 import { lengthOf } from "../kernel/text";
 import { kindOf, MAX_INT, membersOf } from "../kernel/values";
@@ -19,6 +20,7 @@ export const anything: Shape<Wire> = (wire, path) => {
 };
 
 /** A text of `least` to `most` code points that `isValid`. */
+// @__NO_SIDE_EFFECTS__
 export function text(
   least: 0 | 1 = 0,
   most = Infinity,
@@ -35,6 +37,7 @@ export function text(
 }
 
 /** An integer within `least` .. `most`. */
+// @__NO_SIDE_EFFECTS__
 export function integer(least = -MAX_INT, most = MAX_INT): Shape<number> {
   return (wire, path) => {
     if (typeof wire === "number" && Number.isInteger(wire) && wire >= least && wire <= most) return wire;
@@ -48,6 +51,7 @@ export const boolean: Shape<boolean> = (wire, path) => {
 };
 
 /** One of the given texts. */
+// @__NO_SIDE_EFFECTS__
 export function oneOf<const T extends string>(...texts: T[]): Shape<T> {
   return (wire, path) => {
     const found = texts.find((item) => item === wire);
@@ -56,6 +60,7 @@ export function oneOf<const T extends string>(...texts: T[]): Shape<T> {
   };
 }
 
+// @__NO_SIDE_EFFECTS__
 export function list<T>(item: Shape<T>, most = Infinity): Shape<T[]> {
   return (wire, path) => {
     if (!Array.isArray(wire)) throw wrong(path, "an array");
@@ -65,6 +70,7 @@ export function list<T>(item: Shape<T>, most = Infinity): Shape<T[]> {
 }
 
 /** An object used as a map: every name and value of one shape. */
+// @__NO_SIDE_EFFECTS__
 export function map<T>(value: Shape<T>, name: Shape<string> = text()): Shape<Readonly<Record<string, T>>> {
   return (wire, path) => {
     const members = membersOf(wire);
@@ -77,16 +83,19 @@ export function map<T>(value: Shape<T>, name: Shape<string> = text()): Shape<Rea
 }
 
 /** A member that may be absent, and what it is then. */
+// @__NO_SIDE_EFFECTS__
 export function optional<T>(shape: Shape<T>, absent: T): Shape<T> {
   return (wire, path) => (wire === undefined ? absent : shape(wire, path));
 }
 
 /** A member that may be absent or null. */
+// @__NO_SIDE_EFFECTS__
 export function nullable<T>(shape: Shape<T>): Shape<T | null> {
   return (wire, path) => (wire === undefined || wire === null ? null : shape(wire, path));
 }
 
 /** An object with the given members; others are left out. */
+// @__NO_SIDE_EFFECTS__
 export function struct<S extends Readonly<Record<string, Shape<unknown>>>>(
   shapes: S,
 ): Shape<{ readonly [Name in keyof S]: Shaped<S[Name]> }> {
