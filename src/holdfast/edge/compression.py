@@ -65,9 +65,8 @@ class Decoder:
     def _feed_zstd(self, data: bytes) -> Iterator[bytes]:
         unpacked: list[bytes] = []
         size = 0
-        while data:
-            part, data = data[:_ZSTD_SLICE], data[_ZSTD_SLICE:] if len(data) > _ZSTD_SLICE else b""
-            rest = part
+        for start in range(0, len(data), _ZSTD_SLICE):
+            rest = data[start : start + _ZSTD_SLICE]
             while rest:
                 self._enter_frame()
                 piece = self._zstd_frame.decompress(rest)
