@@ -94,8 +94,10 @@ class PostgresStore:
                 self._closed = False
             try:
                 connection: Connection
-                with psycopg.connect(self._dsn, **self._options()) as connection, connection.transaction():
+                with psycopg.connect(self._dsn, **self._options()) as connection:
+                    connection.execute(QUERIES["begin_write"])
                     self._catalog, layout = Adoption(connection, schema, self._within, self._new_name).run()
+                    connection.execute(b"COMMIT")
             except psycopg.Error as error:
                 raise refused_open(error, self._name) from error
             self._readers.open()
