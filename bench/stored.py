@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+
+import apsw
 
 from bench.device_process import sync_in_process
 from bench.hub_process import hub_process
@@ -32,8 +33,9 @@ def stored_hub(folder: Path, rows: int) -> Stored:
 
 def copied_hub(folder: Path, rows: int, name: str) -> Path:
     """A copy of the file of `stored_hub`."""
-    source, target = sqlite3.connect(stored_hub(folder, rows).store), sqlite3.connect(folder / name)
-    source.backup(target)
+    source, target = apsw.Connection(str(stored_hub(folder, rows).store)), apsw.Connection(str(folder / name))
+    with target.backup("main", source, "main") as backup:
+        backup.step()
     target.close()
     source.close()
     return folder / name

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 import statistics
 import time
 
 import holdfast as hf
 from bench import forms
 from bench.measure import Bar, Figure, Scenario, Settings
+from bench.other_program import seconds_of_another_program
 from bench.plain import PlainTable
 
 ROWS = 500
@@ -16,15 +16,15 @@ ROWS = 500
 
 def run(settings: Settings) -> list[Figure]:
     """p50 of a captured insert through `Replica.execute` and through another program, beside the plain one."""
-    rows = list(forms.rows(3 * ROWS))
+    rows = list(forms.rows(2 * ROWS))
     ours, others, plain = [], [], []
     for number in range(settings.runs):
         file = settings.folder / f"durable{number}.db"
         with PlainTable(settings.folder / "plain.db") as table, hf.Replica(file, forms.SCHEMA) as device:
             device.execute(forms.INSERT, next(forms.rows(1, seed=7)))
             ours.append(_p50_ms([_seconds(device, row) for row in rows[:ROWS]]))
-            plain.append(_p50_ms(table.seconds_each(forms.INSERT, rows[ROWS : 2 * ROWS])))
-            others.append(_p50_ms(_by_another_program(str(file), rows[2 * ROWS :])))
+            plain.append(_p50_ms(table.seconds_each(forms.INSERT, rows[ROWS:])))
+            others.append(_p50_ms(seconds_of_another_program(file, ROWS)))
     limit = "plain durable insert, p50"
     return [
         Figure("durable write by Replica.execute, p50", "ms", ours, limit, plain, (Bar("at most", 0.35),)),
@@ -37,18 +37,6 @@ def _seconds(device: hf.Replica, row: tuple[object, ...]) -> float:
     start = time.perf_counter()
     device.execute(forms.INSERT, row)
     return time.perf_counter() - start
-
-
-def _by_another_program(file: str, rows: list[tuple[object, ...]]) -> list[float]:
-    db = sqlite3.connect(file, isolation_level=None)
-    db.execute("PRAGMA synchronous = FULL")
-    seconds = []
-    for row in rows:
-        start = time.perf_counter()
-        db.execute(forms.INSERT, row)
-        seconds.append(time.perf_counter() - start)
-    db.close()
-    return seconds
 
 
 def _p50_ms(seconds: list[float]) -> float:
