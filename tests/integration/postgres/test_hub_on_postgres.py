@@ -169,6 +169,24 @@ def test_what_cascades_in_the_hubs_own_transaction_is_sequenced(world: World) ->
     assert list(anna.execute("select id from line")) == []
 
 
+def test_what_a_trigger_of_the_application_makes_of_a_row_reaches_its_writer(world: World) -> None:
+    world.server()
+    world.sql(
+        "create function shout() returns trigger language plpgsql as"
+        " $$ begin new.status = upper(new.status); return new; end $$;"
+        " create trigger shout before insert or update on form for each row execute function shout()"
+    )
+    server = world.server()
+    anna, ben = world.device("anna", server), world.device("ben", server)
+    key = insert(anna)
+    agree(anna, ben)
+    assert shown(ben)[0]["status"] == "DRAFT"
+    ben.execute("update form set status = 'quiet', crew = 2 where id = ?", (key,))
+    agree(ben, anna)
+    assert (shown(anna)[0]["status"], shown(anna)[0]["crew"]) == ("QUIET", 2)
+    assert world.sql("select * from holdfast.dirty") == []
+
+
 def test_two_hubs_on_one_database(world: World) -> None:
     one, two = world.server(), world.server()
     anna, ben = world.device("anna", one), world.device("ben", two)

@@ -150,10 +150,13 @@ class Adoption:
     def _catalog(self, ids: dict[str, int], layout: dict[str, list[str]]) -> Catalog:
         tables: dict[str, UserTable] = {}
         constraints: dict[tuple[str, str], list[str]] = {}
+        rewritten: set[str] = set()
         for table in self._schema.tables:
             target = qualified(self._within, table.name)
             unique = fit.unique_of(self._db, target)
             tables[table.name] = UserTable(table, self._within, layout[table.name], list(unique.values()))
             for name, columns in {**unique, **fit.constraints_of(self._db, target)}.items():
                 constraints[table.name, name] = columns
-        return Catalog(tables, ids, constraints)
+            if fit.is_rewritten(self._db, target):
+                rewritten.add(table.name)
+        return Catalog(tables, ids, constraints, frozenset(rewritten))

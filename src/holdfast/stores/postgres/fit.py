@@ -39,6 +39,11 @@ def constraints_of(db: Connection, target: str) -> dict[str, list[str]]:
     return {name: columns for name, _, columns in db.execute(QUERIES["constraints"], (target,))}
 
 
+def is_rewritten(db: Connection, target: str) -> bool:
+    """Whether a trigger of the application may store something else than what is written."""
+    return bool(db.execute(QUERIES["rewritten"], (target,)).fetchall()[0][0])
+
+
 def check(table: Table, found: Sequence[Found], unique: Sequence[Sequence[str]]) -> None:
     """Raise `HoldfastError` `schema_mismatch_table` unless the hub can read and write the declared columns."""
     by_name = {column.name: column for column in found}

@@ -231,3 +231,14 @@ WHERE x.indrelid = %s::regclass AND x.indisunique AND x.indimmediate AND x.indis
 -- name: announce
 -- Tell the other hubs that feeds have changed; they hear it when this commits. Who it was: so that he need not listen to himself.
 SELECT pg_notify('holdfast_commit', %s)
+
+-- name: rewritten
+-- Whether a trigger of the application may change what is stored in a row: BEFORE, FOR EACH ROW.
+SELECT EXISTS (
+  SELECT FROM pg_trigger t
+  WHERE t.tgrelid = %s::regclass AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 3 = 3
+)
+
+-- name: note
+-- Note rows as if another program had written them.
+INSERT INTO holdfast.dirty (tbl, key) SELECT r.tbl, r.key FROM json_to_recordset(%s::json) AS r(tbl text, key text)

@@ -29,6 +29,8 @@ class Catalog(NamedTuple):
     tables: dict[str, UserTable]
     ids: dict[str, int]
     constraints: Constraints
+    rewritten: frozenset[str]
+    """Tables in which a trigger of the application may store something else than what the hub writes."""
 
 
 class _Bytes:
@@ -82,6 +84,12 @@ def _write_user_tables(
     # Every row is locked now: whoever wrote one before us has committed, and his note is visible or there is none.
     if known_marks is not None and noted:
         raise StoreConflict("another program wrote one of the rows, and its write comes first")
+    if not known_marks:
+        # What the application's triggers made of the rows is news for the drainer. What the drainer itself writes is
+        # not noted again: he and a trigger that insists would never come to an end.
+        own = [{"tbl": row.table, "key": row.key} for row in rows if row.table in catalog.rewritten and row.values]
+        if own:
+            db.execute(QUERIES["note"], (as_json(own),))
 
 
 def _apply(db: Connection, catalog: Catalog, changes: Sequence[Change], names: str, known_marks: Sequence[int]) -> bool:
