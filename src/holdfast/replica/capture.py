@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apsw
 
 from holdfast.replica.confirmed import RowName
-from holdfast.replica.tables import UserTables
+from holdfast.replica.tables import UserTables, quoted, text_or_bytes
 
 
 class Captured(NamedTuple):
@@ -110,3 +110,40 @@ def _vanished(db: apsw.Connection, tables: UserTables, suspect: Captured) -> boo
     if later is not None:
         return bool(later == "insert")
     return tables.by_number[tbl].read(db, key) is None
+
+
+def make_readable(db: apsw.Connection, tables: UserTables) -> set[int]:
+    """Text that is not UTF-8 becomes a BLOB of the same bytes in what was captured.
+
+    SQLite takes such text from any program, but nobody can read it as text. As a BLOB in a text column it is refused
+    like every other value of a wrong type. A row whose key is such text is deleted; its captured key is made readable.
+    Gives the numbers of the changes with such keys.
+    """
+    columns = [str(name) for _, name, *_ in db.execute("PRAGMA table_info(holdfast_capture)")]
+    changes: list[Any] = db.execute("SELECT op, tbl FROM holdfast_capture").fetchall()
+    found = set()
+    for op, tbl in changes:
+        for column in _unreadable(db, op, columns):
+            cell = quoted(column)
+            if column != "key":
+                db.execute(f"UPDATE holdfast_capture SET {cell} = CAST({cell} AS BLOB) WHERE op = ?", (op,))
+                continue
+            found.add(op)
+            user = tables.by_number[tbl]
+            own = "SELECT key FROM holdfast_capture WHERE op = ?"
+            db.execute(f"DELETE FROM {quoted(user.table.name)} WHERE {user.odd_key} = ({own})", (op,))
+            raw: bytes = db.execute("SELECT CAST(key AS BLOB) FROM holdfast_capture WHERE op = ?", (op,)).get
+            db.execute("UPDATE holdfast_capture SET key = ? WHERE op = ?", (raw.decode("utf-8", "replace"), op))
+    return found
+
+
+def _unreadable(db: apsw.Connection, op: int, columns: Sequence[str]) -> list[str]:
+    """The columns of a captured change that hold text which is not UTF-8."""
+    cells = ", ".join(f"CASE typeof({quoted(c)}) WHEN 'text' THEN CAST({quoted(c)} AS BLOB) END" for c in columns)
+    found = []
+    for column, raw in zip(
+        columns, db.execute(f"SELECT {cells} FROM holdfast_capture WHERE op = ?", (op,)).get, strict=True
+    ):
+        if isinstance(text_or_bytes(raw), bytes):
+            found.append(column)
+    return found

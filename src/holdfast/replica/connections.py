@@ -12,6 +12,7 @@ from typing import Any
 import apsw
 
 from holdfast.errors import HoldfastError
+from holdfast.kernel.values import InvalidValue
 from holdfast.replica.file import connect, immediate
 from holdfast.replica.results import ResultRow, result_rows
 from holdfast.replica.sqlite_errors import sqlite_errors
@@ -150,14 +151,33 @@ def own_transactions() -> HoldfastError:
 
 def sql_parameters(parameters: Parameters) -> Any:
     """Python values as SQLite takes them: dates, decimals, UUIDs, lists and so on become their SQL form."""
-    if isinstance(parameters, Mapping):
-        return {name: to_parameter(value) for name, value in parameters.items()}
-    return tuple(to_parameter(value) for value in parameters)
+    try:
+        if isinstance(parameters, Mapping):
+            return {name: to_parameter(value) for name, value in parameters.items()}
+        return tuple(to_parameter(value) for value in parameters)
+    except InvalidValue as error:
+        raise HoldfastError(error.code, f"a parameter of the statement: {error.message}") from None
 
 
 def _run(db: apsw.Connection, sql: str, values: Any) -> list[ResultRow]:
-    cursor = db.execute(sql, values)
-    first = cursor.fetchone()
-    if first is None:
-        return []
-    return result_rows(cursor.getdescription(), [first, *cursor.fetchall()])
+    cursor = db.cursor()
+    try:
+        with statement_errors():
+            first = cursor.execute(sql, values).fetchone()
+            if first is None:
+                return []
+            return result_rows(cursor.getdescription(), [first, *cursor.fetchall()])
+    finally:
+        cursor.close(True)  # one that an error left in the middle would hold its old snapshot
+
+
+@contextmanager
+def statement_errors() -> Iterator[None]:
+    """What APSW raises for parameters that SQLite cannot bind, and for text that is not UTF-8, as `HoldfastError`."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        message = "another program wrote text that is not UTF-8 into a row of this result; the next sync refuses it"
+        raise HoldfastError("value_format", message) from error
+    except (TypeError, KeyError, UnicodeEncodeError, OverflowError) as error:
+        raise HoldfastError("sql", f"the parameters do not fit the statement: {error}") from error

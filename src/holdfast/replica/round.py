@@ -14,6 +14,7 @@ from holdfast.protocol import messages as m
 from holdfast.protocol.codec import decode_line, decode_rows, lines
 from holdfast.replica.apply import Answer, Applied, Apply, StagedPage, is_known, joined, save_state
 from holdfast.replica.arrival import Arrival, content_of_hub
+from holdfast.replica.capture import make_readable
 from holdfast.replica.confirmed import RowName
 from holdfast.replica.file import applying
 from holdfast.replica.outbox import Outbox, Sending
@@ -74,7 +75,17 @@ class Rounds:
 
     def seal(self, db: apsw.Connection) -> None:
         """Seal what was captured, on any connection to the file, inside a transaction of the engine there."""
-        Seal(db, self._device.tables, self._origin).run()
+        db.execute("SAVEPOINT holdfast_seal")
+        try:
+            Seal(db, self._device.tables, self._origin).run()
+        except UnicodeDecodeError:
+            db.execute("ROLLBACK TO holdfast_seal")
+            unreadable = make_readable(db, self._device.tables)
+            Seal(db, self._device.tables, self._origin, unreadable).run()
+        finally:
+            # A full disk may have ended the whole transaction.
+            if db.in_transaction:
+                db.execute("RELEASE holdfast_seal")
 
     def build(self, *, digests: bool = False, limit: int | None = None) -> bytes:
         """The next request. Names are durable before it returns."""

@@ -7,7 +7,7 @@ ones, and the user tables go back to what the rest says.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -48,12 +48,15 @@ class Unsendable(Exception):
 
 
 class Seal:
-    """One sealing. `origin` is that of this process."""
+    """One sealing. `origin` is that of this process; `unreadable` are the changes whose key is not UTF-8."""
 
-    def __init__(self, db: apsw.Connection, tables: UserTables, origin: str) -> None:
+    def __init__(
+        self, db: apsw.Connection, tables: UserTables, origin: str, unreadable: Collection[int] = frozenset()
+    ) -> None:
         self._db = db
         self._tables = tables
         self._origin = origin
+        self._unreadable = unreadable
         self._confirmed = Confirmed(db, tables)
         self._refused_rows: dict[RowName, int] = {}
         self._mend: set[RowName] = set()
@@ -165,6 +168,8 @@ class Seal:
     def _change(self, change: Captured) -> tuple[RowName, bytes] | None:
         """One change in wire form, and the row moved on. None when it says nothing. Raises `Unsendable`."""
         name, user = change.name, self._tables.by_number[change.name[0]]
+        if change.op in self._unreadable:
+            raise Unsendable("value_format", f"the key of a row of {user.table.name} is not UTF-8", name)
         seen = self._seen[name]
         alive = seen is not None and seen.life % 2 == 1
         self._hlc = min(max(self._hlc + 1, change.hlc), clock.MAX_HLC)

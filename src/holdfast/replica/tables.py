@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import apsw
 
 from holdfast.kernel.row import Row
+from holdfast.kernel.values import InvalidValue
 from holdfast.schema import sqlite_values
+from holdfast.schema.emit.sqlite_text import key_expression
 from holdfast.schema.key import key_text, key_values
 from holdfast.schema.model import MISSING, Column, Schema, Table
 
@@ -45,6 +47,8 @@ class UserTable:
             keys = ", ".join(quoted(column.name) for column in table.key)
             sets = ", ".join(f"{quoted(c.name)} = excluded.{quoted(c.name)}" for c in table.cells)
             self.upsert_sql = f"{insert} ON CONFLICT ({keys}) DO " + (f"UPDATE SET {sets}" if sets else "NOTHING")
+        # The key as the triggers note it: finds a row that another program made past the CHECKs, by reading the table.
+        self.odd_key = key_expression(table, name)
         self.to_sql: Callable[[Sequence[Any]], Sequence[Any]] | None = sqlite_values.row_to_sql(table)
         self.cells = tuple(
             CellForm(c, sqlite_values.reader(c), sqlite_values.to_sql(c), c.merge == "register") for c in table.cells
@@ -76,14 +80,37 @@ class UserTable:
 
     def delete(self, db: apsw.Connection, keys: Iterable[str]) -> None:
         """Delete rows by key; those that are not there are ignored."""
-        db.executemany(self.delete_sql, map(self.sql_key, keys))
+        known: list[list[Any]] = []
+        odd: list[tuple[str]] = []
+        for key in keys:
+            try:
+                known.append(self.sql_key(key))
+            except InvalidValue:
+                odd.append((key,))
+        db.executemany(self.delete_sql, known)
+        db.executemany(f"DELETE FROM {quoted(self.table.name)} WHERE {self.odd_key} = ?", odd)
 
     def read(self, db: apsw.Connection, key: str) -> list[Any] | None:
         """The row as SQLite stores it, in image order; None when it is not there."""
-        found = db.execute(self.select_sql, self.sql_key(key)).get
+        try:
+            sql, values = self.select_sql, self.sql_key(key)
+        except InvalidValue:
+            sql, values = self.select_sql.partition(" WHERE ")[0] + f" WHERE {self.odd_key} = ?", [key]
+        try:
+            found = db.execute(sql, values).get
+        except UnicodeDecodeError:
+            found = self._read_bytes(db, sql.partition(" WHERE ")[2], values)
         if found is None:
             return None
         return list(found) if isinstance(found, tuple) else [found]
+
+    def _read_bytes(self, db: apsw.Connection, where: str, values: list[Any]) -> tuple[Any, ...]:
+        """A row in which another program wrote text that is not UTF-8; such text as bytes."""
+        cells = [quoted(column.name) for column in self.table.row_columns]
+        raw = ", ".join(f"CASE typeof({c}) WHEN 'text' THEN CAST({c} AS BLOB) ELSE {c} END, typeof({c})" for c in cells)
+        flat: Any = db.execute(f"SELECT {raw} FROM {quoted(self.table.name)} WHERE {where}", values).get
+        pairs = zip(flat[::2], flat[1::2], strict=True)
+        return tuple(text_or_bytes(value) if kind == "text" else value for value, kind in pairs)
 
     def show(self, db: apsw.Connection, key: str, row: Row | None, *, waits: bool) -> None:
         """Make the user table show this row (None or dead: not there).
@@ -112,6 +139,14 @@ class UserTables:
 def quoted(name: str) -> str:
     """An SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def text_or_bytes(raw: Any) -> Any:
+    """The bytes of a text as text, or as they are when they are not UTF-8; anything else as it is."""
+    try:
+        return raw.decode() if isinstance(raw, bytes) else raw
+    except UnicodeDecodeError:
+        return raw
 
 
 def states_text(states: dict[Any, Any]) -> str | None:
