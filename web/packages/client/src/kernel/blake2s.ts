@@ -10,23 +10,25 @@ const IV = Int32Array.of(
 );
 
 /** The message words of each of the ten rounds (RFC 7693, section 2.7), one hexadecimal digit each. */
-const SIGMA = [
-  "0123456789abcdef",
-  "ea489fd61c02b753",
-  "b8c052fdae367194",
-  "7931dcbe265a40f8",
-  "905724afe1bc683d",
-  "2c6a0b834d75fe19",
-  "c51fed4a0763928b",
-  "db7ec13950f4862a",
-  "6fe9b308c2d714a5",
-  "a2847615fb9e3cd0",
-].map((round) => Array.from(round, (digit) => parseInt(digit, 16)));
+const SIGMA = digits(
+  "0123456789abcdef" +
+    "ea489fd61c02b753" +
+    "b8c052fdae367194" +
+    "7931dcbe265a40f8" +
+    "905724afe1bc683d" +
+    "2c6a0b834d75fe19" +
+    "c51fed4a0763928b" +
+    "db7ec13950f4862a" +
+    "6fe9b308c2d714a5" +
+    "a2847615fb9e3cd0",
+);
 
 /** The four words that each of the eight mixes of a round works on: columns, then diagonals. */
-const LANES = ["048c", "159d", "26ae", "37bf", "05af", "16bc", "278d", "349e"].map((lane) =>
-  Array.from(lane, (digit) => parseInt(digit, 16)),
-) as [number, number, number, number][];
+const LANES = digits("048c159d26ae37bf05af16bc278d349e");
+
+// Scratch space: a hash is made in one go, so nobody else can need it meanwhile.
+const v = new Int32Array(16);
+const words = new Int32Array(16);
 
 /** The 16 bytes of the hash of `message`, keyed with `key` (at most 32 bytes) unless that is empty. */
 export function blake2s(message: Uint8Array, key: Uint8Array = new Uint8Array(0)): Uint8Array {
@@ -49,36 +51,46 @@ export function blake2s(message: Uint8Array, key: Uint8Array = new Uint8Array(0)
 
 /** Mix the block at `offset` into `state`; `count`: bytes hashed so far (far below 2^53). */
 function compress(state: Int32Array, view: DataView, offset: number, count: number, isLast: boolean): void {
-  const v = new Int32Array(16);
   v.set(state);
   v.set(IV, 8);
   v[12] = at(v, 12) ^ count;
   v[13] = at(v, 13) ^ Math.floor(count / 2 ** 32);
   if (isLast) v[14] = ~at(v, 14);
-  for (const round of SIGMA) {
-    for (let i = 0; i < 8; i++) {
-      const [a, b, c, d] = LANES[i] as [number, number, number, number];
-      const x = view.getInt32(offset + (round[2 * i] as number) * 4, true);
-      const y = view.getInt32(offset + (round[2 * i + 1] as number) * 4, true);
-      mix(v, a, b, c, d, x, 16, 12);
-      mix(v, a, b, c, d, y, 8, 7);
-    }
+  for (let i = 0; i < 16; i++) words[i] = view.getInt32(offset + i * 4, true);
+  for (let i = 0; i < SIGMA.length; i += 2) {
+    mix((2 * i) & 31, at(words, at(SIGMA, i)), at(words, at(SIGMA, i + 1)));
   }
   for (let i = 0; i < 8; i++) state[i] = at(state, i) ^ at(v, i) ^ at(v, i + 8);
 }
 
-/** Half of the function G (RFC 7693, section 3.1): one message word, two rotations. */
-function mix(v: Int32Array, a: number, b: number, c: number, d: number, word: number, first: number, second: number) {
-  v[a] = at(v, a) + at(v, b) + word;
-  v[d] = rotate(at(v, d) ^ at(v, a), first);
-  v[c] = at(v, c) + at(v, d);
-  v[b] = rotate(at(v, b) ^ at(v, c), second);
+/** The function G (RFC 7693, section 3.1) on the four words that LANES names from `lane` on. */
+function mix(lane: number, x: number, y: number): void {
+  const i = at(LANES, lane);
+  const j = at(LANES, lane + 1);
+  const k = at(LANES, lane + 2);
+  const l = at(LANES, lane + 3);
+  let a = (at(v, i) + at(v, j) + x) | 0;
+  let d = rotate(at(v, l) ^ a, 16);
+  let c = (at(v, k) + d) | 0;
+  let b = rotate(at(v, j) ^ c, 12);
+  a = (a + b + y) | 0;
+  d = rotate(d ^ a, 8);
+  c = (c + d) | 0;
+  b = rotate(b ^ c, 7);
+  v[i] = a;
+  v[j] = b;
+  v[k] = c;
+  v[l] = d;
 }
 
 function rotate(word: number, bits: number): number {
   return (word >>> bits) | (word << (32 - bits));
 }
 
-function at(words: Int32Array, index: number): number {
-  return words[index] as number;
+function at(numbers: Int32Array | Uint8Array, index: number): number {
+  return numbers[index] as number;
+}
+
+function digits(text: string): Uint8Array {
+  return Uint8Array.from(text, (digit) => parseInt(digit, 16));
 }

@@ -76,14 +76,14 @@ function hexadecimal(number: bigint): string {
 
 /** Texts in UTF-8, each after its length in 4 bytes. */
 function fields(...texts: string[]): Uint8Array {
-  const encoded = texts.map((text) => utf8.encode(text));
-  const bytes = new Uint8Array(encoded.reduce((size, part) => size + 4 + part.length, 0));
+  // A UTF-16 unit takes at most 3 bytes.
+  const bytes = new Uint8Array(texts.reduce((size, text) => size + 4 + 3 * text.length, 0));
   const view = new DataView(bytes.buffer);
-  let at = 0;
-  for (const part of encoded) {
-    view.setUint32(at, part.length);
-    bytes.set(part, at + 4);
-    at += 4 + part.length;
+  let size = 0;
+  for (const text of texts) {
+    const { written } = utf8.encodeInto(text, bytes.subarray(size + 4));
+    view.setUint32(size, written);
+    size += 4 + written;
   }
-  return bytes;
+  return bytes.subarray(0, size);
 }
