@@ -152,9 +152,16 @@ def _line(form: Form) -> Form:
     if not isinstance(part, messages.Page):
         return {type(part).__name__.lower(): json.loads(messages.encode(part))}
     images = [json.loads(messages.encode(image)) for image in codec.decode_rows(bytes(part.rows))]
-    # A decoder fills in the states of a row that has none.
-    rows = [image if image[4] else image[:4] for image in images]
+    rows = [_without_absent(image) for image in images]
     return {"page": {"space": part.space, "cursor": part.cursor, "rows": rows}}
+
+
+def _without_absent(image: list[Any]) -> list[Any]:
+    """An image as it is sent: a decoder fills in the last items, which may be absent."""
+    size = len(image)
+    while size > 4 and not image[size - 1]:
+        size -= 1
+    return image[:size]
 
 
 CALLS: dict[str, Callable[[Form], Any]] = {
