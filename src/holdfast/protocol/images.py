@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from holdfast.kernel.column import default_of
+from holdfast.kernel.merges import BY_NAME
 from holdfast.kernel.row import Row
 from holdfast.kernel.stamps import decode_stamps, encode_stamps
 from holdfast.protocol.messages import Image, decode_image, encode
@@ -15,9 +17,15 @@ from holdfast.schema.model import Table
 
 
 def row_of(table: Table, image: Image) -> Row:
-    """The kernel's row from an image. A dead image has no cells: its row has none either."""
+    """The kernel's row from an image. A dead image has no cells: where it has stamps, the row gets the defaults, since
+    an operation that waits may bring it back before the hub says what it was.
+    """
     states = {int(slot): state for slot, state in image.states.items()}
-    return Row(image.life, image.values[len(table.key) :], decode_stamps(image.stamps), states)
+    values, stamps = image.values[len(table.key) :], decode_stamps(image.stamps)
+    if image.life % 2 == 0:
+        missing = table.cells[len(values) : len(stamps)]
+        values += [default_of(column, BY_NAME[column.merge].empty) for column in missing]
+    return Row(image.life, values, stamps, states)
 
 
 def row_from_bytes(table: Table, image: bytes) -> Row:

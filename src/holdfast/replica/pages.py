@@ -78,7 +78,7 @@ class PageWriter:
             free = []
             for image in getattr(group, kind):
                 name = (user.number, user.key_of(image.values))
-                if name in waiting and image.life == 0 and not self._is_in(user, name[1], space):
+                if name in waiting and image.life == 0 and self._place(user, name[1]) not in (space, None):
                     continue
                 if name in waiting:
                     held[name] = Held(self._held_row(user, image, waiting[name]), space)
@@ -92,11 +92,11 @@ class PageWriter:
         row = row_of(user.table, image)
         if image.life % 2 == 0 and before is not None:
             # The wire tells of a dead row without its cells; what we had of them is what a revival brings back.
-            row.values, row.states = before.values, before.states
+            row.values, row.states = [*before.values, *row.values[len(before.values) :]], before.states
         return row
 
     def _write_table(self, user: UserTable, group: TableGroup, space: int) -> None:
-        left = [key for key in map(user.key_of, (i.values for i in group.left)) if self._is_in(user, key, space)]
+        left = [key for key in map(user.key_of, (i.values for i in group.left)) if self._place(user, key) == space]
         gone = [user.key_of(image.values) for image in group.dead]
         if left or gone:
             user.delete(self._db, [*left, *gone])
@@ -113,12 +113,15 @@ class PageWriter:
             ),
         )
 
-    def _is_in(self, user: UserTable, key: str, space: int) -> bool:
-        """Whether the row still lives in the space that it is said to leave; it may have come back in by another
-        page.
+    def _place(self, user: UserTable, key: str) -> int | None:
+        """The space in which the row lives as far as we know; None when it was never confirmed here.
+
+        A mark that a row has left a space says nothing when another page has brought it in by way of another space.
+        It does say something of a row of which only our own answered operation speaks.
         """
         sql = "SELECT space FROM holdfast_row WHERE tbl = ? AND key = ?"
-        return bool(self._db.execute(sql, (user.number, key)).get == space)
+        found: int | None = self._db.execute(sql, (user.number, key)).get
+        return found
 
 
 def slot_order(user: UserTable, names: list[str] | None) -> list[int] | None:
