@@ -7,6 +7,7 @@ crashes, all from one seed. `LocalTransport` joins a replica to a server in one 
 """
 
 from holdfast.edge.local import LocalTransport
+from holdfast.stores.contract import StoreContract
 from holdfast.testing.clock import DAY, HOUR, MINUTE, YEAR, PartyClock, WorldTime
 from holdfast.testing.device import SimulatedDevice
 from holdfast.testing.disk import Crash, Disk
@@ -14,7 +15,6 @@ from holdfast.testing.hub import SimulatedHub
 from holdfast.testing.invariants import Violation
 from holdfast.testing.network import Fault, Link, Network
 from holdfast.testing.simulation import Simulation
-from holdfast.testing.stores import StoreContract
 
 __all__ = [
     "DAY",

@@ -46,6 +46,11 @@ def do_sync_all(trial: Trial, dice: random.Random) -> str:
     return ", ".join(trial.sync(device) for device in devices)
 
 
+def do_seal(trial: Trial, dice: random.Random) -> str:
+    """What was captured on a device is sealed."""
+    return trial.seal(trial.device(dice))
+
+
 def do_pass(trial: Trial, dice: random.Random) -> str:
     """Time goes on; sometimes weeks."""
     ms = dice.choice((MINUTE, HOUR, DAY, 30 * DAY))
@@ -265,7 +270,32 @@ def do_disk_free(trial: Trial, dice: random.Random) -> str:
 
 
 ACTIONS: dict[str, Action] = {
-    name.removeprefix("do_").replace("_", " "): action
-    for name, action in list(globals().items())
-    if name.startswith("do_")
+    "write": do_write,
+    "program": do_program,
+    "unsynced": do_unsynced,
+    "sync": do_sync,
+    "sync all": do_sync_all,
+    "seal": do_seal,
+    "pass": do_pass,
+    "faulty sync": do_faulty_sync,
+    "late": do_late,
+    "partition": do_partition,
+    "meanwhile": do_meanwhile,
+    "crash": do_crash,
+    "crash in write": do_crash_in_write,
+    "crash in sync": do_crash_in_sync,
+    "restart": do_restart,
+    "second process": do_second_process,
+    "power": do_power,
+    "clock": do_clock,
+    "drift": do_drift,
+    "hub clock": do_hub_clock,
+    "access": do_access,
+    "foreign": do_foreign,
+    "hub fault": do_hub_fault,
+    "hub restart": do_hub_restart,
+    "back up": do_back_up,
+    "restore": do_restore,
+    "disk full": do_disk_full,
+    "disk free": do_disk_free,
 }

@@ -48,7 +48,3 @@ class PartyClock:
         """From now on the clock runs `drift` parts per million too fast (too slow, if negative)."""
         self._skew, self._since = self._off(), self._time.now
         self._drift = drift
-
-    def mend(self) -> None:
-        """The clock shows the true time again."""
-        self._skew, self._drift = 0, 0

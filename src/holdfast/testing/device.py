@@ -89,7 +89,7 @@ class SimulatedDevice:
 
     def sync(self) -> str:
         """One sync, as `attempt` tells it."""
-        self.alone = False
+        self.alone, self.link.exchanges = False, 0
         try:
             return self.attempt(self.replica.sync)
         finally:

@@ -70,7 +70,6 @@ class Watch:
         self._hub = hub
         self._latest: dict[str, Snapshot] = {}
         self._known: dict[tuple[str, str, int, str], Snapshot] = {}
-        self.checks = 0
 
     def hub_restored(self) -> None:
         """The hub went back to a copy: its heads may be lower now."""
@@ -181,7 +180,6 @@ class Watch:
             local = read_local(db, device)
         if local.captured:
             return
-        self.checks += 1
         self._check_visible(device, local)
         self._check_confirmed(device, local)
 

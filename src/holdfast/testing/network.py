@@ -64,7 +64,7 @@ class Link:
     """The way from one party to another: a `Transport`. `reach` is what stands at its end.
 
     `fault` is what happens to the next exchange, once. `sending` and `receiving` are False while that direction is
-    partitioned. `meanwhile`, if set, is called once while the next answer is on its way.
+    partitioned. `meanwhile`, if set, is called once while the next answer is on its way. `exchanges` counts.
     """
 
     def __init__(self, network: Network, name: str, reach: Reach) -> None:
@@ -73,12 +73,14 @@ class Link:
         self.sending = True
         self.receiving = True
         self.meanwhile: Callable[[], None] | None = None
+        self.exchanges = 0
         self._network = network
         self._reach = reach
 
     def exchange(self, body: bytes) -> Answer:
         """Carry one request. Raises `network` when request or response is lost."""
         fault, self.fault = self.fault, None
+        self.exchanges += 1
         kind = fault.kind if fault else None
         if kind in ("late", "lost and late"):
             self._network.keep(Delivery(self.name, body))

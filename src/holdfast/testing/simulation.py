@@ -21,20 +21,20 @@ import tempfile
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 
 from holdfast.hub.identity import Access
 from holdfast.kernel.clock import EPOCH_MS
 from holdfast.protocol.transport import Exchange
 from holdfast.schema.model import Schema
 from holdfast.testing.clock import DAY, HOUR, MINUTE, YEAR, PartyClock, WorldTime
-from holdfast.testing.device import OK, SimulatedDevice
+from holdfast.testing.device import SimulatedDevice
 from holdfast.testing.disk import Disks
 from holdfast.testing.hub import SimulatedHub
 from holdfast.testing.invariants import Violation, Watch
 from holdfast.testing.network import KINDS, Fault, Network
 
 MAX_ROUNDS = 12
+MAX_EXCHANGES = 1_000
 MEMORY_FOLDER = Path("/dev/shm")
 JUMPS = (-YEAR, -DAY, -HOUR, -MINUTE, MINUTE, HOUR, DAY, YEAR)
 
@@ -94,6 +94,8 @@ class Simulation:
         return device
 
     def _reach(self, name: str, body: bytes) -> Exchange:
+        if self.network.links[name].exchanges > MAX_EXCHANGES:
+            raise Violation(17, f"a sync of {name} does not come to its end")
         self.time.advance(self._entropy.randrange(1, 200))
         process = self._entropy.randrange(len(self.hub.servers))
         try:
@@ -154,6 +156,7 @@ class Simulation:
         moved = 0
         for device in self.devices.values():
             self.time.advance(1000)
+            device.link.exchanges = 0
             report = device.replica.sync()
             moved += report.pushed + report.pulled + len(report.refused)
             self.watch.device_synced(device)
@@ -176,10 +179,5 @@ class Simulation:
     def __enter__(self) -> Simulation:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
-
-
-__all__ = ["OK", "Simulation"]

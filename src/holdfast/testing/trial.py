@@ -19,6 +19,7 @@ from holdfast.hub.identity import Access
 from holdfast.replica import outbox, seal, stage
 from holdfast.replica import round as rounds
 from holdfast.testing.device import CRASHED, OK, SimulatedDevice
+from holdfast.testing.hub import read_rows
 from holdfast.testing.invariants import Violation
 from holdfast.testing.ledger import Ledger
 from holdfast.testing.simulation import Simulation
@@ -33,12 +34,11 @@ from holdfast.testing.workload import (
 
 DEVICES = {"d0": "ann", "d1": "ben", "d2": "cay", "d3": "ann"}
 SPACES = ("log", "mirror", "shared", "p:1", "p:2")
-FIXED_SPACES = ("log", "mirror")
 CHANGING_SPACES = ("shared", "p:1", "p:2")
 EXPECTED = frozenset(("network", "response_incomplete", "hub_unavailable", "disk_full", OK, CRASHED))
 EXPECTED_SQL = frozenset(("sql:constraint", "disk_full", OK, CRASHED))
 
-CALM = {"write": 40, "program": 5, "sync": 25, "sync all": 2, "pass": 5}
+CALM = {"write": 40, "seal": 4, "program": 5, "sync": 25, "sync all": 2, "pass": 5}
 FAULTY = {"faulty sync": 15, "late": 4, "partition": 3, "meanwhile": 6}
 CRASHES = {"crash": 3, "crash in write": 3, "crash in sync": 6, "restart": 3, "second process": 3}
 POWER = {"unsynced": 5, "power": 3}
@@ -226,6 +226,8 @@ class Trial:
         self._book(device, post, outcome == OK)
         for one in batch:
             self.covered[f"statement {one.kind}"] += 1
+        if dice.random() < 0.25:
+            self.seal(device)
         return f"{device.name} {post.label} {how} {[one.sql for one in batch if one.kind not in LEDGER]} {outcome}"
 
     def _book(self, device: SimulatedDevice, post: Posting, committed: bool) -> None:
@@ -245,6 +247,18 @@ class Trial:
         if outcome == OK and not durable:
             self._unsynced.setdefault(device.name, set()).add(post.label)
         return f"{device.name} {post.label} {[one.sql for one in batch if one.kind not in LEDGER]} {outcome}"
+
+    def seal(self, device: SimulatedDevice) -> str:
+        """Sealing finds words for what was written; unless it refuses something, it must not change what is shown."""
+        if not device.has_tables:
+            return f"{device.name} nothing"
+        before, refused = registers(device), device.replica.status.refused_count
+        outcome = self.expect(device.attempt(device.replica.pending), EXPECTED, f"sealing on {device.name}")
+        after = registers(device)
+        if outcome == OK and before != after and device.replica.status.refused_count == refused:
+            lost, risen = sorted(before - after), sorted(after - before)
+            raise Violation(19, f"sealing on {device.name} took away {lost} and brought {risen}")
+        return f"{device.name} {outcome}"
 
     def lose_power(self, device: SimulatedDevice) -> str:
         """The power of a device goes. What was written with synchronous = OFF since its last durable commit is lost."""
@@ -283,6 +297,18 @@ class Trial:
 
 
 LEDGER = ("entry", "echo", "account")
+
+
+def registers(device: SimulatedDevice) -> set[str]:
+    """Every row that the user tables show, as text: its key and the cells that the last write decides."""
+    with device.reading() as db:
+        found = read_rows(db, device.schema)
+    shown = set()
+    for name, rows in found.items():
+        columns = device.schema.by_name[name].row_columns
+        places = [place for place, column in enumerate(columns) if column.merge == "register"]
+        shown |= {f"{name} {[row[place] for place in places]!r}" for row in rows}
+    return shown
 
 
 class Undo(Exception):

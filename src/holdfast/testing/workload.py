@@ -80,8 +80,9 @@ def posting_statements(post: Posting) -> list[Statement]:
 
 def statements(choose: random.Random, count: int) -> list[Statement]:
     """Statements over the tables beside the ledger. They may fail on a constraint."""
-    if choose.random() < 0.1:
-        return family(choose)
+    kind = choose.random()
+    if kind < 0.2:
+        return family(choose) if kind < 0.1 else rivals(choose)
     return [statement(choose.choice(TABLES), choose) for _ in range(count)]
 
 
@@ -99,6 +100,21 @@ def family(choose: random.Random) -> list[Statement]:
         Statement("family", "INSERT OR REPLACE INTO pet (id, project, owner) VALUES ('p', ?, ?)", (project, owner)),
         Statement("family", "INSERT OR REPLACE INTO toy (id, project, owner) VALUES ('t', ?, ?)", (project, owner)),
     ]
+
+
+def rivals(choose: random.Random) -> list[Statement]:
+    """Two rows that want one unique value: the second one takes the first one's place."""
+    first, second = choose.sample(KEYS["code"], 2)
+    label = choose.choice(("l", "m"))
+    taking = choose.choice(
+        (
+            ("INSERT OR REPLACE INTO code (number, label) VALUES (?, ?)", (second, label)),
+            ("UPDATE OR REPLACE code SET label = ?2 WHERE number = ?1", (second, label)),
+            ("UPDATE OR REPLACE code SET number = ?1 WHERE label = ?2", (second, label)),
+        )
+    )
+    placing = Statement("rivals", "INSERT OR IGNORE INTO code (number, label) VALUES (?, ?)", (first, label))
+    return [placing, Statement("rivals", *taking)] if choose.random() < 0.5 else [Statement("rivals", *taking)]
 
 
 def statement(table: Table, choose: random.Random) -> Statement:

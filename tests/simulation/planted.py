@@ -1,0 +1,268 @@
+"""Planted faults: mistakes in the engine, each switched on by a test alone, that the simulator must find.
+
+A simulator that finds nothing proves nothing until it has been seen to find something. `profile` says what may happen
+while it looks, `seeds` within how many runs of 120 steps the fault is found, `finders` which invariants may find it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from pytest import MonkeyPatch
+
+from holdfast.hub import drain, pull, push, workspace
+from holdfast.hub.push import Push, Standing
+from holdfast.kernel.merges.counter import PENDING, Counter
+from holdfast.replica import apply, confirmed, seal
+from holdfast.replica import round as rounds
+from holdfast.replica.outbox import Outbox
+from holdfast.replica.spaces import LocalSpaces
+from holdfast.replica.stage import Stage
+from holdfast.stores.memory.transaction import MemoryTransaction
+
+
+class Planted(NamedTuple):
+    """One fault."""
+
+    name: str
+    trap: str
+    plant: Callable[[MonkeyPatch], None]
+    profile: str
+    seeds: int
+    finders: frozenset[int]
+
+
+PLANTED: list[Planted] = []
+
+
+def planted(trap: str, profile: str, seeds: int, *finders: int) -> Callable[[Any], Any]:
+    """Register a fault under the name of its function."""
+
+    def register(plant: Callable[[MonkeyPatch], None]) -> Callable[[MonkeyPatch], None]:
+        PLANTED.append(Planted(plant.__name__, trap, plant, profile, seeds, frozenset(finders)))
+        return plant
+
+    return register
+
+
+@planted("13: a retry counts twice", "network", 5, 1, 3, 4)
+def hub_forgets_what_it_processed(patch: MonkeyPatch) -> None:
+    """The hub takes every transaction for a new one."""
+    real = Push._new_units
+
+    def forgetful(self: Any) -> Any:
+        units = real(self)
+        new = {(u.transaction.origin, u.transaction.n) for u in units}
+        again = [
+            push.Unit(index, transaction)
+            for index, submission in enumerate(self._submissions)
+            for transaction in submission.transactions
+            if (transaction.origin, transaction.n) not in new
+            and transaction.n <= self._outcomes[index].through.get(transaction.origin, 0)
+        ]
+        return [*again, *units]
+
+    patch.setattr(Push, "_new_units", forgetful)
+
+
+@planted("5: the acknowledgement is lost", "access", 20, 1, 3, 14)
+def hub_does_not_repeat_results(patch: MonkeyPatch) -> None:
+    """A transaction that is sent again gets no result: the device takes it for accepted."""
+    patch.setattr(Push, "_repeat", lambda self: None)
+
+
+@planted("5: the acknowledgement is lost", "access", 20, 1, 3, 14)
+def hub_forgets_results_at_once(patch: MonkeyPatch) -> None:
+    """Results are not stored."""
+    real = MemoryTransaction._write_rest
+    patch.setattr(
+        MemoryTransaction, "_write_rest", lambda self, view, batch: real(self, view, batch._replace(results=[]))
+    )
+
+
+@planted("visible = confirmed + waiting", "network", 5, 2, 3, 9, 10)
+def waiting_operations_are_not_folded(patch: MonkeyPatch) -> None:
+    """A page overwrites what waits on its rows."""
+
+    def fold(table: Any, row: Any, operations: Any, hub: str = PENDING) -> Any:
+        return row if hub == PENDING else confirmed.fold(table, row, operations, hub)
+
+    patch.setattr(apply, "fold", fold)
+
+
+@planted("a cut answer", "network", 5, 3, 7, 9, 11)
+def cursor_moves_without_its_page(patch: MonkeyPatch) -> None:
+    """What arrived of a cut answer is dropped, its cursor is kept."""
+    real = Stage.spill
+
+    def spill(self: Any) -> None:
+        self._pages = [page._replace(rows=b"[]") for page in self._pages]
+        real(self)
+
+    patch.setattr(Stage, "spill", spill)
+
+
+@planted("own rows are not echoed", "calm", 5, 3, 9)
+def hub_keeps_back_rows_that_others_changed(patch: MonkeyPatch) -> None:
+    """A row is not sent back although the device had not seen its last change."""
+    real = pull.own_rows
+
+    def own_rows(cursors: Any, outcome: Any) -> Any:
+        outcome.written = {name: w._replace(before=0) for name, w in outcome.written.items()}
+        outcome.mixed = set()
+        return real(cursors, outcome)
+
+    patch.setattr(pull, "own_rows", own_rows)
+
+
+@planted("counters", "calm", 5, 4, 9)
+def counters_send_their_value(patch: MonkeyPatch) -> None:
+    """The change of a counter is its new value instead of the difference."""
+    patch.setattr(Counter, "difference", lambda self, column, old, state, new: new)
+
+
+@planted("7: REPLACE fires no delete trigger", "calm", 40, 2, 3, 7, 19)
+def replaced_rows_are_overlooked(patch: MonkeyPatch) -> None:
+    """Rows that OR REPLACE removed are taken for untouched."""
+
+    def drop(db: Any, tables: Any, transaction: Any) -> Any:
+        return transaction._replace(changes=[c for c in transaction.changes if c.kind != "suspect"])
+
+    patch.setattr(seal, "without_suspects", drop)
+
+
+@planted("foreign writes", "hub", 5, 7, 8)
+def drain_cleans_without_sequencing(patch: MonkeyPatch) -> None:
+    """What other programs wrote on the hub is noted as done, and nothing else."""
+    patch.setattr(drain, "foreign_operation", lambda *arguments: None)
+
+
+@planted("2: a restored hub", "restore", 20, 3, 5, 7, 17)
+def restored_hub_is_not_noticed(patch: MonkeyPatch) -> None:
+    """Every cursor is taken for one of this history."""
+    patch.setattr(pull, "is_ours", lambda cursor, space, tx: cursor is not None and space is not None)
+
+
+@planted("2: a restored hub", "restore", 30, 17)
+def names_behind_a_gap_are_kept(patch: MonkeyPatch) -> None:
+    """Transactions behind a gap that the hub cannot close wait for ever."""
+    patch.setattr(rounds.Rounds, "_rename_lost", lambda self, header: None)
+
+
+@planted("atomicity", "network", 30, 3, 9)
+def pages_are_applied_as_they_arrive(patch: MonkeyPatch) -> None:
+    """No space is ever ready, so each page is shown at once; and the device says it is."""
+    real = LocalSpaces.all
+    begin = rounds.Rounds._begin
+
+    def unready(self: Any, header: Any) -> Any:
+        begin(self, header)
+        return {name: space._replace(ready=False) for name, space in real(self._spaces).items()}
+
+    patch.setattr(rounds.Rounds, "_begin", unready)
+
+
+@planted("a refusal is kept", "access", 10, 1, 10, 12)
+def refused_transactions_are_deleted(patch: MonkeyPatch) -> None:
+    """A refused transaction leaves the outbox like an accepted one."""
+    patch.setattr(Outbox, "refuse", lambda self, txn, result: self.done([txn]))
+
+
+@planted("digest", "calm", 3, 6)
+def digest_forgets_former_rows(patch: MonkeyPatch) -> None:
+    """A changed row is added to its bucket, its former state is not taken out."""
+    real = workspace._add
+
+    def add(changes: Any, space: str, bucket: int, count: int, leaf: int) -> None:
+        if count > 0:
+            real(changes, space, bucket, count, leaf)
+
+    patch.setattr(workspace, "_add", add)
+
+
+@planted("16: a revoked space with unsent work", "access", 30, 1, 2, 3, 9, 10, 12)
+def revoking_drops_unsent_work(patch: MonkeyPatch) -> None:
+    """When a space goes, so does everything that waits."""
+    real = apply.Apply._revoke
+
+    def revoke(self: Any, header: Any) -> None:
+        if self._spaces.all().keys() - header.spaces.keys():
+            waiting = self._db.execute("SELECT txn FROM holdfast_transaction WHERE state <> 'refused'").fetchall()
+            self._outbox.done([txn for (txn,) in waiting])
+        real(self, header)
+
+    patch.setattr(apply.Apply, "_revoke", revoke)
+
+
+@planted("10: a clock far ahead", "clock", 10, 16)
+def hub_takes_stamps_from_the_future(patch: MonkeyPatch) -> None:
+    """Stamps ahead of the hub's clock are not replaced, nor does the hub's clock follow them."""
+    patch.setattr(push, "MAX_AHEAD", 2**40)
+    patch.setattr(push, "Batch", lambda **given: workspace_batch(given))
+
+
+def workspace_batch(given: dict[str, Any]) -> Any:
+    """A batch that leaves the hub's hybrid time alone."""
+    from holdfast.stores.base import Batch
+
+    return Batch(**(given | {"hlc": 0}))
+
+
+@planted("atomicity", "access", 20, 1, 3, 9)
+def refusals_keep_their_first_half(patch: MonkeyPatch) -> None:
+    """A transaction that is refused half-way leaves on the hub what it had done so far."""
+    real = push.Draft
+
+    class Leaky(real):  # type: ignore[misc, valid-type]
+        def __init__(self, workspace: Any) -> None:
+            super().__init__(workspace)
+            self.rows = LeakyRows(workspace)
+
+    class LeakyRows(dict[Any, Standing]):
+        def __init__(self, target: Any) -> None:
+            super().__init__()
+            self.target = target
+
+        def __setitem__(self, name: Any, standing: Standing) -> None:
+            super().__setitem__(name, standing)
+            self.target.accept({name: standing})
+
+    patch.setattr(push, "Draft", Leaky)
+
+
+@planted("the inbox is complete", "network", 5, 14)
+def conflicts_are_not_kept(patch: MonkeyPatch) -> None:
+    """The inbox misses the conflicts of every answer."""
+    patch.setattr(apply.Apply, "_note_conflicts", lambda self, results, now: None)
+
+
+@planted("1: a number is reused", "crash", 5, 1, 2, 3, 10)
+def names_are_given_twice(patch: MonkeyPatch) -> None:
+    """An origin is minted once for the file, and numbers begin at 1 again after each start."""
+
+    def mint(self: Any) -> None:
+        self._origin = self._device.device[:12]
+        self._next_n = 1
+
+    patch.setattr(rounds.Rounds, "_mint", mint)
+
+
+@planted("3: a sequence number below a cursor", "calm", 10, 3, 5, 7)
+def hub_numbers_rows_below_the_head(patch: MonkeyPatch) -> None:
+    """A row that is changed keeps its old sequence number."""
+    real = MemoryTransaction._sequence
+
+    def sequence(self: Any, view: Any, rows: Any) -> Any:
+        before = {(row.table, row.key): view.get("row", (row.table, row.key)) for row in rows}
+        heads = real(self, view, rows)
+        for row in rows:
+            old = before[row.table, row.key]
+            if old is not None and old.space == row.space and row.left is None:
+                stored = view.get("row", (row.table, row.key))
+                view.drop(f"feed {row.space}", stored.seq)
+                view.put("row", (row.table, row.key), stored._replace(seq=old.seq))
+                view.put(f"feed {row.space}", old.seq, row.image)
+        return heads
+
+    patch.setattr(MemoryTransaction, "_sequence", sequence)

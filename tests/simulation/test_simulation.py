@@ -1,0 +1,99 @@
+"""The simulator over many short seeds; that it repeats itself; that it can fail."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from holdfast.testing.simulate import main, shrink
+from holdfast.testing.trial import PROFILES, plan, run
+from tests.simulation.planted import PLANTED, Planted
+
+SEEDS = dict.fromkeys(PROFILES, 12) | {"everything": 100, "mixed": 60, "restore": 30}
+CHUNK = 10
+STEPS = 60
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """The hub logs what the simulation does to it."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+CHUNKS = [(profile, first) for profile, count in SEEDS.items() for first in range(0, count, CHUNK)]
+
+
+@pytest.mark.parametrize(("profile", "first"), CHUNKS)
+def test_every_invariant_holds(profile: str, first: int) -> None:
+    for seed in range(first, min(first + CHUNK, SEEDS[profile])):
+        report = run(seed, plan(seed, STEPS, profile))
+        assert report.violation is None, (
+            f"python -m holdfast.testing.simulate --seed {seed} --steps {STEPS} --profile {profile}"
+        )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_same_seed_makes_the_same_history(seed: int) -> None:
+    first, second = (run(seed, plan(seed, STEPS, "everything")) for _ in range(2))
+    assert first.history == second.history
+    assert first.covered == second.covered
+
+
+def test_a_run_covers_what_its_profile_promises() -> None:
+    covered: Counter[str] = Counter()
+    for seed in range(4):
+        covered += run(seed, plan(seed, 200, "everything")).covered
+    missing = [kind for kind in PROFILES["everything"] if not covered[kind]]
+    assert missing == []
+
+
+@pytest.mark.parametrize("fault", PLANTED, ids=[fault.name for fault in PLANTED])
+def test_planted_faults_are_found(fault: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
+    fault.plant(monkeypatch)
+    for seed in range(fault.seeds):
+        violation = run(seed, plan(seed, 120, fault.profile)).violation
+        if violation is not None:
+            assert violation.number in fault.finders, violation
+            return
+    raise AssertionError(f"not found in {fault.seeds} seeds")
+
+
+def test_a_violation_is_told_with_a_short_history(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [fault] = [fault for fault in PLANTED if fault.name == "counters_send_their_value"]
+    fault.plant(monkeypatch)
+    steps = plan(0, 60, "calm")
+    report = run(0, steps)
+    assert report.violation is not None
+    small = shrink(0, steps, report)
+    assert len(small) < 10
+    assert main(["--seeds", "1", "--steps", "60", "--profile", "calm"]) == 1
+    told = capsys.readouterr().out
+    assert "VIOLATION invariant" in told
+    assert f"--only {','.join(str(step.place) for step in small)}" in told
+    assert main(["--steps", "60", "--profile", "calm", "--only", ",".join(str(step.place) for step in small)]) == 1
+
+
+def test_the_command_prints_what_was_covered(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seeds", "2", "--steps", "30", "--profile", "network"]) == 0
+    told = capsys.readouterr().out
+    assert "2 seeds of 30 steps (network)" in told
+    assert "outcome ok" in told
+
+
+def test_folders_are_cleaned_up() -> None:
+    from holdfast.testing.simulation import MEMORY_FOLDER, Simulation
+    from holdfast.testing.tables import SCHEMA
+
+    with Simulation(SCHEMA, spaces={"log": "rw"}) as simulation:
+        folder = simulation.folder
+        assert folder.is_dir()
+        assert not MEMORY_FOLDER.is_dir() or folder.parent == MEMORY_FOLDER
+    assert not folder.exists()
+    assert folder.name.startswith("holdfast-")
