@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
+from typing import Any
 
 import apsw
 
@@ -95,9 +96,16 @@ def prepare(
 
 
 def _check(db: apsw.Connection, path: str, schema: Schema) -> str:
-    file_format, device, version, found = db.execute(
-        "SELECT format, device, schema_version, schema_hash FROM holdfast_state"
-    ).get
+    try:
+        state: Any = db.execute("SELECT format, device, schema_version, schema_hash FROM holdfast_state").get
+    except apsw.SQLError:
+        message = f"{path} is an SQLite file of another program and has a table holdfast_state; nothing was changed"
+        raise HoldfastError("file_foreign", message, file=path, tables=["holdfast_state"]) from None
+    except UnicodeDecodeError:
+        state = None
+    if state is None:
+        raise HoldfastError("file_not_database", f"{path} is damaged: its holdfast_state cannot be read", file=path)
+    file_format, device, version, found = state
     if file_format > FORMAT:
         raise HoldfastError("file_newer", f"{path} has format {file_format}, this Holdfast knows {FORMAT}", file=path)
     if (version, found) != (schema.version, schema.hash):
@@ -106,6 +114,10 @@ def _check(db: apsw.Connection, path: str, schema: Schema) -> str:
             f"({schema.hash}); nothing was changed, unsent work is kept"
         )
         raise HoldfastError("schema_changed", message, file=path)
+    found_columns = db.execute("SELECT count(*) FROM pragma_table_info('holdfast_capture')").get
+    if found_columns != 6 + 2 * max(len(table.cells) for table in schema.tables):
+        message = f"{path} is damaged: holdfast_capture has {found_columns} columns"
+        raise HoldfastError("file_not_database", message, file=path)
     return str(device)
 
 

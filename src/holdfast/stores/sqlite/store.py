@@ -128,6 +128,9 @@ class SqliteStore:
             yield
         except apsw.Error as error:
             raise translate(error, self._path) from error
+        except UnicodeDecodeError as error:
+            message = f"The file {self._path} is damaged: it holds text that is not UTF-8 ({error})."
+            raise HoldfastError("store_corrupt", message, file=self._path) from error
 
     def _opened(self) -> Catalog:
         if self._catalog is None:
