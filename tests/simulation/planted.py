@@ -138,7 +138,7 @@ def drain_cleans_without_sequencing(patch: MonkeyPatch) -> None:
     patch.setattr(drain, "foreign_operation", lambda *arguments: None)
 
 
-@planted("2: a restored hub", "restore", 20, 3, 5, 7, 17)
+@planted("2: a restored hub", "restore", 20, 2, 3, 5, 7, 9, 17)
 def restored_hub_is_not_noticed(patch: MonkeyPatch) -> None:
     """Every cursor is taken for one of this history."""
     patch.setattr(pull, "is_ours", lambda cursor, space, tx: cursor is not None and space is not None)
@@ -260,9 +260,10 @@ def hub_numbers_rows_below_the_head(patch: MonkeyPatch) -> None:
             old = before[row.table, row.key]
             if old is not None and old.space == row.space and row.left is None:
                 stored = view.get("row", (row.table, row.key))
+                entry = view.get(f"feed {row.space}", stored.seq)
                 view.drop(f"feed {row.space}", stored.seq)
                 view.put("row", (row.table, row.key), stored._replace(seq=old.seq))
-                view.put(f"feed {row.space}", old.seq, row.image)
+                view.put(f"feed {row.space}", old.seq, entry)
         return heads
 
     patch.setattr(MemoryTransaction, "_sequence", sequence)

@@ -90,8 +90,13 @@ class Watch:
         after = before.space.head if before is not None else 0
         rows = dict(before.rows) if before is not None else {}
         with self._hub.reading() as tx:
-            for seq, image in tx.feed(name, after, space.head):
-                rows[self._name_of(image)] = Fed(seq, image)
+            read = {self._name_of(image): Fed(seq, image) for seq, image in tx.feed(name, after, space.head)}
+            stored = tx.rows(sorted(read))
+        for row, fed in read.items():
+            # A feed may tell of a change only; the row itself says the whole. A mark of leaving is no row here.
+            whole_row = stored.get(row)
+            here = whole_row is not None and (whole_row.space, whole_row.seq) == (name, fed.seq)
+            rows[row] = Fed(fed.seq, whole_row.image) if here and whole_row is not None else fed
         snapshot = Snapshot(space, rows)
         self._latest[name] = self._known[(name, space.epoch, space.head, space.chain)] = snapshot
 
