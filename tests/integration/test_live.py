@@ -31,9 +31,7 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.access: dict[str, dict[str, str]] = {}
-        self.server = hf.Server(
-            f"sqlite:///{folder}/hub.db", SCHEMA, authenticate=self.identity
-        )
+        self.server = hf.Server(f"sqlite:///{folder}/hub.db", SCHEMA, authenticate=self.identity)
         self.devices: list[hf.Replica] = []
         self.start()
 
@@ -141,6 +139,20 @@ def test_access_that_is_taken_away_is_noticed(site: Site, monkeypatch: pytest.Mo
     wait_until(lambda: bodies(anna) == ["secret"])
     del rights["project:2"]
     wait_until(lambda: bodies(anna) == [])
+
+
+def test_an_open_channel_asks_anew_who_its_device_is(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: the identity of the handshake was kept for ever."""
+    monkeypatch.setattr("holdfast.edge.live.REVIEW_SECONDS", 0.05)
+    anna, ben = site.device("anna", {"project:1": "rw", "project:2": "r"}), site.device("ben", {"project:2": "rw"})
+    anna.connect()
+    ben.execute("insert into note (project, body) values ('2', 'secret')")
+    ben.sync()
+    wait_until(lambda: bodies(anna) == ["secret"])
+    site.access["anna"] = {"project:1": "rw"}
+    wait_until(lambda: bodies(anna) == [])
+    del site.access["anna"]
+    wait_until(lambda: not anna.status.connected and "unauthenticated" in str(anna.status.download_error))
 
 
 def test_wrong_credentials_are_told_and_local_work_goes_on(site: Site) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
 
 import anyio
 from anyio import to_thread
@@ -20,11 +21,22 @@ from holdfast.hub.response import Response
 SUBPROTOCOL = "holdfast.1"
 BEARER = "holdfast.bearer."
 REVIEW_SECONDS = 10.0
-"""How often a channel looks for changes of access, which touch no row and wake nobody."""
+"""How often a channel asks anew who its device is, and looks for changes of access: they touch no row, wake nobody."""
 FOREIGN_SECONDS = 0.05
 """How often rows that other programs wrote are looked for, while any channel is open."""
+TROUBLED_SECONDS = 5.0
+"""How often they are looked for while the store cannot give them."""
+IDLE_SECONDS = 60.0
+"""A device that takes nothing for so long is dropped: its answer holds a snapshot of the store."""
 
 logger = logging.getLogger("holdfast")
+
+
+class Threads(NamedTuple):
+    """Two limits, as for rounds: those that wait for the store must never keep those from a thread that hold it."""
+
+    starting: anyio.CapacityLimiter
+    running: anyio.CapacityLimiter
 
 
 class LiveEndpoint:
@@ -32,7 +44,7 @@ class LiveEndpoint:
 
     def __init__(self, server: LiveServer) -> None:
         self._server = server
-        self._threads = anyio.CapacityLimiter(40)
+        self._threads = Threads(anyio.CapacityLimiter(40), anyio.CapacityLimiter(40))
         self._open = 0
         self._looking: asyncio.Task[None] | None = None
 
@@ -42,21 +54,22 @@ class LiveEndpoint:
         offered = [name.strip() for name in websocket.headers.get("sec-websocket-protocol", "").split(",")]
         await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
         try:
-            identity = await self._identify(websocket, offered)
+            headers = _credentials(websocket, offered)
+
+            async def identify() -> Identity:
+                return await self._identify(headers)
+
+            identity = await identify()
             with self._counted():
-                await Channel(websocket, self._server, identity, self._threads).run()
+                await Channel(websocket, self._server, identity, identify, self._threads).run()
         except WebSocketDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - the boundary: `failure_response` logs it
             await refuse(websocket, failure_response(error))
 
-    async def _identify(self, websocket: WebSocket, offered: list[str]) -> Identity:
-        headers = dict(websocket.headers.items())
-        bearer = [name.removeprefix(BEARER) for name in offered if name.startswith(BEARER)]
-        if bearer and "authorization" not in headers:
-            headers["authorization"] = f"Bearer {bearer[0]}"
-        authenticate = self._server.authenticate
-        identity = await to_thread.run_sync(authenticate, headers, limiter=self._threads) if authenticate else None
+    async def _identify(self, headers: dict[str, str]) -> Identity:
+        authenticate, limiter = self._server.authenticate, self._threads.starting
+        identity = await to_thread.run_sync(authenticate, headers, limiter=limiter) if authenticate else None
         if identity is None:
             raise unauthenticated("the channel has no valid credentials")
         return identity
@@ -76,23 +89,36 @@ class LiveEndpoint:
                 self._looking = None
 
     async def _look(self) -> None:
+        pause = FOREIGN_SECONDS
         while True:
-            await asyncio.sleep(FOREIGN_SECONDS)
+            await asyncio.sleep(pause)
+            pause = FOREIGN_SECONDS
             try:
-                await to_thread.run_sync(self._server.sequence_foreign_writes, limiter=self._threads)
+                await to_thread.run_sync(self._server.sequence_foreign_writes, limiter=self._threads.starting)
             except Exception:
+                pause = TROUBLED_SECONDS
                 logger.exception("rows of other programs could not be sequenced; trying again")
 
 
 class Channel:
-    """One socket. Answers are sent whole, one after another: to what the device asked, and to news."""
+    """One socket. Answers are sent whole, one after another: to what the device asked, and to news.
+
+    `identify` asks anew who the device is; it raises when its credentials are of no use any more.
+    """
 
     def __init__(
-        self, websocket: WebSocket, server: LiveServer, identity: Identity, threads: anyio.CapacityLimiter
+        self,
+        websocket: WebSocket,
+        server: LiveServer,
+        identity: Identity,
+        identify: Callable[[], Awaitable[Identity]],
+        threads: Threads,
     ) -> None:
         self._websocket = websocket
         self._threads = threads
+        self._identify = identify
         self._loop = asyncio.get_running_loop()
+        self._identified = self._loop.time()
         self._awake = asyncio.Event()
         self._turn = asyncio.Lock()
         self._channel: LiveChannel = server.live(identity, self._wake)
@@ -126,6 +152,7 @@ class Channel:
             request = bytes(message.request)
             if request:
                 async with self._turn:
+                    await self._review()
                     await self._send(lambda request=request: self._channel.handle(request))
             else:
                 self._channel.applied()
@@ -138,25 +165,45 @@ class Channel:
                 await asyncio.wait_for(self._awake.wait(), REVIEW_SECONDS)
             self._awake.clear()
             async with self._turn:
-                answer = await to_thread.run_sync(self._channel.news, limiter=self._threads)
+                await self._review()
+                answer = await to_thread.run_sync(self._channel.news, limiter=self._threads.starting)
                 if answer is not None:
                     await self._send(lambda answer=answer: answer)
+
+    async def _review(self) -> None:
+        """Ask now and then who the device is: credentials expire and access is taken away while the channel is open."""
+        if self._loop.time() - self._identified >= REVIEW_SECONDS:
+            self._channel.identity = await self._identify()
+            self._identified = self._loop.time()
+
+    async def _put(self, piece: bytes) -> None:
+        with anyio.fail_after(IDLE_SECONDS):
+            await self._websocket.send_bytes(piece)
 
     async def _send(self, respond: Any) -> None:
         """Send one answer in messages of about 64 KiB. Raises WebSocketDisconnect after an answer that is an error."""
         answer = Round(respond)
         try:
-            piece, ended = await to_thread.run_sync(answer.start, limiter=self._threads)
+            piece, ended = await to_thread.run_sync(answer.start, limiter=self._threads.starting)
             while True:
-                await self._websocket.send_bytes(piece)
+                await self._put(piece)
                 if ended:
                     break
-                piece, ended = await to_thread.run_sync(answer.read, limiter=self._threads)
+                piece, ended = await to_thread.run_sync(answer.read, limiter=self._threads.running)
         finally:
-            await to_thread.run_sync(answer.close, limiter=self._threads)
+            await to_thread.run_sync(answer.close, limiter=self._threads.running)
         if answer.status != 200:
             await self._websocket.close(close_code(answer.status))
             raise WebSocketDisconnect(close_code(answer.status))
+
+
+def _credentials(websocket: WebSocket, offered: list[str]) -> dict[str, str]:
+    """The headers with which the channel was opened; a token in a subprotocol stands among them as it would be sent."""
+    headers = dict(websocket.headers.items())
+    bearer = [name.removeprefix(BEARER) for name in offered if name.startswith(BEARER)]
+    if bearer and "authorization" not in headers:
+        headers["authorization"] = f"Bearer {bearer[0]}"
+    return headers
 
 
 def close_code(status: int) -> int:

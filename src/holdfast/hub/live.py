@@ -44,26 +44,28 @@ def decode_message(body: bytes) -> Message:
 class LiveChannel:
     """What the hub has sent on one channel. Not thread-safe: its socket calls one method at a time.
 
-    `wake` is called (from any thread) when there may be news; `news()` then gives the answer, or None.
+    `identity` is who asks; the socket replaces it when it has asked anew. `wake` is called (from any
+    thread) when there may be news; `news()` then gives the answer, or None.
     """
 
     def __init__(self, hub: Hub, identity: Identity, wake: Callable[[], None]) -> None:
         self._hub = hub
-        self._identity = identity
+        self.identity = identity
         self._wake = wake
         self._last: m.Request | None = None
         self._spaces: dict[str, str] = {}
         self._stop: Callable[[], None] = lambda: None
         self.awaiting = False
+        self._more = False
 
     def handle(self, body: bytes) -> Response:
         """Answer a request of the device, as over HTTP."""
-        response = self._hub.handle(body, self._identity)
+        response = self._hub.handle(body, self.identity)
         if response.status != 200:
             return response
         request = decode_request(body)
         request.transactions, request.acknowledged, request.digests = [], [], False
-        self._last = request
+        self._last, self._more = request, False
         return Response(200, response.content_type, self._follow(iter(response)), response.close)
 
     def applied(self) -> None:
@@ -71,10 +73,11 @@ class LiveChannel:
         self.awaiting = False
 
     def news(self) -> Response | None:
-        """What has come since the last answer; None when nothing has, or when the device is still busy with it."""
-        if self._last is None or self.awaiting:
+        """What has come since the last answer; None when nothing has, when the device is still busy with it, or when
+        it stopped at the limit: the device then asks for the rest, and says itself how far it is."""
+        if self._last is None or self.awaiting or self._more:
             return None
-        lines = self._hub.news(self._last, self._spaces, self._identity)
+        lines = self._hub.news(self._last, self._spaces, self.identity)
         if lines is None:
             return None
         self.awaiting = True
@@ -92,6 +95,7 @@ class LiveChannel:
                 self._said(part)
             elif isinstance(part, m.Footer) and self._last is not None:
                 self._last.cursors.update(part.cursors)
+                self._more = part.more
             yield line
 
     def _said(self, header: m.Header) -> None:
