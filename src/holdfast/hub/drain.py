@@ -18,7 +18,7 @@ from holdfast.kernel.values import InvalidValue
 from holdfast.protocol.messages import Transaction as WireTransaction
 from holdfast.schema.key import key_values
 from holdfast.schema.model import Schema, Table
-from holdfast.stores.base import Batch, DirtyRow, HistoryEntry, Transaction
+from holdfast.stores.base import Batch, DirtyRow, HistoryEntry, Transaction, Violation
 
 log = logging.getLogger("holdfast.hub")
 
@@ -38,6 +38,28 @@ class Drain:
         notes = tx.dirty(BATCH)
         if not notes:
             return 0
+        self._part(tx, notes, now)
+        tx.clean(notes)
+        return len(notes)
+
+    def _part(self, tx: Transaction, notes: Sequence[DirtyRow], now: int) -> None:
+        """Sequence these rows. If the database refuses to show what merging made of them, find the row that it refuses;
+        that one stays as it is, all others go through."""
+        try:
+            with tx.savepoint():
+                self._sequence(tx, notes, now)
+        except Violation as violation:
+            if len(notes) == 1:
+                self._leave(notes[0], violation.message)
+                return
+            middle = len(notes) // 2
+            self._part(tx, notes[:middle], now)
+            self._part(tx, notes[middle:], now)
+
+    def _leave(self, note: DirtyRow, reason: str) -> None:
+        log.error("%s %r was written by another program and is not synced: %s", note.table, note.key, reason)
+
+    def _sequence(self, tx: Transaction, notes: Sequence[DirtyRow], now: int) -> None:
         state = tx.hub()
         self._hub, self._hlc, self._now = state.hub, state.hlc, now
         workspace = Workspace(tx, self._schema, [(note.table, note.key) for note in notes])
@@ -48,8 +70,6 @@ class Drain:
         if writes:
             digests = workspace.digest_changes(writes, self._hub.encode())
             tx.write(Batch(writes, history, [], [], digests, content_of(writes), self._hlc, now))
-        tx.clean(notes)
-        return len(notes)
 
     def _row(self, workspace: Workspace, note: DirtyRow, history: list[HistoryEntry]) -> None:
         table = self._schema.by_name[note.table]
@@ -57,15 +77,16 @@ class Drain:
         before = workspace.standing(table, name)
         self._hlc = clock.tick(self._hlc, self._now)
         stamp = clock.stamp(self._hlc, self._origin)
-        op = foreign_operation(table, note.key, before.row, note.values[1] if note.values else None, stamp)
-        if op is None:
-            return
-        row = apply(table, before.row, op, self._hub).row
-        assert row is not None
         try:
+            op = foreign_operation(table, note.key, before.row, note.values[1] if note.values else None, stamp)
+            if op is None:
+                return
+            row = apply(table, before.row, op, self._hub).row
+            assert row is not None
             space = self._space(table, note.key, row, before)
         except InvalidValue as error:
-            log.error("%s %r was written by another program and has no valid space: %s", table.name, note.key, error)
+            # A counter beyond its range, a space without a name: it must not hold up the other rows, nor any round.
+            self._leave(note, error.message)
             return
         shown = note.values is not None and list(note.values[1]) == list(row.values)
         gone = note.values is None and row.life % 2 == 0

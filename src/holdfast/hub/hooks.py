@@ -18,9 +18,13 @@ class Refuse(Exception):
     """
 
     def __init__(self, reason: str, code: str = "refused") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.code = code
+        # The result is stored and sent: whatever a hook hands over here must be text that can go over the wire.
+        self.reason, self.code = _wire_text(reason), _wire_text(code)
+        super().__init__(self.reason)
+
+
+def _wire_text(given: object) -> str:
+    return str(given).encode("utf-8", "replace").decode("utf-8")
 
 
 class Change(NamedTuple):

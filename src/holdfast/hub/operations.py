@@ -12,6 +12,9 @@ from holdfast.protocol.messages import AnyOperation, Delete, Insert, Update
 from holdfast.schema.key import key_values
 from holdfast.schema.model import MISSING, Table
 
+MAX_LIFE = 2**52
+"""The latest life that a writer may have seen: lives go on from what he says, and none may leave what devices read."""
+
 
 class Refusal(Exception):
     """One transaction cannot be accepted: permanent. Code and place as the device will see them."""
@@ -33,6 +36,8 @@ class Refusal(Exception):
 def kernel_operation(table: Table, op: AnyOperation) -> Op:
     """The checked operation. Raises `Refusal`."""
     _check_key(table, op.key)
+    if op.life > MAX_LIFE:
+        raise Refusal("operation_malformed", f"no row has lived {op.life} times", table.name, op.key)
     if isinstance(op, Delete):
         try:
             return Op("delete", op.key, op.stamp, op.life, {}, decode_stamps(op.base))

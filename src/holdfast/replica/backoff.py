@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 FIRST_SECONDS = 0.5
 LAST_SECONDS = 60.0
+MOST_SECONDS = 3600.0
 
 
 class Backoff:
@@ -19,11 +20,13 @@ class Backoff:
         self._random, self._first, self._last = random, first, last
         self.failures = 0
 
-    def failed(self, retry_after: float | None = None) -> float:
-        """Another failure; gives the seconds to wait. The hub's own wish (Retry-After) is the least."""
+    def failed(self, retry_after: object = None) -> float:
+        """Another failure; gives the seconds to wait. The hub's own wish (Retry-After) is the least, up to an hour;
+        what is no number comes from somebody else and does not count."""
         ceiling = min(self._last, self._first * 2.0 ** min(self.failures, 32))
         self.failures += 1
-        return max(self._random() * ceiling, retry_after or 0.0)
+        wish = float(retry_after) if type(retry_after) in (int, float) else 0.0  # type: ignore[arg-type]
+        return max(self._random() * ceiling, min(wish, MOST_SECONDS))
 
     def succeeded(self) -> None:
         """An attempt succeeded: the next failure is the first one."""
