@@ -13,8 +13,9 @@ SELECT set_config('holdfast.applying', 'on', true), set_config('enable_seqscan',
   set_config('lock_timeout', %s::text, true)
 
 -- name: hub
--- The hub's identity and clock.
-SELECT h.hub, (SELECT max(c.hlc) FROM holdfast.clock c) FROM holdfast.hub h
+-- The hub's identity and clock, and whether a row waits to be sequenced: what every transaction asks first.
+SELECT h.hub, (SELECT max(c.hlc) FROM holdfast.clock c), EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NULL)
+FROM holdfast.hub h
 
 -- name: set_clock
 -- The clock only goes forward. Statement of its own at the very end of a transaction.

@@ -146,9 +146,9 @@ class PostgresStore:
         with self._taking_turns(), self._translated():
             catalog = self._opened()
             settings = (f"{int(self._patience * 1000)}ms",)
-            with self._begun(self._writers, "begin_write", settings) as (connection, state):
+            with self._begun(self._writers, "begin_write", settings) as (connection, state, has_dirty):
                 transaction = PostgresTransaction(
-                    connection, catalog, self._new_name, self._translated, state, write=True
+                    connection, catalog, self._new_name, self._translated, state, has_dirty, write=True
                 )
                 yield transaction
                 transaction.end()
@@ -168,14 +168,16 @@ class PostgresStore:
     def _read(self) -> Iterator[PostgresTransaction]:
         with self._translated():
             catalog = self._opened()
-            with self._begun(self._readers, "begin_read", None) as (connection, state):
-                yield PostgresTransaction(connection, catalog, self._new_name, self._translated, state, write=False)
+            with self._begun(self._readers, "begin_read", None) as (connection, state, has_dirty):
+                yield PostgresTransaction(
+                    connection, catalog, self._new_name, self._translated, state, has_dirty, write=False
+                )
                 connection.execute(b"COMMIT")
 
     @contextmanager
     def _begun(
         self, pool: ConnectionPool[Connection], begin: str, settings: tuple[str, ...] | None
-    ) -> Iterator[tuple[Connection, HubState]]:
+    ) -> Iterator[tuple[Connection, HubState, bool]]:
         """A connection in a transaction, and the hub's state, read first: it takes the snapshot, which BEGIN does not.
 
         A connection that broke while it lay idle is replaced here: nothing was sent on it yet.
@@ -183,7 +185,7 @@ class PostgresStore:
         for attempt in range(pool.max_size + 1):
             connection = pool.getconn(self._patience)
             try:
-                state = _begin(connection, begin, settings)
+                state, has_dirty = _begin(connection, begin, settings)
                 break
             except BaseException as error:
                 lost = isinstance(error, psycopg.OperationalError) and connection.broken
@@ -194,7 +196,7 @@ class PostgresStore:
         else:
             raise AssertionError("the loop above ends by break or raise")
         try:
-            yield connection, state
+            yield connection, state, has_dirty
         except BaseException:
             _roll_back(connection)
             raise
@@ -222,13 +224,13 @@ class PostgresStore:
                 self._writers.close()
 
 
-def _begin(connection: Connection, begin: str, settings: tuple[str, ...] | None) -> HubState:
+def _begin(connection: Connection, begin: str, settings: tuple[str, ...] | None) -> tuple[HubState, bool]:
     with connection.pipeline():
         connection.execute(QUERIES[begin])
         if settings is not None:
             connection.execute(QUERIES["settings"], settings)
-        ((hub, hlc),) = connection.execute(QUERIES["hub"]).fetchall()
-    return HubState(hub, hlc or 0)
+        ((hub, hlc, has_dirty),) = connection.execute(QUERIES["hub"]).fetchall()
+    return HubState(hub, hlc or 0), has_dirty
 
 
 def _roll_back(connection: Connection) -> None:

@@ -43,6 +43,7 @@ class PostgresTransaction:
         new_epoch: Callable[[], str],
         translated: Translated,
         state: HubState,
+        has_dirty: bool,
         *,
         write: bool,
     ) -> None:
@@ -55,6 +56,7 @@ class PostgresTransaction:
         self._write = write
         self._open = True
         self._looked = False
+        self._has_dirty: bool | None = has_dirty  # as the first statement saw it; None: ask again
         self._marks: dict[int, list[int]] = {}
         self.hlc = state.hlc
         """The latest time; the store keeps it at the commit when it was written here."""
@@ -171,7 +173,9 @@ class PostgresTransaction:
     def has_dirty(self) -> bool:
         """Whether any row waits to be sequenced."""
         self._looked = True
-        return bool(self._run("has_dirty")[0][0])
+        if not self._open or self._has_dirty is None:
+            return bool(self._run("has_dirty")[0][0])
+        return self._has_dirty
 
     def dirty(self, limit: int) -> list[DirtyRow]:
         """Up to `limit` rows that other programs wrote, oldest note first; in a write transaction nobody else does so
@@ -182,8 +186,10 @@ class PostgresTransaction:
         """
         if limit <= 0:
             return []
-        if self._write and self.has_dirty():
-            self._run("lock_dirty", LOCK_SPACE)
+        if self._write:
+            if self.has_dirty():
+                self._run("lock_dirty", LOCK_SPACE)
+            self._has_dirty = None
         while True:
             notes = self._run("dirty", limit)
             problems: dict[int, str] = {}
@@ -234,6 +240,7 @@ class PostgresTransaction:
         """
         self._writing()
         with self._using() as db:
+            self._has_dirty = None
             marks = [mark for group in self._marks.values() for mark in group] if self._looked else None
             heads = write_batch(db, self._catalog, self._new_epoch, marks, batch)
         self.hlc = max(self.hlc, batch.hlc)
@@ -268,6 +275,7 @@ class PostgresTransaction:
     def clean(self, notes: Sequence[DirtyRow]) -> None:
         """Delete these notes, and older ones of the same rows that were read with them here; no newer ones."""
         self._writing()
+        self._has_dirty = None
         marks = [mark for note in notes for mark in self._marks.get(note.mark, [note.mark])]
         with self._using() as db:
             db.execute(QUERIES["clean"], (marks,))
