@@ -13,6 +13,9 @@ from holdfast.protocol import messages as m
 BATCH_BYTES = 4 * 1024 * 1024
 """A request carries transactions of about so many bytes."""
 
+LEAST_BYTES = 60
+"""No operation is shorter: its stamp alone has 27 characters."""
+
 
 class Pending(NamedTuple):
     """A transaction that the hub has not answered. `txn` names it on this device; `captured` in milliseconds since
@@ -66,12 +69,18 @@ class Outbox:
 
     def refuse_oversized(self, limit: int) -> list[int]:
         """Move transactions that no request can carry to the refused ones; gives their local numbers."""
-        sql = "SELECT txn, size FROM holdfast_transaction WHERE state = 'pending' AND size > ?"
-        found: list[Any] = self._db.execute(sql, (limit,)).fetchall()
-        for txn, size in found:
-            message = f"the transaction has {size} bytes, a request carries at most {limit}"
+        # Only a transaction of that size can have too many operations: the others need not be counted.
+        sql = """SELECT txn, size, (SELECT count(*) FROM holdfast_operation o WHERE o.txn = t.txn)
+                 FROM holdfast_transaction t WHERE state = 'pending' AND size > ?"""
+        found: list[Any] = self._db.execute(sql, (min(limit, m.MAX_OPERATIONS * LEAST_BYTES),)).fetchall()
+        found = [row for row in found if row[1] > limit or row[2] > m.MAX_OPERATIONS]
+        for txn, size, count in found:
+            message = (
+                f"the transaction has {count} operations of {size} bytes; "
+                f"a request carries at most {m.MAX_OPERATIONS} and {limit} bytes"
+            )
             self.refuse(txn, m.Result("", 0, "refused", "transaction_too_large", message))
-        return [txn for txn, _ in found]
+        return [row[0] for row in found]
 
     def name(self, origin: str, next_n: int, after: dict[str, int]) -> tuple[list[Sending], bool]:
         """Choose the transactions of the next request, oldest first, and name those that have no name yet.

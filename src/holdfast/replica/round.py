@@ -15,11 +15,11 @@ from holdfast.protocol.codec import decode_line, decode_rows, lines
 from holdfast.replica.apply import Answer, Applied, Apply, StagedPage, is_known, joined, save_state
 from holdfast.replica.arrival import Arrival, content_of_hub
 from holdfast.replica.capture import make_readable
-from holdfast.replica.confirmed import RowName
+from holdfast.replica.confirmed import Confirmed, RowName
 from holdfast.replica.file import applying
 from holdfast.replica.outbox import Outbox, Sending
 from holdfast.replica.pages import Held, PageWriter, layout_of, slot_order
-from holdfast.replica.seal import Seal
+from holdfast.replica.seal import Seal, batches
 from holdfast.replica.spaces import LocalSpace, LocalSpaces
 from holdfast.replica.stage import Stage, write_stage
 from holdfast.replica.tables import UserTables
@@ -64,6 +64,7 @@ class Rounds:
         self._offset = self._sent_at = 0
         self._acknowledged: list[Any] = []
         self._sent: list[Sending] = []
+        self._in_flight = False
         self.more_to_send = False
         self.rows_direct = 0
         self._mint()
@@ -93,7 +94,7 @@ class Rounds:
         self._next_n += sum(1 for s in sending if s.origin == self._origin and s.n >= self._next_n)
         acknowledged: list[Any] = self._db.execute("SELECT origin, n FROM holdfast_acknowledge LIMIT 10000").fetchall()
         layout = self._db.execute("SELECT layout FROM holdfast_state").get
-        self._sent = sending
+        self._sent, self._in_flight = sending, True
         self._acknowledged = acknowledged
         self._sent_at = self._device.now()
         request = m.Request(
@@ -117,8 +118,17 @@ class Rounds:
         after = dict(self._header.through) if self._header is not None else {}
         with applying(self._db, self._device.path):
             self.seal(self._db)
-            self._outbox.refuse_oversized(MAX_TRANSACTION)
+            refused = self._outbox.refuse_oversized(MAX_TRANSACTION)
+            if refused:
+                self._show_without(refused)
             return self._outbox.name(self._origin, self._next_n, after)
+
+    def _show_without(self, refused: list[int]) -> None:
+        """Bring the rows of transactions that were refused here back to what the rest says."""
+        confirmed = Confirmed(self._db, self._device.tables)
+        names = {(tbl, key) for _, tbl, key, _ in self._outbox.operations(refused)}
+        for chunk in batches(iter(sorted(names))):
+            confirmed.drop_bases(confirmed.show(chunk, confirmed.bases(chunk)))
 
     def anything_waits(self) -> bool:
         """Whether something was captured, or waits to be sent."""
@@ -146,7 +156,7 @@ class Rounds:
         self.live = header.live
         if not header.live:
             self._rename_lost(header)
-        if footer.more:
+        if footer.more or self._misses_answers(header):
             self._stage.spill()
             return Applied(0, [], 0), footer
         applied = self._finish(Answer(self._header, footer))
@@ -264,6 +274,24 @@ class Rounds:
                     self._outbox.rename(origin)
             self._mint()
             self.more_to_send = True
+
+    def _misses_answers(self, header: m.Header) -> bool:
+        """Whether something is on its way to the hub that this answer says nothing about: its rows may or may not have
+        the effect in them already. They wait for the answer to that, from which it is known (nothing counts twice).
+
+        So it is with what the hub sends unasked, and with what another process that has this file open has sent.
+        """
+        known = dict(header.through)
+        if not header.live:
+            self._in_flight = False
+            for sent in self._sent:
+                known[sent.origin] = max(known.get(sent.origin, 0), sent.n)
+        sql = "SELECT origin, max(n) FROM holdfast_transaction WHERE state = 'sending' GROUP BY origin"
+        sending: list[Any] = self._db.execute(sql).fetchall()
+        missing = any(n > known.get(origin, 0) for origin, n in sending)
+        if missing and not self._in_flight:
+            self.more_to_send = True
+        return missing
 
     def _finish(self, answer: Answer) -> Applied:
         """Make a whole answer effective. One that brings nothing writes nothing."""
