@@ -32,11 +32,15 @@ class Asked(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """One space to be sent: from `after` to the head, without the rows that the device has already."""
+    """One space to be sent: from `after` to the head, without the rows that the device has already.
+
+    `patches`: the device has everything that the space held when its head was `after`, so changes of rows will do.
+    """
 
     space: Space
     after: int
     skip: frozenset[int]
+    patches: bool
 
 
 def answer(tx: Transaction, asked: Asked, outcome: Outcome) -> Iterator[bytes]:
@@ -94,7 +98,8 @@ def plan(
         after = cursor.seq if known and cursor is not None else 0
         if after < space.head:
             skip = own.get(name, frozenset()) if known or text is None else frozenset()
-            readings.append(Reading(space, after, skip))
+            patches = known and cursor is not None and cursor.seq == cursor.head
+            readings.append(Reading(space, after, skip, patches))
     return readings, reset
 
 
@@ -117,7 +122,7 @@ def pages(tx: Transaction, reading: Reading) -> Iterator[bytes]:
     space = reading.space
     images: list[bytes] = []
     size, last = 0, reading.after
-    for seq, image in tx.feed(space.name, reading.after, space.head):
+    for seq, image in tx.feed(space.name, reading.after, space.head, patches=reading.patches):
         if len(images) >= PAGE_ROWS or size >= PAGE_BYTES:
             yield encode_page(space.name, cursor_at(space, last), images)
             images, size = [], 0

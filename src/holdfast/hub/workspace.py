@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from holdfast.kernel import digest
 from holdfast.kernel.row import Row
 from holdfast.kernel.stamps import encode_stamps
-from holdfast.protocol.images import dead_image, image_of, leave_image, row_of
+from holdfast.protocol.images import dead_image, image_of, leave_image, patch_of, row_of
 from holdfast.protocol.messages import decode_image
 from holdfast.schema.key import key_values
 from holdfast.schema.model import Schema, Table
@@ -40,6 +40,7 @@ class Former(NamedTuple):
 
     stored: StoredRow
     stamps: str
+    row: Row
 
 
 class Workspace:
@@ -65,8 +66,8 @@ class Workspace:
                 found = Standing(None, "")
             else:
                 image = decode_image(stored.kept or stored.image)
-                self._former[name] = Former(stored, image.stamps)
-                found = Standing(row_of(table, image), stored.space)
+                found = Standing(row := row_of(table, image), stored.space)
+                self._former[name] = Former(stored, image.stamps, row)
             self._standing[name] = found
         return found
 
@@ -110,7 +111,23 @@ class Workspace:
             left_image=leave_image(table, keys) if left is not None else None,
             fresh=stored is None,
             foreign=standing.foreign,
+            patch=None if former is None or moved else self._patch(name, keys, former, row, whole),
+            before=stored.seq if stored is not None else 0,
         )
+
+    def _patch(self, name: RowName, keys: Sequence[Any], former: Former, row: Row, whole: bytes) -> bytes | None:
+        """What changed, for devices that have the former row; None where only the whole row will do.
+
+        Values of unique constraints are never patched: two rows may swap them, and a device writes one row at a time.
+        """
+        table = self._schema.by_name[name[0]]
+        if row.life != former.row.life or row.life % 2 == 0:
+            return None
+        slots = changed_slots(former.row, row)
+        if any(table.cells[slot].name in columns for columns in table.unique for slot in slots):
+            return None
+        patch = patch_of(name[0], keys, row, slots)
+        return patch if len(patch) < len(whole) else None
 
     def digest_changes(self, writes: Sequence[RowWrite], key: bytes) -> DigestChanges:
         """What the writes do to the digests: space -> bucket -> (change of count, change of sum)."""
@@ -139,6 +156,18 @@ class Draft:
     def standing(self, table: Table, name: RowName) -> Standing:
         """The row as this transaction sees it."""
         return self.rows.get(name) or self._workspace.standing(table, name)
+
+
+def changed_slots(old: Row, new: Row) -> list[int]:
+    """The slots in which two states of one row differ, in value, stamp or merge state."""
+    return [
+        slot
+        for slot, value in enumerate(new.values)
+        if slot >= len(old.values)
+        or value != old.values[slot]
+        or new.stamps[slot : slot + 1] != old.stamps[slot : slot + 1]
+        or new.states.get(slot) != old.states.get(slot)
+    ]
 
 
 def _all_values(table: Table, row: Row) -> list[Any]:

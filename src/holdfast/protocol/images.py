@@ -41,6 +41,25 @@ def image_of(table: str, key_values: Sequence[Any], row: Row) -> bytes:
     return encode(parts)
 
 
+def patch_of(table: str, key_values: Sequence[Any], row: Row, slots: Sequence[int]) -> bytes:
+    """The image of a row for somebody who has everything of it but these slots."""
+    values = [*key_values, *(row.values[slot] for slot in slots)]
+    states = {str(slot): row.states[slot] for slot in sorted(row.states)}
+    return encode([table, row.life, values, encode_stamps(row.stamps), states, list(slots)])
+
+
+def patched(table: Table, before: Row, image: Image) -> Row:
+    """The row that a patch makes of the one before it. Raises InvalidValue for malformed stamps."""
+    keys = len(table.key)
+    values = list(before.values)
+    slots = image.slots or []
+    values.extend(default_of(c, BY_NAME[c.merge].empty) for c in table.cells[len(values) : max(slots, default=-1) + 1])
+    for slot, value in zip(slots, image.values[keys:], strict=True):
+        values[slot] = value
+    states = {int(slot): state for slot, state in image.states.items()}
+    return Row(image.life, values, decode_stamps(image.stamps), states)
+
+
 def dead_image(table: str, key_values: Sequence[Any], row: Row) -> bytes:
     """The wire image of a dead row: key, life and stamps, without its cells."""
     return encode([table, row.life, list(key_values), encode_stamps(row.stamps)])

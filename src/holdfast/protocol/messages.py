@@ -27,6 +27,7 @@ Count = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 Life = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Key = Annotated[str, Meta(max_length=1024)]
 Name = Annotated[str, Meta(min_length=1, max_length=63)]
+Slot = Annotated[int, Meta(ge=0, lt=32_767)]
 SpaceName = Annotated[str, Meta(min_length=1, max_length=200)]
 HubId = Annotated[str, Meta(pattern="^[0-9a-f]{12}$", max_length=12)]
 CursorText = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -146,13 +147,18 @@ class Header(Struct, omit_defaults=True):
 
 
 class Image(Struct, array_like=True):
-    """A row in wire form: key values and then values by slot in `values`."""
+    """A row in wire form: key values and then values by slot in `values`.
+
+    A patch names in `slots` the slots that it has values for; it says nothing of the others. Stamps and states are
+    whole in both.
+    """
 
     table: str
     life: Life
     values: list[Any]
     stamps: str
     states: dict[str, Any] = {}
+    slots: list[Slot] | None = None
 
 
 class Page(Struct):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import apsw
@@ -74,10 +75,12 @@ class Arrival:
     def _check_table(self, user: UserTable, images: Sequence[m.Image]) -> None:
         columns = self._in_hub_order(user)
         keys = len(user.table.key)
-        alive = [image.values for image in images if image.life % 2]
+        alive = [image.values for image in images if image.life % 2 and image.slots is None]
         _check_values(user, columns, alive, keys)
-        if len(alive) < len(images):
-            _check_values(user, columns[:keys], [image.values for image in images if image.life % 2 == 0], keys)
+        self._check_patches(user, [image for image in images if image.slots is not None])
+        dead = [image.values for image in images if image.life % 2 == 0]
+        if dead:
+            _check_values(user, columns[:keys], dead, keys)
         for stamps in {image.stamps for image in images}:
             uniform = _UNIFORM(stamps)
             count = int(uniform[1]) if uniform else len(decode_stamps(stamps))
@@ -86,6 +89,20 @@ class Arrival:
         for image in images:
             if image.states:
                 _check_states(user, columns[keys:], image.states)
+
+    def _check_patches(self, user: UserTable, images: Sequence[m.Image]) -> None:
+        """Patches are of living rows, name slots of the table in rising order, and have a value for each."""
+        columns = self._in_hub_order(user)
+        keys = len(user.table.key)
+        by_slots: dict[tuple[int, ...], list[list[Any]]] = {}
+        for image in images:
+            slots = tuple(image.slots or ())
+            rising = all(a < b for a, b in pairwise(slots))
+            if image.life % 2 == 0 or not rising or len(image.values) != keys + len(slots):
+                raise InvalidValue("value_format", f"a patch of {user.table.name} has a wrong shape")
+            by_slots.setdefault(slots, []).append(image.values)
+        for slots, rows in by_slots.items():
+            _check_values(user, [*columns[:keys], *(columns[keys + slot] for slot in slots)], rows, keys)
 
     def _in_hub_order(self, user: UserTable) -> list[Column | None]:
         """Key columns, then the column of each slot of the hub; None for one that this device does not have."""

@@ -5,7 +5,8 @@ ends.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import apsw
@@ -13,7 +14,7 @@ import apsw
 from holdfast.errors import HoldfastError
 from holdfast.kernel.row import Row
 from holdfast.protocol import messages as m
-from holdfast.protocol.images import row_of
+from holdfast.protocol.images import patched, row_of
 from holdfast.replica.confirmed import Confirmed, RowName
 from holdfast.replica.tables import UserTable, UserTables, states_text
 
@@ -25,13 +26,26 @@ class Held(NamedTuple):
     space: int
 
 
+class MissingError(Exception):
+    """A patch names a row that is not here: the space, by its number, has to be read anew."""
+
+    def __init__(self, table: str, key: str, space: int) -> None:
+        super().__init__(f"{table} {key!r} is not in this file, although the hub has sent it before")
+        self.space = space
+
+
 class TableGroup:
     """The rows of one table in one page."""
 
     def __init__(self) -> None:
         self.alive: list[m.Image] = []
+        self.patches: list[m.Image] = []
         self.dead: list[m.Image] = []
         self.left: list[m.Image] = []
+
+    def images(self) -> Iterator[m.Image]:
+        """All of them."""
+        return chain(self.alive, self.patches, self.dead, self.left)
 
 
 class PageWriter:
@@ -42,6 +56,7 @@ class PageWriter:
         self._tables = tables
         self._confirmed = Confirmed(db, tables)
         self._orders = {name: slot_order(user, layout.get(name)) for name, user in tables.by_name.items()}
+        self._held: dict[RowName, Held] = {}
         self.rows = 0
 
     def write(self, space: int, images: Sequence[m.Image]) -> dict[RowName, Held]:
@@ -51,7 +66,10 @@ class PageWriter:
             group = groups.get(image.table)
             if group is None:
                 group = groups[image.table] = TableGroup()
-            (group.alive if image.life % 2 else group.dead if image.life else group.left).append(image)
+            if image.slots is not None:
+                group.patches.append(image)
+            else:
+                (group.alive if image.life % 2 else group.dead if image.life else group.left).append(image)
         any_base = self._db.execute("SELECT 1 FROM holdfast_base LIMIT 1").get is not None
         held: dict[RowName, Held] = {}
         for name, group in groups.items():
@@ -62,33 +80,41 @@ class PageWriter:
             if order is not None:
                 for image in group.alive:
                     reorder(user, image, order)
+                for image in group.patches:
+                    reorder_patch(user, image, order)
             if any_base:
                 self._hold(user, group, space, held)
             self._write_table(user, group, space)
         self.rows += len(images)
+        self._held.update(held)
         return held
 
     def _hold(self, user: UserTable, group: TableGroup, space: int, held: dict[RowName, Held]) -> None:
         """Take the rows with waiting operations out of the group."""
-        names = [(user.number, user.key_of(i.values)) for i in (*group.alive, *group.dead, *group.left)]
+        names = [(user.number, user.key_of(i.values)) for i in group.images()]
         waiting = self._confirmed.bases(names)
         if not waiting:
             return
-        for kind in ("left", "dead", "alive"):
+        for kind in ("left", "dead", "alive", "patches"):
             free = []
             for image in getattr(group, kind):
                 name = (user.number, user.key_of(image.values))
                 if name in waiting and image.life == 0 and self._place(user, name[1]) not in (space, None):
                     continue
                 if name in waiting:
-                    held[name] = Held(self._held_row(user, image, waiting[name]), space)
+                    before = self._held[name].row if name in self._held else waiting[name]
+                    held[name] = Held(self._held_row(user, image, before, space), space)
                 else:
                     free.append(image)
             setattr(group, kind, free)
 
-    def _held_row(self, user: UserTable, image: m.Image, before: Row | None) -> Row | None:
+    def _held_row(self, user: UserTable, image: m.Image, before: Row | None, space: int) -> Row | None:
         if image.life == 0:
             return None
+        if image.slots is not None:
+            if before is None or before.life != image.life:
+                raise MissingError(user.table.name, user.key_of(image.values), space)
+            return patched(user.table, before, image)
         row = row_of(user.table, image)
         if image.life % 2 == 0 and before is not None:
             # The wire tells of a dead row without its cells; what we had of them is what a revival brings back.
@@ -104,14 +130,27 @@ class PageWriter:
         if group.alive:
             width = len(user.table.row_columns)
             user.write(self._db, (i.values if len(i.values) == width else user.whole(i.values) for i in group.alive))
+        self._write_patches(user, group.patches, space)
         number, key_of = user.number, user.key_of
         self._db.executemany(
             "INSERT OR REPLACE INTO holdfast_row (tbl, key, space, life, stamps, states) VALUES (?, ?, ?, ?, ?, ?)",
             (
                 (number, key_of(i.values), space, i.life, i.stamps, states_text(i.states))
-                for i in (*group.dead, *group.alive)
+                for i in (*group.dead, *group.alive, *group.patches)
             ),
         )
+
+    def _write_patches(self, user: UserTable, patches: Sequence[m.Image], space: int) -> None:
+        """Write the cells that changed, one statement for all rows in which the same ones did."""
+        by_slots: dict[tuple[int, ...], list[m.Image]] = {}
+        for image in patches:
+            by_slots.setdefault(tuple(image.slots or ()), []).append(image)
+        for slots, images in by_slots.items():
+            before = self._db.total_changes()
+            user.patch(self._db, slots, (image.values for image in images))
+            if self._db.total_changes() - before < len(images):
+                missing = next(key for i in images if user.read(self._db, key := user.key_of(i.values)) is None)
+                raise MissingError(user.table.name, missing, space)
 
     def _place(self, user: UserTable, key: str) -> int | None:
         """The space in which the row lives as far as we know; None when it was never confirmed here.
@@ -141,6 +180,15 @@ def reorder(user: UserTable, image: m.Image, order: list[int]) -> None:
     keys = len(user.table.key)
     values: list[Any] = user.whole(image.values)
     image.values = [*values[:keys], *(values[keys + slot] for slot in order)]
+
+
+def reorder_patch(user: UserTable, image: m.Image, order: list[int]) -> None:
+    """Bring a patch into our order of slots; a slot of the hub's that we do not have is left out."""
+    keys = len(user.table.key)
+    found = dict(zip(image.slots or (), image.values[keys:], strict=True))
+    own = [slot for slot, place in enumerate(order) if place in found]
+    image.values = [*image.values[:keys], *(found[order[slot]] for slot in own)]
+    image.slots = own
 
 
 def layout_of(text: str) -> dict[str, list[str]]:

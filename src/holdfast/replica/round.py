@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -18,12 +19,14 @@ from holdfast.replica.capture import make_readable
 from holdfast.replica.confirmed import Confirmed, RowName
 from holdfast.replica.file import applying
 from holdfast.replica.outbox import Outbox, Sending
-from holdfast.replica.pages import Held, PageWriter, layout_of, slot_order
+from holdfast.replica.pages import Held, MissingError, PageWriter, layout_of, slot_order
 from holdfast.replica.seal import Seal, batches
 from holdfast.replica.spaces import LocalSpace, LocalSpaces
 from holdfast.replica.stage import Stage, write_stage
 from holdfast.replica.tables import UserTables
 from holdfast.schema.model import Schema
+
+log = logging.getLogger("holdfast.replica")
 
 DIRECT_BYTES = 8 * 1024 * 1024
 """The first load of a space is written in transactions of about so many bytes of pages."""
@@ -146,7 +149,24 @@ class Rounds:
 
     def receive(self, chunks: Iterable[bytes]) -> tuple[Applied, m.Footer]:
         """Take an answer. Whole: it is applied. Cut off: what arrived is kept, and `response_incomplete` or what
-        broke the stream is raised. With `more`: it is kept, and the next answer will complete it."""
+        broke the stream is raised. With `more`: it is kept, and the next answer will complete it.
+        """
+        try:
+            return self._receive(chunks)
+        except MissingError as missing:
+            self._read_anew(missing)
+            return Applied(0, [], 0), m.Footer(True)
+
+    def _read_anew(self, missing: MissingError) -> None:
+        """This file lacks a row that it should have: forget how far its space was read, so that it comes again."""
+        names = [space.name for space in self._spaces.all().values() if space.number == missing.space]
+        log.warning("%s: %s; the space %s is read anew", self._device.path, missing, ", ".join(names))
+        self._header = None
+        with applying(self._db, self._device.path):
+            self._spaces.lose(names)
+            self._stage.drop(names)
+
+    def _receive(self, chunks: Iterable[bytes]) -> tuple[Applied, m.Footer]:
         try:
             header, footer = self._read(chunks)
         except BaseException:

@@ -78,6 +78,21 @@ class UserTable:
         """Insert or overwrite rows given as wire values in image order, whole."""
         db.executemany(self.upsert_sql, rows if self.to_sql is None else map(self.to_sql, rows))
 
+    def patch(self, db: apsw.Connection, slots: Sequence[int], rows: Iterable[Sequence[Any]]) -> None:
+        """Overwrite some cells of rows given as key values and then the values of those slots, in wire form.
+
+        With no slots the rows are only looked for: each that is there counts as a change.
+        """
+        cells = [self.table.cells[slot] for slot in slots] or [self.table.key[0]]
+        sets = ", ".join(f"{quoted(c.name)} = ?" if slots else f"{quoted(c.name)} = {quoted(c.name)}" for c in cells)
+        where = " AND ".join(f"{quoted(column.name)} = ?" for column in self.table.key)
+        keys, count = len(self.table.key), len(self.table.key) + len(slots)
+        columns = [*(self.table.cells[slot] for slot in slots), *self.table.key]
+        converts = [sqlite_values.to_sql(column) for column in columns]
+        places = [*range(keys, count), *range(keys)]
+        values = ([v[p] if c is None else c(v[p]) for c, p in zip(converts, places, strict=True)] for v in rows)
+        db.executemany(f"UPDATE {quoted(self.table.name)} SET {sets} WHERE {where}", values)
+
     def delete(self, db: apsw.Connection, keys: Iterable[str]) -> None:
         """Delete rows by key; those that are not there are ignored."""
         known: list[list[Any]] = []

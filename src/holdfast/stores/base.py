@@ -76,7 +76,8 @@ class RowWrite(NamedTuple):
     which disappears from its user table. `left` is the space that the row leaves, if it moves: there it gets a leave
     mark (an entry with life 0 and the image `left_image`). `fresh` is True when the feed holds no entry of this key
     yet: a store may then insert without looking. `foreign` is True when the user table already shows the row, because
-    another program wrote it; the store then leaves the user table alone.
+    another program wrote it; the store then leaves the user table alone. `patch`, if given, is the wire form of what
+    changed since the former entry of the row in this space, whose sequence number was `before`.
     """
 
     table: str
@@ -91,6 +92,8 @@ class RowWrite(NamedTuple):
     left_image: bytes | None
     fresh: bool
     foreign: bool
+    patch: bytes | None = None
+    before: int = 0
 
 
 class HistoryEntry(NamedTuple):
@@ -200,8 +203,13 @@ class Transaction(Protocol):
         """Feed rows by (table, key), leave marks excluded. In a write transaction they are locked, in key order."""
         ...
 
-    def feed(self, space: str, after: int, until: int) -> Iterator[tuple[int, bytes]]:
-        """(seq, image) of the space with after < seq <= until, in order of seq, leave marks included; streamed."""
+    def feed(self, space: str, after: int, until: int, *, patches: bool = False) -> Iterator[tuple[int, bytes]]:
+        """(seq, image) of the space with after < seq <= until, in order of seq, leave marks included; streamed.
+
+        With `patches` the patch stands in place of the image, where there is one and its `before` is not beyond
+        `after`. Only a reader who has the space as it stood when its head was `after` may ask for them: one who stopped
+        on the way has passed the places of rows that had moved on already.
+        """
         ...
 
     def history(self, table: str, key: str) -> list[HistoryEntry]:

@@ -157,11 +157,11 @@ def _line(form: Form) -> Form:
 
 
 def _without_absent(image: list[Any]) -> list[Any]:
-    """An image as it is sent: a decoder fills in the last items, which may be absent."""
-    size = len(image)
-    while size > 4 and not image[size - 1]:
-        size -= 1
-    return image[:size]
+    """An image as it is sent: a decoder fills in states and slots, which may be absent."""
+    states, slots = image[4:]
+    if slots is not None:
+        return image
+    return image[:5] if states else image[:4]
 
 
 CALLS: dict[str, Callable[[Form], Any]] = {

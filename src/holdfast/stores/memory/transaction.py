@@ -38,7 +38,7 @@ DIRTY = "dirty"  # (table, key) -> mark
 
 
 def feed_map(space: str) -> str:
-    """Name of the map seq -> image of one space."""
+    """Name of the map seq -> (image, patch or None, number that the patch follows) of one space."""
     return f"feed {space}"
 
 
@@ -104,13 +104,14 @@ class MemoryTransaction:
         found = ((key, self._view.get(ROW, key)) for key in keys)
         return {key: row for key, row in found if row is not None}
 
-    def feed(self, space: str, after: int, until: int) -> Iterator[tuple[int, bytes]]:
+    def feed(self, space: str, after: int, until: int, *, patches: bool = False) -> Iterator[tuple[int, bytes]]:
         """(seq, image) with after < seq <= until, in order."""
         known = self._view.get(SPACE, space)
         for seq in range(after + 1, min(until, known.head if known else 0) + 1):
-            image = self._view.get(feed_map(space), seq)
-            if image is not None:
-                yield seq, image
+            entry = self._view.get(feed_map(space), seq)
+            if entry is not None:
+                image, patch, before = entry
+                yield seq, patch if patches and patch is not None and before <= after else image
 
     def history(self, table: str, key: str) -> list[HistoryEntry]:
         """Entries of one row, oldest first."""
@@ -191,7 +192,7 @@ class MemoryTransaction:
             seq = take(row.space)
             stored = StoredRow(row.table, row.key, row.space, seq, row.life, row.image, row.kept)
             view.put(ROW, (row.table, row.key), stored)
-            view.put(feed_map(row.space), seq, row.image)
+            view.put(feed_map(row.space), seq, (row.image, row.patch, row.before))
             if row.left is not None:
                 self._leave(view, row, take(row.left))
         return heads
@@ -202,7 +203,7 @@ class MemoryTransaction:
         if earlier is not None:
             view.drop(feed_map(str(row.left)), earlier)
         view.put(LEFT, place, seq)
-        view.put(feed_map(str(row.left)), seq, row.left_image or b"")
+        view.put(feed_map(str(row.left)), seq, (row.left_image or b"", None, 0))
 
     def _write_rest(self, view: Layers, batch: Batch) -> None:
         for entry in batch.history:

@@ -144,8 +144,18 @@ class PostgresTransaction:
             for number, key, space, seq, life, image, kept in found
         }
 
-    def feed(self, space: str, after: int, until: int) -> Iterator[tuple[int, bytes]]:
-        """(seq, image) with after < seq <= until, in order; read in pages, each a range of the index."""
+    def feed(
+        self,
+        space: str,
+        after: int,
+        until: int,
+        *,
+        patches: bool = False,  # noqa: ARG002 (this store keeps none: everybody gets whole images)
+    ) -> Iterator[tuple[int, bytes]]:
+        """(seq, image) with after < seq <= until, in order; read in pages, each a range of the index.
+
+        This store keeps no patches: everybody gets whole images.
+        """
         known = self._run("space_id", space)
         return self._pages(known[0][0], max(after, 0), min(until, 2**62)) if known else iter(())
 

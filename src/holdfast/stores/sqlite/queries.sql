@@ -35,6 +35,11 @@ FROM holdfast_row r JOIN holdfast_space s ON s.id = r.place >> 40 WHERE r.tbl = 
 -- Images between two places, in order.
 SELECT place & 1099511627775, image FROM holdfast_row WHERE place > ? AND place <= ? ORDER BY place;
 
+-- name: changes
+-- The same for a reader who has everything up to the first place: patches where they will do.
+SELECT place & 1099511627775, CASE WHEN before <= ?1 THEN patch ELSE image END
+FROM holdfast_row WHERE place > ?1 AND place <= ?2 ORDER BY place;
+
 -- name: history
 -- Entries of one row, oldest first.
 SELECT space, stamp, device, user, at, body FROM holdfast_history WHERE row = ? AND tbl = ? AND key = ? ORDER BY id;
@@ -81,9 +86,10 @@ INSERT INTO holdfast_row (tbl, key, mark, place, life, image, kept) VALUES (?, ?
 
 -- name: put_row
 -- A feed row or leave mark, new or in place of the earlier one.
-INSERT INTO holdfast_row (tbl, key, mark, place, life, image, kept) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO holdfast_row (tbl, key, mark, place, life, image, kept, patch, before) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (tbl, key, mark) DO UPDATE
-SET place = excluded.place, life = excluded.life, image = excluded.image, kept = excluded.kept;
+SET place = excluded.place, life = excluded.life, image = excluded.image, kept = excluded.kept, patch = excluded.patch,
+  before = excluded.before;
 
 -- name: drop_mark
 -- The row came back into the space: its leave mark there goes.

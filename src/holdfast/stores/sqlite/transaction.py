@@ -106,7 +106,7 @@ class SqliteTransaction:
             found[table, key] = StoredRow(table, key, space, seq, life, image, kept)
         return found
 
-    def feed(self, space: str, after: int, until: int) -> Iterator[tuple[int, bytes]]:
+    def feed(self, space: str, after: int, until: int, *, patches: bool = False) -> Iterator[tuple[int, bytes]]:
         """(seq, image) with after < seq <= until, in order; a stream that ends with the transaction."""
         known = fetch(self._reader, QUERIES["spaces"], (space,))
         if not known:
@@ -114,7 +114,9 @@ class SqliteTransaction:
         first = known[0][0] << SPACE_SHIFT
         stream = self._reader.cursor()
         self._streams.append(stream)
-        return stream.execute(QUERIES["feed"], (first + max(after, 0), first + max(0, min(until, MAX_SEQ))))
+        return stream.execute(
+            QUERIES["changes" if patches else "feed"], (first + max(after, 0), first + max(0, min(until, MAX_SEQ)))
+        )
 
     def history(self, table: str, key: str) -> list[HistoryEntry]:
         """Entries of one row, oldest first."""

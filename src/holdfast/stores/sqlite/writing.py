@@ -152,11 +152,15 @@ class _Feeds:
         returned: list[tuple[Any, ...]] = []
         for row in rows:
             number = self._ids[row.table]
-            target = fresh if row.fresh else known
-            target.append((number, row.key, 0, self._place(row.space), row.life, row.image, row.kept))
+            entry = (number, row.key, 0, self._place(row.space), row.life, row.image, row.kept)
+            if row.fresh:
+                fresh.append(entry)
+            else:
+                before = None if row.patch is None else self._spaces[row.space][0] << SPACE_SHIFT | row.before
+                known.append((*entry, row.patch, before))
             if row.left is not None:
                 mark = self._spaces[row.left][0]
-                known.append((number, row.key, mark, self._place(row.left), 0, row.left_image or b"", None))
+                known.append((number, row.key, mark, self._place(row.left), 0, row.left_image or b"", None, None, None))
             if not row.fresh:
                 returned.append((number, row.key, self._spaces[row.space][0]))
         try:

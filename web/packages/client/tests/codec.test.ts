@@ -106,6 +106,13 @@ test("a row and its image", () => {
     states: new Map([[1, [2, {}]]]),
   };
   const image = imageOf("note", ["k"], row);
-  expect(image.slice(0, 5)).toEqual(["note", 1, ["k", "x", 3], "0329f991e94000-26fd53dc5345*1", { "1": [2, {}] }]);
+  expect(image.slice(0, 5)).toEqual([
+    "note",
+    1,
+    ["k", "x", 3],
+    "0329f991e94000-26fd53dc5345*1",
+    { "1": [2, {}] },
+    null,
+  ]);
   expect(rowOf(1, image)).toEqual({ ...row, stamps: ["0329f991e94000-26fd53dc5345"] });
 });

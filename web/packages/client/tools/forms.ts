@@ -4,7 +4,7 @@ import type { MergeName } from "../src/kernel/merges/index";
 import type { Base, Cells, Conflict, Op, Outcome, Row } from "../src/kernel/row";
 import { decodeStamps, encodeStamps } from "../src/kernel/stamps";
 import { check, type Members } from "../src/kernel/values";
-import type { ConflictNote, Line } from "../src/protocol/messages";
+import type { ConflictNote, Image, Line } from "../src/protocol/messages";
 
 /** The input of a call: what the vectors and the other language write is trusted to have its shape. */
 export type Form = Members;
@@ -101,13 +101,19 @@ const OPTIONAL = new Set(
 export function lineForm(line: Line): Wire {
   if (line.kind === "page") {
     const { space, cursor, rows } = line.page;
-    const images = rows.map((image) => (Object.keys(image[4]).length > 0 ? image : image.slice(0, 4)));
+    const images = rows.map((image) => image.slice(0, itemsSent(image)));
     return { page: { space, cursor, rows: images } };
   }
   if (line.kind === "footer") return { footer: compact(line.footer) };
   const { results, ...rest } = line.header;
   const written = results.map((result) => compact({ ...result, conflicts: result.conflicts.map(noteForm) }));
   return { header: compact({ ...rest, results: written }) };
+}
+
+/** How many items of an image are sent: slots only of a patch, states only where there are some. */
+function itemsSent([, , , , states, slots]: Image): number {
+  if (slots !== null) return 6;
+  return Object.keys(states).length > 0 ? 5 : 4;
 }
 
 function noteForm({ table, key, mine, theirs, ...rest }: ConflictNote): Wire {

@@ -17,5 +17,5 @@ export function rowOf(keySize: number, image: Image): Row {
 /** The image of a row, with its cells whether it lives or not. */
 export function imageOf(table: string, keyValues: readonly Wire[], row: Row): Image {
   const states = Object.fromEntries([...row.states].map(([slot, state]) => [String(slot), state]));
-  return [table, row.life, [...keyValues, ...row.values], encodeStamps(row.stamps), states];
+  return [table, row.life, [...keyValues, ...row.values], encodeStamps(row.stamps), states, null];
 }

@@ -4,6 +4,7 @@
 // UTC. Members at their default (empty, 0, false, null) are filled in when read and left out when written.
 import { isOrigin, isStamp, STAMP_LENGTH } from "../kernel/clock";
 import type { Wire } from "../kernel/column";
+import { MAX_SLOTS } from "../kernel/stamps";
 import { kindOf } from "../kernel/values";
 import { anything, boolean, integer, list, map, nullable, oneOf, optional, struct, text, wrong } from "./shapes";
 import type { Shape, Shaped } from "./shapes";
@@ -106,25 +107,30 @@ export const header = struct({
   results: optional(list(result), []),
 });
 
-/** A row in wire form: table, life, key values and then values by slot, row stamps, states by slot. */
+/**
+ * A row in wire form: table, life, key values and then values by slot, row stamps, states by slot. A patch names the
+ * slots that it has values for; a whole row has null there.
+ */
 export type Image = readonly [
   table: string,
   life: number,
   values: readonly Wire[],
   stamps: string,
   states: Readonly<Record<string, Wire>>,
+  slots: readonly number[] | null,
 ];
 
 export const image: Shape<Image> = (wire, path) => {
   if (!Array.isArray(wire) || wire.length < 4)
     throw wrong(path, `[table, life, values, stamps], found ${kindOf(wire)}`);
-  const [table, life, values, stamps, states] = wire as Wire[];
+  const [table, life, values, stamps, states, slots] = wire as Wire[];
   return [
     text()(table, `${path}[0]`),
     integer(0)(life, `${path}[1]`),
     list(anything)(values, `${path}[2]`),
     text()(stamps, `${path}[3]`),
     optional(map(anything), {})(states, `${path}[4]`),
+    nullable(list(integer(0, MAX_SLOTS - 1)))(slots, `${path}[5]`),
   ];
 };
 
