@@ -168,6 +168,20 @@ def test_wrong_credentials_are_told_and_local_work_goes_on(site: Site) -> None:
     assert anna.status.pending_count == 0
 
 
+def test_a_poke_ends_the_wait_after_failures(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("holdfast.replica.backoff.FIRST_SECONDS", 3_600.0)
+    anna = site.device("anna", {"project:1": "rw"})
+    anna.poke()  # not connected: nothing happens
+    site.stop()
+    anna.connect()
+    wait_until(lambda: anna.status.upload_error is not None)
+    site.start(site.port)
+    anna.execute("insert into note (project, body) values ('1', 'waits')")
+    anna.poke()
+    wait_until(lambda: anna.status.pending_count == 0)
+    assert (anna.status.connecting, anna.status.uploading, anna.status.conflict_count) == (False, False, 0)
+
+
 def test_disconnect_is_quick_and_keeps_the_rest(site: Site) -> None:
     anna = site.device("anna", {"project:1": "rw"})
     anna.connect()

@@ -6,7 +6,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from holdfast.errors import HoldfastError
 from holdfast.hub.drain import Drain
@@ -89,13 +89,16 @@ class Hub:
     def _handle(self, body: bytes, identity: Identity) -> Response:
         request = decode_request(body)
         self._check_schema(request.schema)
+        check_user(request, identity)
         spaces = self._spaces_of(identity)
         outcome = self._push(request, identity, spaces)
         self.sequence_foreign_writes()
         return self._answer(Asked(self.hub, identity.user, self._now(), spaces, self._layout, request), outcome)
 
     def _spaces_of(self, identity: Identity) -> dict[str, Access]:
-        return dict(self._spaces(identity) if self._spaces is not None else identity.spaces)
+        spaces = dict(self._spaces(identity) if self._spaces is not None else identity.spaces)
+        check_identity(identity.user, spaces)
+        return spaces
 
     def _answer(self, asked: Asked, outcome: Outcome) -> Response:
         context = self._store.transaction(write=False)
@@ -216,6 +219,23 @@ class Hub:
         if self._stop_listening is not None:
             self._stop_listening()
         self._store.close()
+
+
+def check_user(request: m.Request, identity: Identity) -> None:
+    """A device's file belongs to one user: what he has not sent must not go out under another name."""
+    if request.user and request.user != identity.user:
+        message = f"the file holds data of {request.user}, but {identity.user} is logged in; use a file for each user"
+        raise HoldfastError("user_changed", message)
+
+
+def check_identity(user: Any, spaces: Mapping[Any, Any]) -> None:
+    """What `authenticate` and `spaces` gave can go over the wire. A mistake in them must not reach devices."""
+    if not isinstance(user, str) or not 0 < len(user) <= 200:
+        raise HoldfastError("identity_invalid", "Identity.user must be text of 1 to 200 characters")
+    for name, access in spaces.items():
+        if not isinstance(name, str) or not 0 < len(name) <= 200 or access not in ("r", "rw"):
+            message = f'spaces must map names of 1 to 200 characters to "r" or "rw", not {name!r} to {access!r}'
+            raise HoldfastError("identity_invalid", message)
 
 
 def _weight(submission: Submission) -> int:

@@ -227,7 +227,7 @@ class Push:
         name = (table.name, op.key)
         before = draft.standing(table, name)
         if before.row is not None and before.row.life > 0:
-            require_write(submission, before.space, name)
+            require_write(submission, before.space, name, hidden=True)
         outcome = apply_checked(table, before.row, op, self._hub)
         if outcome.status == "missing":
             raise Refusal("row_missing", f"the hub has no row {op.key!r} in {table.name}", table.name, op.key)
@@ -318,10 +318,13 @@ def space_of(table: Table, key: str, row: Row, before: Standing, user: str) -> s
         raise Refusal("space_invalid", f"{table.name}: {error.message}", table.name, key) from None
 
 
-def require_write(submission: Submission, space: str, name: RowName) -> None:
-    """Raise `Refusal` unless the user may write in the space."""
+def require_write(submission: Submission, space: str, name: RowName, *, hidden: bool = False) -> None:
+    """Raise `Refusal` unless the user may write in the space; `hidden`: he did not name it himself."""
     if submission.spaces.get(space) != "rw":
         message = f"{submission.identity.user} may not write in {space}"
+        if hidden and space not in submission.spaces:
+            # Where a row lives that the user may not even read is not for him to know.
+            raise Refusal("forbidden_space", f"{submission.identity.user} may not write this row", name[0], name[1])
         raise Refusal("forbidden_space", message, name[0], name[1], space=space)
 
 

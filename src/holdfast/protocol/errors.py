@@ -54,6 +54,16 @@ CODES: dict[str, Code] = {
         "The origin in a transaction belongs to another device or user.",
         "A copied device file: open it once with a fresh device id.",
     ),
+    "user_changed": Code(
+        409,
+        "The device's file holds data of another user than the one who is logged in.",
+        "Use one file for each user; what the other user has not sent waits in his.",
+    ),
+    "identity_invalid": Code(
+        500,
+        "The application's `authenticate` or `spaces` function gave something that is no identity.",
+        "Correct the function; nothing was stored.",
+    ),
     "method_not_allowed": Code(405, "The endpoint takes another HTTP method.", "See /openapi.json."),
     "not_found": Code(
         404, "There is no such endpoint.", "See /openapi.json; check the prefix under which the hub is mounted."

@@ -94,6 +94,7 @@ class Request(Struct, omit_defaults=True):
     limit: Count | None = None
     digests: bool = False
     echo: bool = False
+    user: Annotated[str, Meta(max_length=200)] = ""
 
 
 class ConflictNote(Struct, omit_defaults=True):
@@ -201,7 +202,6 @@ _line = msgspec.json.Decoder(Line)
 _images = msgspec.json.Decoder(list[Image])
 _image = msgspec.json.Decoder(Image)
 _operation = msgspec.json.Decoder(AnyOperation)
-_operations = msgspec.json.Decoder(list[AnyOperation])
 _result = msgspec.json.Decoder(Result)
 _conflict = msgspec.json.Decoder(ConflictNote)
 _error = msgspec.json.Decoder(ErrorBody)
@@ -213,6 +213,5 @@ decode_error = _error.decode
 decode_images = _images.decode
 decode_image = _image.decode
 decode_operation = _operation.decode
-decode_operations = _operations.decode
 decode_result = _result.decode
 decode_conflict = _conflict.decode

@@ -25,15 +25,11 @@ class Captured(NamedTuple):
 
 
 class LocalTransaction(NamedTuple):
-    """The changes of one `with replica.transaction()`, or of the programs that wrote between two of them."""
+    """The changes of one `with replica.transaction()` (`marked`), or of the programs that wrote between two of them."""
 
     label: str
     changes: list[Captured]
-
-
-def captured_count(db: apsw.Connection) -> int:
-    """How many captured changes wait to be sealed."""
-    return int(db.execute("SELECT count(*) FROM holdfast_capture").get)
+    marked: bool = False
 
 
 def read_captured(db: apsw.Connection) -> Iterator[Captured]:
@@ -75,7 +71,7 @@ def local_transactions(db: apsw.Connection, changes: Iterator[Captured]) -> Iter
         if mark is not None and change.op >= mark[0] and not inside:
             if current.changes:
                 yield current
-            current, inside = LocalTransaction(mark[2], []), True
+            current, inside = LocalTransaction(mark[2], [], marked=True), True
         current.changes.append(change)
     if current.changes:
         yield current

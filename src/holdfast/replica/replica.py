@@ -84,6 +84,8 @@ class Replica:
                 raise HoldfastError("closed", f"the replica {self.path} was closed", file=self.path)
             if self._opened:
                 return
+            if self.path in ("", ":memory:"):
+                raise HoldfastError("file_unusable", "a replica is a file: what is in memory is lost with the process")
             folder = Path(self.path).parent
             if not folder.is_dir():
                 raise HoldfastError("file_unusable", f"{self.path}: the folder {folder} does not exist", file=self.path)
@@ -178,6 +180,12 @@ class Replica:
                 self._loop = Loop(self._exchanges, transport, random.random, lambda: None)
                 self._connections.on_commit = self._loop.commit
                 self._loop.start()
+
+    def poke(self) -> None:
+        """The network is back, or somebody knows that there is news: a connected replica tries at once."""
+        loop = self._loop
+        if loop is not None:
+            loop.poke()
 
     def disconnect(self) -> None:
         """Stop the background sync, within a second; idempotent. What is not sent stays in the outbox."""

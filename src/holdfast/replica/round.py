@@ -96,7 +96,7 @@ class Rounds:
         sending, self.more_to_send = self._choose()
         self._next_n += sum(1 for s in sending if s.origin == self._origin and s.n >= self._next_n)
         acknowledged: list[Any] = self._db.execute("SELECT origin, n FROM holdfast_acknowledge LIMIT 10000").fetchall()
-        layout = self._db.execute("SELECT layout FROM holdfast_state").get
+        layout, user = self._db.execute("SELECT layout, user FROM holdfast_state").get
         self._sent, self._in_flight = sending, True
         self._acknowledged = acknowledged
         self._sent_at = self._device.now()
@@ -111,6 +111,7 @@ class Rounds:
             limit=limit,
             digests=digests,
             echo=self._waits_for_rows(),
+            user=user,
         )
         return with_transactions(m.encode(request), sending)
 

@@ -39,6 +39,11 @@ CHUNK = 2_000
 """So many changes are worked on at once; transactions are never cut."""
 
 
+PART_BYTES = 4 * 1024 * 1024
+PART_OPERATIONS = 20_000
+"""What other programs wrote between two transactions of the replica goes out in parts of at most this size."""
+
+
 class Unsendable(Exception):
     """A captured change cannot go over the wire; the transaction is refused on the spot."""
 
@@ -129,7 +134,7 @@ class Seal:
         }
 
     def _transaction(self, transaction: LocalTransaction) -> int:
-        """Seal one transaction; gives 1, or 0 when nothing of it is left to say."""
+        """Seal one transaction; gives how many it makes on the wire: none when nothing of it is left to say."""
         touched = {change.name for change in transaction.changes}
         before, hlc = {name: self._seen[name] for name in touched}, self._hlc
         transaction = without_suspects(self._db, self._tables, transaction)
@@ -142,9 +147,10 @@ class Seal:
             self._refuse(transaction, problem)
             return 1
         self._mend |= touched.difference(name for name, _ in operations)
-        if operations:
-            self._store(transaction.label, "pending", None, operations)
-        return 1 if operations else 0
+        parts = [operations] if transaction.marked else parts_of(operations)
+        for part in parts if operations else ():
+            self._store(transaction.label, "pending", None, part)
+        return len(parts) if operations else 0
 
     def _store(self, label: str, state: str, result: str | None, operations: list[tuple[RowName, bytes]]) -> int:
         """Note a transaction for the next `_flush`; gives its local number."""
@@ -296,6 +302,19 @@ class Seal:
         for chunk in batches(iter(sorted(self._mend))):
             free = self._confirmed.show(chunk, self._confirmed.bases(chunk))
             self._confirmed.drop_bases(free)
+
+
+def parts_of(operations: list[tuple[RowName, bytes]]) -> list[list[tuple[RowName, bytes]]]:
+    """The operations of other programs, whose transactions nobody marked, cut where a request would grow too large."""
+    parts: list[list[tuple[RowName, bytes]]] = [[]]
+    size = 0
+    for operation in operations:
+        size += len(operation[1])
+        if parts[-1] and (size > PART_BYTES or len(parts[-1]) >= PART_OPERATIONS):
+            parts.append([])
+            size = len(operation[1])
+        parts[-1].append(operation)
+    return parts
 
 
 def wire_operation(user: UserTable, op: Op) -> m.AnyOperation:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +22,7 @@ def test_request_too_large_is_refused_before_it_is_parsed() -> None:
 def test_lines_do_not_depend_on_how_the_stream_is_cut(parts: list[bytes], data: st.DataObject) -> None:
     stream = b"".join(part + b"\n" for part in parts) + b"cut off"
     cuts = sorted(data.draw(st.sets(st.integers(0, len(stream)))) | {0, len(stream)})
-    chunks = [stream[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    chunks = [stream[a:b] for a, b in pairwise(cuts)]
     assert list(codec.lines(chunks)) == parts
     assert list(codec.lines([stream])) == parts
     assert list(codec.lines(bytes([byte]) for byte in stream)) == parts

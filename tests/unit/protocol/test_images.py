@@ -8,6 +8,7 @@ import holdfast as hf
 from holdfast.kernel.row import Row
 from holdfast.protocol import images
 from holdfast.protocol.errors import CODES
+from holdfast.protocol.messages import decode_image
 
 S = "0329f991e94000-26fd53dc5345"
 
@@ -47,3 +48,24 @@ def test_every_code_says_what_it_means_and_what_to_do() -> None:
     for name, code in CODES.items():
         assert name == name.lower() and code.meaning.endswith(".") and code.remedy.endswith(".")
         assert code.status == 0 or 400 <= code.status < 600
+
+
+def test_a_patch_makes_the_new_row_of_the_old_one() -> None:
+    old, new = Row(1, ["x"], [S]), Row(1, ["y", 7], [S, S], {1: [1, {"abcdef012345": [7, 0]}]})
+    patch = images.patch_of("note", ["k"], new, [1])
+    form = ["note", 1, ["k", 7], f"{S}*2", {"1": [1, {"abcdef012345": [7, 0]}]}, [1]]
+    assert json.loads(patch) == form
+    made = images.patched(TABLE, old, decode_image(patch))
+    assert (made.values, made.stamps, made.states) == (["x", 7], [S, S], new.states)
+    assert old.values == ["x"]
+
+
+def test_a_patch_may_change_no_value_but_who_wrote_it() -> None:
+    old, new = Row(1, ["x", 0], [S, S]), Row(1, ["x", 0], [S, "0329f991e95001-00000000000a"])
+    made = images.patched(TABLE, old, decode_image(images.patch_of("note", ["k"], new, [])))
+    assert (made.values, made.stamps) == (new.values, new.stamps)
+
+
+def test_a_dead_row_gets_the_defaults_where_it_has_stamps() -> None:
+    row = images.row_from_bytes(TABLE, f'["note",2,["k"],"{S}*2"]'.encode())
+    assert (row.life, row.values, row.stamps) == (2, [None, 0], [S, S])
