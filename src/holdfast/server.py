@@ -98,7 +98,7 @@ class Server:
         return self.hub.health()
 
     def asgi(self, *, close: bool = False) -> Starlette:
-        """The ASGI application with /v1/sync, /healthz and /openapi.json; mount it anywhere.
+        """The ASGI application with /v1/sync, /v1/live, /healthz and /openapi.json; mount it anywhere.
 
         `close` closes the server when the application shuts down. Needs the extra `server`.
         """

@@ -1,7 +1,7 @@
 """The store: where a hub keeps its things.
 
 A store is a dumb, transactional keeper. It never merges, never decides a permission and never reads a clock: the hub
-hands it finished rows. What it must guarantee is in `contract.py`, which any implementation can run.
+hands it finished rows. What it must guarantee is in `contract`, a suite that any implementation can run.
 """
 
 from __future__ import annotations
