@@ -41,7 +41,7 @@ class ClientGoneError(Exception):
 
 
 def asgi(server: LiveServer, *, close: bool = False, idle_seconds: float = IDLE_SECONDS) -> Starlette:
-    """The application: POST /v1/sync, GET /v1/live (a WebSocket), /healthz, /openapi.json; errors are the protocol's JSON.
+    """The application: POST /v1/sync, the WebSocket /v1/live, /healthz, /openapi.json; errors are the protocol's JSON.
 
     Mount it under any prefix. `close` closes the server at shutdown; it works only where the application gets lifespan
     events, which mounted ones do not. A client that neither sends nor takes anything for `idle_seconds` is dropped.
