@@ -108,21 +108,25 @@ def test_a_packed_request_reaches_the_hub_unpacked(pool, encoding):
     assert hub.bodies == [REQUEST]
 
 
+OTHER_PROTOCOL = REQUEST.replace(b'"protocol":1', b'"protocol":9')
+ZSTD_BOMB = zstandard.ZstdCompressor().compress(bytes(17 * MIB))
+
+
 @pytest.mark.parametrize(
     ("body", "encoding", "status", "code"),
     [
-        (b"", "", 400, "request_malformed"),
-        (b"\x00\xff garbage", "", 400, "request_malformed"),
-        (b"garbage", "zstd", 415, "encoding_unsupported"),
-        (b"garbage", "gzip", 415, "encoding_unsupported"),
-        (b"", "zstd", 415, "encoding_unsupported"),
-        (gzip.compress(REQUEST)[:-3], "gzip", 415, "encoding_unsupported"),
-        (REQUEST, "br", 415, "encoding_unsupported"),
-        (REQUEST, "gzip, gzip", 415, "encoding_unsupported"),
-        (REQUEST.replace(b'"protocol":1', b'"protocol":9'), "", 426, "protocol_version"),
-        (b"[" * 100_000, "", 400, "request_malformed"),
-        (gzip.compress(bytes(17 * MIB)), "gzip", 413, "request_too_large"),
-        (zstandard.ZstdCompressor().compress(bytes(17 * MIB)), "zstd", 413, "request_too_large"),
+        pytest.param(b"", "", 400, "request_malformed", id="empty"),
+        pytest.param(b"\x00\xff garbage", "", 400, "request_malformed", id="garbage"),
+        pytest.param(b"garbage", "zstd", 415, "encoding_unsupported", id="no zstd"),
+        pytest.param(b"garbage", "gzip", 415, "encoding_unsupported", id="no gzip"),
+        pytest.param(b"", "zstd", 415, "encoding_unsupported", id="empty zstd"),
+        pytest.param(gzip.compress(REQUEST)[:-3], "gzip", 415, "encoding_unsupported", id="cut gzip"),
+        pytest.param(REQUEST, "br", 415, "encoding_unsupported", id="unknown encoding"),
+        pytest.param(REQUEST, "gzip, gzip", 415, "encoding_unsupported", id="two encodings"),
+        pytest.param(OTHER_PROTOCOL, "", 426, "protocol_version", id="another protocol"),
+        pytest.param(b"[" * 100_000, "", 400, "request_malformed", id="too deep"),
+        pytest.param(gzip.compress(bytes(17 * MIB)), "gzip", 413, "request_too_large", id="gzip bomb"),
+        pytest.param(ZSTD_BOMB, "zstd", 413, "request_too_large", id="zstd bomb"),
     ],
 )  # fmt: skip
 def test_a_bad_request_gets_its_code(pool, body, encoding, status, code):

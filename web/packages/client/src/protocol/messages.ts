@@ -66,6 +66,7 @@ export const request = struct({
   transactions: optional(list(transaction, MAX_TRANSACTIONS), []),
   limit: nullable(integer(1)),
   digests: optional(boolean, false),
+  echo: optional(boolean, false),
   user: optional(text(0, 200), ""),
 });
 
