@@ -25,13 +25,14 @@ class _Item(Generic[Work, Done]):
 
 
 class GroupCommit(Generic[Work, Done]):
-    """Joins concurrent calls. `write` gets the works of a group, in order of arrival, and gives one result for each.
+    """Joins concurrent calls. `write` gets the works of a group, in order of arrival, and gives for each a result, or
+    an exception that is raised for this member alone.
 
-    An error of `write` is raised for every member of the group: it wrote nothing.
+    An error that `write` raises is raised for every member of the group: it wrote nothing.
     """
 
     def __init__(
-        self, write: Callable[[Sequence[Work]], Sequence[Done]], weight: Callable[[Work], int], limit: int
+        self, write: Callable[[Sequence[Work]], Sequence[Done | Exception]], weight: Callable[[Work], int], limit: int
     ) -> None:
         self._write = write
         self._weight = weight
@@ -64,7 +65,10 @@ class GroupCommit(Generic[Work, Done]):
                     item.finished = True
             else:
                 for item, result in zip(group, results, strict=True):
-                    item.done = result
+                    if isinstance(result, Exception):
+                        item.error = result
+                    else:
+                        item.done = result
                     item.finished = True
 
     def _take(self) -> list[_Item[Work, Done]]:

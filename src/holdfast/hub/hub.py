@@ -152,10 +152,27 @@ class Hub:
                 message = f"origin {record.origin} belongs to another device than {request.device}"
                 raise HoldfastError("device_mismatch", message, origin=record.origin)
 
-    def _write(self, submissions: Sequence[Submission]) -> Sequence[Outcome]:
-        """Write a group. What other programs wrote is sequenced first: no push overwrites what it has not seen."""
+    def _write(self, submissions: Sequence[Submission]) -> Sequence[Outcome | Exception]:
+        """Write a group. What other programs wrote is sequenced first: no push overwrites what it has not seen.
+
+        A mistake that one submission provokes must not hit those who came with it by chance: each is tried alone then.
+        """
         self.sequence_foreign_writes()
-        return self._change(lambda tx: self._push_all(tx, submissions))
+        try:
+            return self._change(lambda tx: self._push_all(tx, submissions))
+        except StoreUnavailable:
+            raise
+        except Exception:
+            if len(submissions) == 1:
+                raise
+            log.exception("a group of %d submissions failed; trying each alone", len(submissions))
+            return [self._write_alone(submission) for submission in submissions]
+
+    def _write_alone(self, submission: Submission) -> Outcome | Exception:
+        try:
+            return self._change(lambda tx: self._push_all(tx, [submission]))[0]
+        except Exception as error:  # noqa: BLE001 (raised again by the call that brought the submission)
+            return error
 
     def _push_all(self, tx: Transaction, submissions: Sequence[Submission]) -> Sequence[Outcome]:
         if tx.has_dirty():
