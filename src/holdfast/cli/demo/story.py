@@ -17,7 +17,7 @@ from holdfast.auth.development import DevelopmentTokens
 from holdfast.cli.demo import device as device_process
 from holdfast.cli.demo import plain_writer_path
 from holdfast.cli.demo.display import Display
-from holdfast.cli.demo.processes import Child
+from holdfast.cli.demo.processes import Child, uninterrupted
 from holdfast.cli.demo.proof import Proof, prove
 from holdfast.cli.demo.record import DeviceRecord
 from holdfast.cli.demo.world import OFFICE, Device, World
@@ -184,7 +184,8 @@ class Story:
         file = str(self._folder / "hub.db")
         arguments = ("-m", "holdfast.cli.demo.hub", self._world.schema_module, file)
         environment = {"HOLDFAST_SECRET": self._secret}
-        self._hub = Child("the hub", self._folder / "hub.log", *arguments, environment=environment)
+        with uninterrupted():
+            self._hub = Child("the hub", self._folder / "hub.log", *arguments, environment=environment)
         self._url = f"http://127.0.0.1:{self._hub.answer()['port']}"
 
     def _running_hub(self) -> Child:
@@ -195,8 +196,9 @@ class Story:
     def _start_device(self, device: Device) -> None:
         token = self._tokens.token(device.name, device.spaces)
         arguments = ("-m", "holdfast.cli.demo.device", self._world.schema_module, str(self._file(device.name)), token)
-        child = Child(device.name, self._folder / f"{device.name}.log", *arguments)
-        self._children[device.name] = child
+        with uninterrupted():
+            child = Child(device.name, self._folder / f"{device.name}.log", *arguments)
+            self._children[device.name] = child
         child.answer()
 
     def _file(self, name: str) -> Path:
