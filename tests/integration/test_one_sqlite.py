@@ -51,7 +51,9 @@ def test_holdfast_does_not_open_a_file_that_sqlite3_has_open(tmp_path: Path) -> 
 def test_other_files_and_memory_are_nobodys_business(tmp_path: Path) -> None:
     with hf.Replica(tmp_path / "a.db", SCHEMA):
         for database in (":memory:", tmp_path / "b.db", "file::memory:"):
-            sqlite3.connect(database, uri=str(database).startswith("file:")).close()
+            other = sqlite3.connect(database, uri=str(database).startswith("file:"))
+            assert other.execute("select 1").fetchall() == [(1,)]
+            other.close()
 
 
 def test_another_process_with_sqlite3_writes_while_the_file_is_open(tmp_path: Path) -> None:

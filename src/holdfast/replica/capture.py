@@ -56,7 +56,8 @@ def _read(db: apsw.Connection, rest: str) -> Iterator[Captured]:
 
 def local_transactions(db: apsw.Connection, changes: Iterator[Captured]) -> Iterator[LocalTransaction]:
     """Cut the changes at the marks. Changes between two marks were made by other programs: one transaction, a
-    superset of theirs and still atomic."""
+    superset of theirs; sealing cuts it only where no request could carry it (decision record 7).
+    """
     found: list[Any] = db.execute("SELECT first, last, label FROM holdfast_mark ORDER BY first").fetchall()
     marks = iter(found)
     mark = next(marks, None)

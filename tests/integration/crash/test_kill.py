@@ -29,8 +29,8 @@ def folder() -> Iterator[Path]:
     ("kind", "every", "who", "at_least"),
     [
         ("transactions", 1, "both", 300),
-        ("transactions", 3, "hub", 45),
-        ("transactions", 4, "device", 35),
+        ("transactions", 1, "hub", 135),
+        ("transactions", 1, "device", 135),
         ("files", 7, "both", 100),
         ("statements", 29, "both", 50),
     ],
