@@ -104,9 +104,8 @@ class ForeignCases(Ground):
         store = self.open(tmp_path)
         write(store, batch(place("1", code="x"), place("2", code="y"), item("i", "1")))
         write(store, batch(place("1", code="y", fresh=False), place("2", code="x", fresh=False)))
-        with store.transaction(write=True) as tx:
-            with refused("foreign_key"), tx.savepoint():
-                tx.write(batch(item("j", "not there")))
+        with store.transaction(write=True) as tx, refused("foreign_key"), tx.savepoint():
+            tx.write(batch(item("j", "not there")))
         with store.transaction(write=False) as tx:
             assert not tx.has_dirty()
             assert tx.dirty(10) == []
