@@ -152,7 +152,9 @@ def test_an_endless_body_is_cut_off(pool):
     with serving(asgi(StandInHub())) as url:
         length = 10**12
         with connect(url) as connection:
-            connection.sendall(head(url, f"Content-Length: {length}") + bytes(17 * MIB))
+            # One byte more than is allowed and no further: bytes that nobody reads would make the kernel reset the
+            # connection, sometimes before the answer is read.
+            connection.sendall(head(url, f"Content-Length: {length}") + bytes(m.MAX_REQUEST + 1))
             answer = receive_all(connection)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"connection: close" in answer.lower()
