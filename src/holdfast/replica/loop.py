@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from holdfast.errors import HoldfastError
 from holdfast.protocol.transport import LiveLink, Transport
 from holdfast.replica.backoff import Backoff
+from holdfast.replica.events import Channel, Trigger
 from holdfast.replica.report import SyncReport
 
 log = logging.getLogger("holdfast.replica")
@@ -42,14 +43,17 @@ class Syncing(Protocol):
     def anything_waits(self) -> bool:
         """Whether there is something to send."""
 
-    def build(self) -> bytes:
+    def build(self, trigger: Trigger, url: str) -> bytes:
         """The next request."""
 
-    def receive(self, chunks: Iterator[bytes]) -> Received:
+    def receive(self, chunks: Iterator[bytes], url: str) -> Received:
         """Take one answer."""
 
-    def exchange(self) -> bool:
+    def exchange(self, trigger: Trigger, channel: Channel, transport: Transport) -> bool:
         """One round over the transport; gives whether another one is needed at once."""
+
+    def failed(self, error: HoldfastError) -> None:
+        """Something between the rounds failed."""
 
     def report(self) -> SyncReport:
         """What happened since the last report."""
@@ -179,7 +183,7 @@ class Loop:
         """Rounds over the transport until nothing is left, then wait for a reason to go on."""
         while True:
             self._dirty = False
-            while self._syncing.exchange():
+            while self._syncing.exchange("timer", "poll", self._transport):
                 pass
             self._well()
             if not self._dirty:
@@ -207,7 +211,7 @@ class Loop:
 
     def _ask(self, link: LiveLink) -> bool:
         self._dirty = False
-        self._send(link, b'{"request":' + self._syncing.build() + b"}")
+        self._send(link, b'{"request":' + self._syncing.build("commit", "") + b"}")
         return True
 
     def _send(self, link: LiveLink, message: bytes) -> None:
@@ -220,7 +224,7 @@ class Loop:
             raise error from None
 
     def _receive(self, first: bytes) -> Received:
-        return self._syncing.receive(itertools.chain([first], self._rest()))
+        return self._syncing.receive(itertools.chain([first], self._rest()), "")
 
     def _rest(self) -> Iterator[bytes]:
         """The further messages of an answer; other events are kept in mind."""
@@ -273,6 +277,7 @@ class Loop:
     def _failed(self, error: HoldfastError) -> None:
         """Wait after a failure. A commit does not shorten it; a wish of the application does."""
         delay = self._backoff.failed(error.details.get("retry_after"))
+        self._syncing.failed(error)
         log.info("sync failed (%s), trying again in %.1f s", error, delay)
         self._become("offline", error)
         waiters, self._waiters = self._waiters, []

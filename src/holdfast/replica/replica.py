@@ -20,6 +20,7 @@ from holdfast.kernel import clock, digest
 from holdfast.protocol.messages import decode_conflict
 from holdfast.protocol.transport import Transport
 from holdfast.replica.connections import Connections, Parameters
+from holdfast.replica.events import Events, Trigger
 from holdfast.replica.exchange import Exchanges
 from holdfast.replica.file import applying, connect, prepare, table_numbers
 from holdfast.replica.loop import Loop
@@ -69,7 +70,7 @@ class Replica:
         self._process = 0
         self._syncing = False
         self._loop: Loop | None = None
-        self._error: str | None = None
+        self.events = Events()
 
     def _open(self) -> None:
         """Open the file once; raises the same clear errors at every use until it can be opened."""
@@ -107,7 +108,7 @@ class Replica:
             self._lock = SyncLock(self.path)
             parts = (self.path, device, self.schema, self._tables, self._now, self._random_bits)
             self._rounds = Rounds(db, Device(*parts))
-            self._exchanges = Exchanges(self.path, self._rounds, self._lock, self._reach)
+            self._exchanges = Exchanges(self.path, self._rounds, self._lock, self.events)
             self._device = device
             self._process = os.getpid()
             self._opened = True
@@ -157,12 +158,9 @@ class Replica:
         with self._lock.held(timeout):
             self._syncing = True
             try:
-                while self._exchanges.exchange_locked():
-                    pass
-                self._error = None
-            except HoldfastError as error:
-                self._error = str(error)
-                raise
+                trigger: Trigger = "sync"
+                while self._exchanges.exchange_locked(trigger, "poll", self._reach()):
+                    trigger = "more"
             finally:
                 self._syncing = False
                 report = self._exchanges.report()
@@ -261,7 +259,7 @@ class Replica:
         )
         loop = self._loop
         state_of_loop = loop.state if loop is not None else "syncing" if self._syncing else "stopped"
-        error = str(loop.error) if loop is not None and loop.error is not None else self._error
+        up, down = self._exchanges.error_up, self._exchanges.error_down
         moving = self._syncing or state_of_loop == "connecting"
         last_synced = self._rounds.last_synced or state["last_synced"]
         spaces = execute("SELECT name, access, ready FROM holdfast_space ORDER BY name")
@@ -277,8 +275,8 @@ class Replica:
             conflict_count=execute("SELECT count(*) FROM holdfast_conflict")[0][0],
             has_synced=last_synced is not None,
             last_synced_at=last_synced,
-            upload_error=error,
-            download_error=error,
+            upload_error=str(up) if up is not None else None,
+            download_error=str(down) if down is not None else None,
             progress=self._exchanges.progress if moving else None,
             clock_offset=state["clock_offset"],
             spaces={row["name"]: {"access": row["access"], "ready": bool(row["ready"])} for row in spaces},

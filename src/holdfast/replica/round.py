@@ -72,6 +72,15 @@ class Rounds:
         self.rows_direct = 0
         self._mint()
 
+    def now(self) -> int:
+        """The device's clock, uncorrected."""
+        return self._device.now()
+
+    @property
+    def sending(self) -> int:
+        """How many transactions the last request holds."""
+        return len(self._sent)
+
     def _mint(self) -> None:
         """A new origin: this process numbers its transactions under a name that nobody used before (trap 1)."""
         self._origin = clock.new_origin(self._device.random_bits(48))
