@@ -60,7 +60,9 @@ RULES: dict[str, Rule] = {
         "thin input and output around the core; it decides nothing and opens no store",
     ),
     "cli": _rule(ANY, "apsw cyclopts msgspec rich starlette uvicorn", "the terminal joins everything"),
-    "testing": _rule(ANY, "apsw hypothesis msgspec pytest starlette", "what users test with may join everything"),
+    "testing": _rule(
+        ANY, "apsw hypothesis msgspec pytest starlette uvicorn", "what users test with may join everything"
+    ),
     "__init__": _rule(ANY, "", "the public names, gathered; what they need is imported where they live"),
     "__main__": _rule(ANY, "", "python -m holdfast"),
 }

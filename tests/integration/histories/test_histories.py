@@ -1,0 +1,28 @@
+"""Real processes, killed and stopped at random, judged by public checkers. `make soak` runs them for longer."""
+
+import os
+
+import pytest
+
+from holdfast.testing.histories.run import Run, run
+from holdfast.testing.histories.workloads import PROFILES
+from tests import postgres
+
+SECONDS = float(os.environ.get("HOLDFAST_HISTORY_SECONDS", "3"))
+
+
+@pytest.mark.parametrize("profile", sorted(PROFILES))
+def test_a_hub_on_sqlite(tmp_path, profile):
+    verdict = run(Run(profile, tmp_path, f"sqlite:///{tmp_path}/hub.db", devices=4, seconds=SECONDS, seed=1))
+    assert verdict.wrong == []
+    assert verdict.disturbances.total() >= 3
+    assert verdict.operations.total() >= 100
+
+
+@pytest.mark.parametrize("profile", ["bank", "set-full"])
+def test_a_hub_on_postgresql(tmp_path, profile):
+    with postgres.database() as store:
+        verdict = run(Run(profile, tmp_path, store, devices=4, seconds=SECONDS, seed=2))
+    assert verdict.wrong == []
+    assert verdict.disturbances.total() >= 3
+    assert verdict.operations.total() >= 100
