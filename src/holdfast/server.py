@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from holdfast.hub.identity import Identity
 from holdfast.hub.live import LiveChannel
 from holdfast.hub.response import Response
 from holdfast.schema.model import Schema
-from holdfast.stores.base import Store
+from holdfast.stores.base import Migrating, Phase, Step, Store
 from holdfast.stores.memory import MemoryStore
 from holdfast.stores.sqlite import SqliteStore
 
@@ -25,27 +25,40 @@ if TYPE_CHECKING:
 Authenticate = Callable[[Mapping[str, str]], Identity | None]
 
 
-def store_for(url: str) -> Store:
+def store_for(url: str, **options: Any) -> Store:
     """The store that a URL names: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://...` (as libpq takes
-    it) or `memory:`. Raises `store_open`.
+    it) or `memory:`. `options` are those of `PostgresStore`; the other stores have none. Raises `store_open`.
     """
+    if url.startswith(("postgresql://", "postgres://")):
+        return _postgres_store(url, options)
+    if options:
+        message = f"{', '.join(sorted(options))}: only a PostgreSQL store has such an option, and {url!r} names none"
+        raise HoldfastError("store_open", message, url=url)
     if url == "memory:":
         return MemoryStore()
     if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
         return SqliteStore(url.removeprefix("sqlite:///"))
-    if url.startswith(("postgresql://", "postgres://")):
-        return _postgres_store(url)
     message = f"{url!r} names no store; use sqlite:///FILE, postgresql://... or memory:"
     raise HoldfastError("store_open", message, url=url)
 
 
-def _postgres_store(url: str) -> Store:
+def _postgres_store(url: str, options: Mapping[str, Any]) -> Store:
     try:
         from holdfast.stores.postgres import PostgresStore
     except ModuleNotFoundError as error:
         message = f'a PostgreSQL store needs the package {error.name}: pip install "holdfast[postgres]"'
         raise HoldfastError("store_open", message, missing=error.name) from error
-    return PostgresStore(url)
+    return PostgresStore(url, **options)
+
+
+def _store_of(store: str | os.PathLike[str] | Store, **options: Any) -> Store:
+    given = {name: value for name, value in options.items() if value is not None}
+    if isinstance(store, (str, os.PathLike)):
+        return store_for(os.fspath(store), **given)
+    if given:
+        message = f"{', '.join(sorted(given))}: give such options to the store itself"
+        raise HoldfastError("store_open", message)
+    return store
 
 
 class Server:
@@ -53,6 +66,10 @@ class Server:
 
     `store` is a URL (see `store_for`) or any `Store`. `authenticate(headers)` tells who asks over HTTP (header names in
     lower case; None: nobody); `spaces(identity)` overrides `identity.spaces`. Further arguments go to `Hub`.
+
+    For PostgreSQL: behind a pooler in transaction mode `listen` is a connection string that leads around it, for LISTEN
+    needs a session; `install` says whether the hub may make the database ready when it opens (None: only where no table
+    of an application is concerned; True: always; False: never), otherwise `migrate` does.
     """
 
     def __init__(
@@ -62,11 +79,13 @@ class Server:
         *,
         authenticate: Authenticate | None = None,
         spaces: SpacesOf | None = None,
+        listen: str | None = None,
+        install: bool | None = None,
         **hub_options: Any,
     ) -> None:
         self.schema = schema
         self.authenticate = authenticate
-        self._store = store_for(os.fspath(store)) if isinstance(store, (str, os.PathLike)) else store
+        self._store = _store_of(store, listen=listen, install=install)
         self._spaces = spaces
         self._options = hub_options
         self._hooks = Hooks()
@@ -113,6 +132,53 @@ class Server:
     def sequence_foreign_writes(self) -> int:
         """Sequence what other programs wrote in the hub's tables; gives the number of rows looked at."""
         return self.hub.sequence_foreign_writes()
+
+    def plan(self, *, grant: str | None = None) -> list[Step]:
+        """What `migrate` would do, in order, with the very SQL in `statements`; see `Migrating`. A store that makes
+        itself ready when it opens has nothing to do."""
+        return self._store.plan(self.schema, grant) if isinstance(self._store, Migrating) else []
+
+    def migrate(
+        self,
+        *,
+        phases: Collection[Phase] = ("before", "after"),
+        grant: str | None = None,
+        done: Callable[[Step], None] = lambda _: None,
+    ) -> int:
+        """Make the database ready for the schema and this release, then sequence the rows that it already holds.
+
+        `phases`: "before" a deployment, while processes of the former release or schema still run; "after" it, when
+        none is left. `grant` names a role that gets the rights of a hub. `done` is called after each step. Gives the
+        number of rows sequenced. It may be run any number of times, also after it was interrupted. Raises
+        `HoldfastError`: `store_open`, `store_format`, `schema_mismatch_table`, `migrate_locked`.
+        """
+        if isinstance(self._store, Migrating):
+            self._store.migrate(self.schema, phases, grant, done)
+        return self.hub.sequence_foreign_writes() if "before" in phases else 0
+
+    def removal(self) -> list[Step]:
+        """What `remove` would do, with the very SQL."""
+        return self._migrating().removal()
+
+    def remove(self) -> list[Step]:
+        """Take everything of Holdfast out of the database again and leave the tables and their rows as they are.
+
+        Feeds, history and results are gone then: devices that come back later load everything anew. Stop every hub
+        before. Raises `store_open`, `migrate_locked`.
+        """
+        store = self._migrating()
+        self.close()
+        return store.remove()
+
+    def script(self, steps: Sequence[Step]) -> str:
+        """The steps as SQL text, transaction by transaction."""
+        return self._migrating().script(steps)
+
+    def _migrating(self) -> Migrating:
+        if isinstance(self._store, Migrating):
+            return self._store
+        message = "only a PostgreSQL hub can be taken out of its database; another one has a file of its own"
+        raise HoldfastError("store_open", message)
 
     def before_write(self, *tables: str) -> Callable[[BeforeWrite], BeforeWrite]:
         """Decorator: call `hook(change, context)` for each row that a device writes in the tables (none: in every

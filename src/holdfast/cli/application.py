@@ -11,7 +11,7 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError
 
 import holdfast
-from holdfast.cli import init, serve, status, sync, token
+from holdfast.cli import init, migrate, serve, status, sync, token
 from holdfast.cli.demo import command as demo
 from holdfast.cli.failures import LOCAL, Exit, exit_of
 from holdfast.cli.terminal import Terminal
@@ -26,7 +26,15 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,  # `run` says what it means
 )
-COMMANDS: tuple[Callable[..., int], ...] = (init.init, serve.serve, sync.sync, status.status, token.token, demo.demo)
+COMMANDS: tuple[Callable[..., int], ...] = (
+    init.init,
+    serve.serve,
+    migrate.migrate,
+    sync.sync,
+    status.status,
+    token.token,
+    demo.demo,
+)
 for order, command in enumerate(COMMANDS):
     app.command(command, sort_key=order)
 app["--help"].group = app["--version"].group = "Options"

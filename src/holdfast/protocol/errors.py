@@ -156,6 +156,16 @@ CODES: dict[str, Code] = {
     ),
     "store_open": Code(0, "The hub's database cannot be opened.", "The message names the file and the reason."),
     "store_format": Code(0, "The hub's database was written by a newer Holdfast.", "Update Holdfast."),
+    "store_migrate": Code(
+        0,
+        "The hub's database is not ready for the schema or the release, and the hub does not change it by itself.",
+        "Run `holdfast migrate FILE`, with FILE as for `holdfast serve`; `--dry-run` shows the SQL first.",
+    ),
+    "migrate_locked": Code(
+        0,
+        "A table was in use by a long transaction while a migration wanted to add its triggers.",
+        "Run the command again: it goes on where it stopped. End the long transaction first if it comes back.",
+    ),
     "store_closed": Code(0, "The hub's store was closed.", "Open a new server."),
     "store_corrupt": Code(
         0,

@@ -12,7 +12,7 @@ import pytest
 
 import holdfast as hf
 from holdfast.schema.emit import postgres, postgres_dirty
-from holdfast.stores.postgres.queries import TABLES
+from holdfast.stores.postgres.numbered import MIGRATIONS
 from tests.postgres import connect, database
 from tests.unit.schema.sample import schema
 
@@ -44,7 +44,7 @@ def test_emitted_text_is_the_golden_one(name: str) -> None:
 
 def test_postgres_takes_it_and_takes_the_triggers_away_again() -> None:
     with database() as dsn, connect(dsn) as connection:
-        connection.execute(TABLES)
+        connection.execute(MIGRATIONS[0].sql.encode())
         connection.execute(b"CREATE SCHEMA app")
         for statement in postgres.ddl(schema, within="app"):
             connection.execute(statement.encode())
@@ -81,7 +81,7 @@ def test_a_long_name_of_an_index_stays_its_own() -> None:
 
     long = hf.Schema(Long, version=1)
     with database() as dsn, connect(dsn) as connection:
-        connection.execute(TABLES)
+        connection.execute(MIGRATIONS[0].sql.encode())
         for statement in (*postgres.ddl(long), *postgres_dirty.create_triggers(long.tables[0])):
             connection.execute(statement.encode())
         assert len(connection.execute("SELECT FROM pg_indexes WHERE schemaname = 'public'").fetchall()) == 3

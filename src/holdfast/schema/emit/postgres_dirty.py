@@ -46,18 +46,19 @@ def create_triggers(table: Table, *, within: str = "public") -> list[str]:
 def drop_triggers(table: Table, *, within: str = "public") -> list[str]:
     """Statements that take triggers and function away again."""
     target = qualified(within, table.name)
-    dropped = [f"DROP TRIGGER IF EXISTS {_trigger_name(event)} ON {target}" for event in EVENTS]
+    dropped = [f"DROP TRIGGER IF EXISTS {quote(trigger_name(event))} ON {target}" for event in EVENTS]
     return [*dropped, f"DROP FUNCTION IF EXISTS {function_name(table)}()"]
 
 
-def _trigger_name(event: str) -> str:
-    return quote(f"holdfast_{event}")
+def trigger_name(event: str) -> str:
+    """The name of the trigger for one of `EVENTS`, the same on every table."""
+    return f"holdfast_{event}"
 
 
 def _trigger(table: Table, event: str, within: str) -> str:
     target = qualified(within, table.name)
     return (
-        f"CREATE TRIGGER {_trigger_name(event)} AFTER {event.upper()} ON {target}{_TRANSITIONS[event]}\n"
+        f"CREATE TRIGGER {quote(trigger_name(event))} AFTER {event.upper()} ON {target}{_TRANSITIONS[event]}\n"
         f"FOR EACH STATEMENT WHEN ({_ACTIVE})\nEXECUTE FUNCTION {function_name(table)}()"
     )
 

@@ -72,8 +72,9 @@ def refused_open(error: psycopg.Error, name: str) -> HoldfastError:
     """Why the store cannot be opened, with the remedy."""
     if isinstance(error, errors.InsufficientPrivilege):
         reason = (
-            f"the role lacks a right ({_first_line(error)}). It needs CREATE on the database and has to own the synced "
-            "tables (or have TRIGGER on them)"
+            f"the role lacks a right ({_first_line(error)}). To make the database ready a role needs CREATE on the "
+            "database and TRIGGER on the synced tables: let one that has both run `holdfast migrate FILE --grant ROLE`,"
+            " where ROLE is the one that the hub uses"
         )
     elif isinstance(error, psycopg.OperationalError):
         reason = f"{_first_line(error)}. Check address, role and password, and that the server runs"

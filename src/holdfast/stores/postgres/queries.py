@@ -16,6 +16,3 @@ def _read(text: str) -> dict[str, bytes]:
 
 QUERIES: dict[str, bytes] = _read((files(__package__) / "queries.sql").read_text(encoding="utf-8"))
 """Name -> statement, from `queries.sql`. (Bytes: psycopg takes a text only when it is a literal in the source.)"""
-
-TABLES: bytes = (files(__package__) / "tables.sql").read_text(encoding="utf-8").encode()
-"""The hub's own tables, each created if it is absent."""

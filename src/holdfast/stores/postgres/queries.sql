@@ -13,8 +13,10 @@ SELECT set_config('holdfast.applying', 'on', true), set_config('enable_seqscan',
   set_config('lock_timeout', %s::text, true)
 
 -- name: hub
--- The hub's identity and clock, and whether a row waits to be sequenced: what every transaction asks first.
-SELECT h.hub, (SELECT max(c.hlc) FROM holdfast.clock c), EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NULL)
+-- The hub's identity and clock, and whether a row waits to be sequenced: what every transaction asks first. A hub of an earlier or
+-- later schema leaves the notes of tables that it does not have to those that have them.
+SELECT h.hub, (SELECT max(c.hlc) FROM holdfast.clock c),
+  EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NULL AND tbl = ANY (%s::text[]))
 FROM holdfast.hub h
 
 -- name: set_clock
@@ -100,7 +102,7 @@ WHERE s.name = %s AND (d.count | d.s0 | d.s1 | d.s2 | d.s3) <> 0
 
 -- name: has_dirty
 -- Whether a row waits to be sequenced. A row that waits aside and was written again has a note without a problem.
-SELECT EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NULL)
+SELECT EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NULL AND tbl = ANY (%s::text[]))
 
 -- name: lock_dirty
 -- One drainer at a time among all processes; the next one takes over when this one's transaction ends, also by its death.
@@ -110,7 +112,7 @@ SELECT pg_advisory_xact_lock(%s, -2)
 -- The latest note of each row, oldest first, with the marks of all notes of that row.
 SELECT d.mark, d.tbl, d.key, ARRAY(SELECT o.mark FROM holdfast.dirty o WHERE o.tbl = d.tbl AND o.key = d.key)
 FROM holdfast.dirty d
-WHERE d.problem IS NULL
+WHERE d.problem IS NULL AND d.tbl = ANY (%s::text[])
   AND NOT EXISTS (SELECT FROM holdfast.dirty n WHERE n.tbl = d.tbl AND n.key = d.key AND n.mark > d.mark)
 ORDER BY d.mark LIMIT %s
 
@@ -243,3 +245,42 @@ SELECT EXISTS (
 -- name: note
 -- Note rows as if another program had written them.
 INSERT INTO holdfast.dirty (tbl, key) SELECT r.tbl, r.key FROM json_to_recordset(%s::json) AS r(tbl text, key text)
+
+-- name: tables
+-- Tables of this schema and of earlier ones: name, whether Holdfast made it, the hash of its triggers, id, whether its rows are noted.
+SELECT name, made, capture, id, noted FROM holdfast."table" ORDER BY id
+
+-- name: migrations
+-- Numbered migrations that were run.
+SELECT number, name, phase, checksum FROM holdfast.migration
+
+-- name: slots
+-- Columns of a table in order of slot.
+SELECT name FROM holdfast.slot WHERE tbl = %s ORDER BY slot
+
+-- name: triggers
+-- Our triggers on a table that fire for ordinary programs.
+SELECT t.tgname::text FROM pg_trigger t JOIN pg_proc f ON f.oid = t.tgfoid JOIN pg_namespace n ON n.oid = f.pronamespace
+WHERE t.tgrelid = %s::regclass AND n.nspname = 'holdfast' AND t.tgenabled IN ('O', 'A')
+
+-- name: own_triggers
+-- Every trigger that calls a function of ours: schema, table, name. Clones on partitions go with their parent's.
+SELECT s.nspname::text, c.relname::text, t.tgname::text
+FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace s ON s.oid = c.relnamespace
+JOIN pg_proc f ON f.oid = t.tgfoid JOIN pg_namespace n ON n.oid = f.pronamespace
+WHERE n.nspname = 'holdfast' AND t.tgparentid = 0 ORDER BY 1, 2, 3
+
+-- name: lock_installation
+-- One at a time makes the database ready.
+SELECT pg_advisory_xact_lock(%s, -3)
+
+-- name: lock_wait
+-- How long a step of a migration waits for a table.
+SELECT set_config('lock_timeout', %s::text, true)
+
+-- name: lacks_rights
+-- How many of the hub's tables the role cannot use.
+SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'holdfast' AND c.relkind = 'r' AND NOT (
+  has_schema_privilege(%s, n.oid, 'USAGE') AND has_table_privilege(%s, c.oid, 'SELECT, INSERT, UPDATE, DELETE')
+)

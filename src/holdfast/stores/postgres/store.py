@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any
@@ -15,10 +15,12 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from holdfast.errors import HoldfastError
 from holdfast.schema.model import Schema
-from holdfast.stores.base import HubState, StoreUnavailable
-from holdfast.stores.postgres.adopt import Adoption
+from holdfast.stores.base import HubState, Phase, Step, StoreUnavailable
+from holdfast.stores.postgres.adopt import adopt
 from holdfast.stores.postgres.failures import refused_open, translate
+from holdfast.stores.postgres.install import Installer, remove, script
 from holdfast.stores.postgres.listener import Listener
+from holdfast.stores.postgres.plan import removal
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.transaction import PostgresTransaction
 from holdfast.stores.postgres.writing import Catalog, Connection
@@ -34,7 +36,9 @@ class PostgresStore:
     `patience` is how long, in seconds, a writer waits for another one, for a connection, or for a row that another
     program holds, before it gives up with `StoreUnavailable`. `readers` is how many snapshots may be open at once: a
     device that downloads slowly holds one. Behind a pooler in transaction mode pass `prepare_threshold=None`; nothing
-    else of a session is used here. `listen_dsn` is a way around that pooler for LISTEN, which needs a session.
+    else of a session is used here. `listen` is a way around that pooler for LISTEN, which needs a session.
+    `install`: what `open` may do to make the database ready: None: everything on a database of the hub's own, nothing
+    to tables of an application; True: everything; False: nothing.
     """
 
     def __init__(
@@ -46,14 +50,16 @@ class PostgresStore:
         readers: int = 16,
         within: str = "public",
         prepare_threshold: int | None = 5,
-        listen_dsn: str | None = None,
+        listen: str | None = None,
+        install: bool | None = None,
     ) -> None:
         self._dsn = dsn
         self._random = random
         self._patience = patience
         self._within = within
         self._prepare_threshold = prepare_threshold
-        self._listen_dsn = listen_dsn or dsn
+        self._listen_dsn = listen or dsn
+        self._install = install
         self._name = _shown(dsn)
         self._slot = random(_CLOCK_SLOT_BITS)
         self._voice = f"{random(48):012x}"
@@ -83,26 +89,62 @@ class PostgresStore:
         )
 
     def open(self, schema: Schema) -> dict[str, list[str]]:
-        """Create or check everything that the schema needs and give the layout; nothing is changed when this raises.
+        """Check everything that the schema needs and give the layout; nothing is changed when this raises.
 
-        Raises `HoldfastError`: `store_open`, `store_format`, `schema_mismatch_table`.
+        On a database of its own the store creates what is missing; where tables of an application are concerned it
+        raises `store_migrate`, as `install` says. Raises `HoldfastError`: `store_open`, `store_format`,
+        `store_migrate`, `schema_mismatch_table`.
         """
         with self._taking_turns():
             if self._closed:
                 # psycopg's pools cannot be opened twice.
                 self._readers, self._writers = self._pool("readers", self._readers.max_size), self._pool("writers", 1)
                 self._closed = False
-            try:
-                connection: Connection
-                with psycopg.connect(self._dsn, **self._options()) as connection:
-                    connection.execute(QUERIES["begin_write"])
-                    self._catalog, layout = Adoption(connection, schema, self._within, self._new_name).run()
-                    connection.execute(b"COMMIT")
-            except psycopg.Error as error:
-                raise refused_open(error, self._name) from error
+            with self._alone() as connection:
+                connection.execute(QUERIES["begin_write"])
+                Installer(connection, schema, self._within, self._name).start(self._install)
+                self._catalog, layout = adopt(connection, schema, self._within)
+                connection.execute(b"COMMIT")
             self._readers.open()
             self._writers.open()
         return layout
+
+    @contextmanager
+    def _alone(self) -> Iterator[Connection]:
+        """A connection outside the pools. Raises `store_open`."""
+        try:
+            connection: Connection
+            with psycopg.connect(self._dsn, **self._options()) as connection:
+                yield connection
+        except psycopg.Error as error:
+            raise refused_open(error, self._name) from error
+
+    def plan(self, schema: Schema, grant: str | None = None) -> list[Step]:
+        """What is still to be done for the schema; see `stores.base.Migrating`."""
+        with self._alone() as connection:
+            return Installer(connection, schema, self._within, self._name, grant).plan().steps
+
+    def migrate(
+        self, schema: Schema, phases: Collection[Phase], grant: str | None, done: Callable[[Step], None]
+    ) -> None:
+        """Take the steps of these phases; see `stores.base.Migrating`. Raises `store_open`, `store_format`,
+        `schema_mismatch_table`, `migrate_locked`."""
+        with self._alone() as connection:
+            Installer(connection, schema, self._within, self._name, grant).migrate(phases, done)
+
+    def script(self, steps: Sequence[Step]) -> str:
+        """The steps as SQL for `psql`."""
+        return script(steps)
+
+    def removal(self) -> list[Step]:
+        """The step that takes everything of Holdfast out; see `stores.base.Migrating`."""
+        with self._alone() as connection:
+            return removal(connection)
+
+    def remove(self) -> list[Step]:
+        """Take everything of Holdfast out; see `stores.base.Migrating`. Raises `store_open`, `migrate_locked`."""
+        with self._alone() as connection:
+            return remove(connection, self._name)
 
     def _new_name(self) -> str:
         return f"{self._random(48):012x}"
@@ -146,7 +188,7 @@ class PostgresStore:
         with self._taking_turns(), self._translated():
             catalog = self._opened()
             settings = (f"{int(self._patience * 1000)}ms",)
-            with self._begun(self._writers, "begin_write", settings) as (connection, state, has_dirty):
+            with self._begun(self._writers, catalog, "begin_write", settings) as (connection, state, has_dirty):
                 transaction = PostgresTransaction(
                     connection, catalog, self._new_name, self._translated, state, has_dirty, write=True
                 )
@@ -168,7 +210,7 @@ class PostgresStore:
     def _read(self) -> Iterator[PostgresTransaction]:
         with self._translated():
             catalog = self._opened()
-            with self._begun(self._readers, "begin_read", None) as (connection, state, has_dirty):
+            with self._begun(self._readers, catalog, "begin_read", None) as (connection, state, has_dirty):
                 yield PostgresTransaction(
                     connection, catalog, self._new_name, self._translated, state, has_dirty, write=False
                 )
@@ -176,7 +218,7 @@ class PostgresStore:
 
     @contextmanager
     def _begun(
-        self, pool: ConnectionPool[Connection], begin: str, settings: tuple[str, ...] | None
+        self, pool: ConnectionPool[Connection], catalog: Catalog, begin: str, settings: tuple[str, ...] | None
     ) -> Iterator[tuple[Connection, HubState, bool]]:
         """A connection in a transaction, and the hub's state, read first: it takes the snapshot, which BEGIN does not.
 
@@ -185,7 +227,7 @@ class PostgresStore:
         for attempt in range(pool.max_size + 1):
             connection = pool.getconn(self._patience)
             try:
-                state, has_dirty = _begin(connection, begin, settings)
+                state, has_dirty = _begin(connection, begin, settings, [*catalog.tables])
                 break
             except BaseException as error:
                 lost = isinstance(error, psycopg.OperationalError) and connection.broken
@@ -224,12 +266,14 @@ class PostgresStore:
                 self._writers.close()
 
 
-def _begin(connection: Connection, begin: str, settings: tuple[str, ...] | None) -> tuple[HubState, bool]:
+def _begin(
+    connection: Connection, begin: str, settings: tuple[str, ...] | None, tables: list[str]
+) -> tuple[HubState, bool]:
     with connection.pipeline():
         connection.execute(QUERIES[begin])
         if settings is not None:
             connection.execute(QUERIES["settings"], settings)
-        ((hub, hlc, has_dirty),) = connection.execute(QUERIES["hub"]).fetchall()
+        ((hub, hlc, has_dirty),) = connection.execute(QUERIES["hub"], (tables,)).fetchall()
     return HubState(hub, hlc or 0), has_dirty
 
 

@@ -184,7 +184,7 @@ class PostgresTransaction:
         """Whether any row waits to be sequenced."""
         self._looked = True
         if not self._open or self._has_dirty is None:
-            return bool(self._run("has_dirty")[0][0])
+            return bool(self._run("has_dirty", [*self._catalog.tables])[0][0])
         return self._has_dirty
 
     def dirty(self, limit: int) -> list[DirtyRow]:
@@ -201,7 +201,7 @@ class PostgresTransaction:
                 self._run("lock_dirty", LOCK_SPACE)
             self._has_dirty = None
         while True:
-            notes = self._run("dirty", limit)
+            notes = self._run("dirty", [*self._catalog.tables], limit)
             problems: dict[int, str] = {}
             values: dict[int, tuple[list[Any], list[Any]]] = {}
             for name, table in self._catalog.tables.items():

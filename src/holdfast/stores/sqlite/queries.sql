@@ -130,3 +130,7 @@ INSERT INTO holdfast_commit (space, head, chain, at) VALUES (?, ?, ?, ?);
 -- name: application_triggers
 -- Whether there is a trigger that is not ours.
 SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name NOT LIKE 'holdfast\_%' ESCAPE '\');
+
+-- name: own
+-- Triggers and tables of the hub, triggers first.
+SELECT type, name FROM sqlite_schema WHERE type IN ('table', 'trigger') AND name GLOB 'holdfast_*' ORDER BY type DESC, name

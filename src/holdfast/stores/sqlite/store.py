@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -15,10 +15,11 @@ import apsw
 from holdfast import one_sqlite
 from holdfast.errors import HoldfastError
 from holdfast.schema.model import Schema
-from holdfast.stores.base import StoreUnavailable
+from holdfast.stores.base import Phase, Step, StoreUnavailable
 from holdfast.stores.sqlite.adopt import adopt, check_file
 from holdfast.stores.sqlite.failures import translate
 from holdfast.stores.sqlite.queries import QUERIES, fetch
+from holdfast.stores.sqlite.removal import removal
 from holdfast.stores.sqlite.transaction import Catalog, SqliteTransaction
 
 _IDLE_READERS = 4
@@ -60,6 +61,47 @@ class SqliteStore:
             with self._translated(), _transaction(self._writer, "BEGIN IMMEDIATE"):
                 self._catalog, layout = adopt(self._writer, schema, self._name)
         return layout
+
+    def plan(self, schema: Schema, grant: str | None = None) -> list[Step]:  # noqa: ARG002 (see `Migrating`)
+        """Nothing: a file is opened by hubs of one machine, and `open` makes it ready in one transaction."""
+        return []
+
+    def migrate(
+        self, schema: Schema, phases: Collection[Phase], grant: str | None, done: Callable[[Step], None]
+    ) -> None:
+        """Nothing: see `plan`."""
+
+    def removal(self) -> list[Step]:
+        """What takes everything of the hub out of the file; see `stores.base.Migrating`."""
+        with self._alone() as connection:
+            return removal(connection)
+
+    def remove(self) -> list[Step]:
+        """Take everything of the hub out of the file; see `stores.base.Migrating`. The store must not be open.
+
+        Raises `store_open`; `StoreUnavailable` when another process holds the file for too long.
+        """
+        with self._alone() as connection, _transaction(connection, "BEGIN IMMEDIATE"):
+            steps = removal(connection)
+            for statement in (statement for step in steps for statement in step.statements):
+                connection.execute(statement)
+            return steps
+
+    def script(self, steps: Sequence[Step]) -> str:
+        """The steps as SQL for the `sqlite3` shell."""
+        lines = [line for step in steps for line in (f"-- {step.title}", *(f"{sql};" for sql in step.statements))]
+        return "\n".join(["BEGIN IMMEDIATE;", *lines, "COMMIT;", ""])
+
+    @contextmanager
+    def _alone(self) -> Iterator[apsw.Connection]:
+        """A writing connection of its own, for as long as the store is not open."""
+        with self._taking_turns(), self._translated():
+            connection = self._connect_writer()
+            try:
+                yield connection
+            finally:
+                connection.close()
+                one_sqlite.leave(self._file)
 
     def _name(self) -> str:
         return f"{self._random(48):012x}"

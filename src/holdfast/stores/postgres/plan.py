@@ -1,0 +1,226 @@
+"""What is still to be done to make a database ready for a schema, as the very SQL statements, and how to undo it.
+
+Everything is read from the catalogue, nothing is changed here. `install.py` runs what this decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from holdfast.errors import HoldfastError
+from holdfast.schema.emit.postgres import add_foreign_key, create_indexes, create_table
+from holdfast.schema.emit.postgres_dirty import EVENTS, create_triggers, drop_triggers, trigger_name
+from holdfast.schema.emit.postgres_text import key_expression, qualified, quote, text_literal
+from holdfast.schema.model import ForeignKey, Schema, Table
+from holdfast.stores.base import Step
+from holdfast.stores.postgres import fit
+from holdfast.stores.postgres.numbered import MIGRATIONS, Migration, pending
+from holdfast.stores.postgres.queries import QUERIES
+from holdfast.stores.postgres.writing import Connection
+
+
+class Plan:
+    """The steps that lead to `schema`. `within` is the PostgreSQL schema of the user tables, `place` what messages call
+    the database. `grant` is a role that gets the rights that a hub needs.
+
+    Raises `HoldfastError` `store_open` (encoding), `store_format`, `schema_mismatch_table`.
+    """
+
+    def __init__(
+        self,
+        db: Connection,
+        schema: Schema,
+        within: str,
+        place: str,
+        grant: str | None = None,
+        migrations: Sequence[Migration] = MIGRATIONS,
+    ) -> None:
+        self._db = db
+        self._schema = schema
+        self._within = within
+        self.steps: list[Step] = []
+        self._check_encoding()
+        self.fresh = self._fetch(b"SELECT to_regclass('holdfast.migration')")[0][0] is None
+        """Whether nothing of Holdfast is there yet."""
+        self._known = {} if self.fresh else {name: rest for name, *rest in self._fetch(QUERIES["tables"])}
+        applied = {} if self.fresh else {n: (name, ph, c) for n, name, ph, c in self._fetch(QUERIES["migrations"])}
+        self._numbered = pending(migrations, applied, place)
+        self._add_numbered("before")
+        self._new: set[str] = set()
+        self._add_user_tables()
+        for table in schema.tables:
+            self._add_capture(table)
+        for table in schema.tables:
+            self._add_notes(table)
+        if grant is not None:
+            self._add_grants(grant)
+        self._add_numbered("after")
+        self._add_releases()
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether a step changes something that is not ours alone: tables of an application, or the hub's own tables
+        while hubs of another release may run."""
+        return any(step.asks and step.phase == "before" for step in self.steps)
+
+    def _fetch(self, sql: bytes, *values: Any) -> list[Any]:
+        return self._db.execute(sql, values).fetchall()
+
+    def _add(self, phase: str, title: str, statements: Sequence[str], *, asks: bool = False) -> None:
+        self.steps.append(Step(title, "before" if phase == "before" else "after", tuple(statements), asks))
+
+    def _check_encoding(self) -> None:
+        ((encoding,),) = self._fetch(b"SHOW server_encoding")
+        if encoding != "UTF8":
+            message = f"The database has the encoding {encoding}; a hub needs UTF8, to hold every text of its devices."
+            raise HoldfastError("store_open", message, found=encoding)
+
+    def _add_numbered(self, phase: str) -> None:
+        # An earlier release's step that was left out is overdue when the next release is about to come.
+        due = max((m.number for m in self._numbered if m.phase == "before" or self.fresh), default=0)
+        for migration in self._numbered:
+            if ("before" if migration.number <= due else "after") == phase:
+                title = f"migration {migration.number}: {migration.name}"
+                self._add(phase, title, migration.statements(), asks=not self.fresh)
+
+    def _exists(self, table: str) -> bool:
+        return self._fetch(b"SELECT to_regclass(%s)", qualified(self._within, table))[0][0] is not None
+
+    def _made(self, table: Table) -> bool:
+        """Whether the table is, or will be, one that Holdfast made."""
+        return self._known[table.name][0] if table.name in self._known else table.name in self._new
+
+    def _add_user_tables(self) -> None:
+        """Check the tables that are there, and create the others."""
+        present = {table.name for table in self._schema.tables if self._exists(table.name)}
+        statements: list[str] = []
+        later: list[tuple[Table, ForeignKey]] = []
+        for table in self._schema.tables:
+            if table.name in present:
+                target = qualified(self._within, table.name)
+                fit.check(table, fit.columns_of(self._db, target), list(fit.unique_of(self._db, target).values()))
+            elif table.name in self._known:
+                message = (
+                    f"The table {table.name} was synced and is gone from the database. Restore it from a backup, or "
+                    "take it out of the schema."
+                )
+                raise HoldfastError(
+                    "schema_mismatch_table", message, table=table.name, expected="a table", found="none"
+                )
+            else:
+                parents = present | self._new
+                statements.append(create_table(table, within=self._within, parents=parents))
+                statements += create_indexes(table, within=self._within)
+                later += [(table, key) for key in table.foreign_keys if key.parent not in parents | {table.name}]
+                self._new.add(table.name)
+        statements += [add_foreign_key(table, key, within=self._within) for table, key in later]
+        if statements:
+            # A foreign key to a table of the application locks that table for a moment, and stays there.
+            names = ", ".join(sorted(self._new))
+            parents = {key.parent for name in self._new for key in self._schema.by_name[name].foreign_keys}
+            asks = any(not self._made(self._schema.by_name[parent]) for parent in parents)
+            self._add("before", f"create {names}", statements, asks=asks)
+
+    def _add_capture(self, table: Table) -> None:
+        """Know the table and the slots of its columns, and watch it: triggers that note what other programs write."""
+        made, before, number, _ = self._known.get(table.name, (table.name in self._new, None, None, False))
+        statements = []
+        if number is None:
+            name = text_literal(table.name)
+            made_text = "true" if made else "false"
+            statements.append(f'INSERT INTO holdfast."table" (name, made) VALUES ({name}, {made_text})')
+        statements += self._slots(table, number)
+        script = ";\n".join(create_triggers(table, within=self._within))
+        wanted = hashlib.sha256(script.encode()).hexdigest()
+        lost = self._lost_triggers(table) if before is not None else []
+        if before != wanted or lost:
+            statements += drop_triggers(table, within=self._within)
+            statements += create_triggers(table, within=self._within)
+            # Where there were no triggers, any row may be one that nobody has noted.
+            noted = "false" if before is None or lost else "noted"
+            statements.append(
+                f'UPDATE holdfast."table" SET capture = {text_literal(wanted)}, noted = {noted} '
+                f"WHERE name = {text_literal(table.name)}"
+            )
+        if statements:
+            self._add("before", f"watch {table.name}", statements, asks=not made)
+
+    def _slots(self, table: Table, number: int | None) -> list[str]:
+        """Names by slot: those that have a slot keep it, new columns get the next ones."""
+        found = [] if number is None else [name for (name,) in self._fetch(QUERIES["slots"], number)]
+        added = [column.name for column in table.cells if column.name not in found]
+        return [
+            f"INSERT INTO holdfast.slot (tbl, slot, name) SELECT id, {len(found) + index}, {text_literal(name)} "
+            f'FROM holdfast."table" WHERE name = {text_literal(table.name)}'
+            for index, name in enumerate(added)
+        ]
+
+    def _lost_triggers(self, table: Table) -> list[str]:
+        """Events whose trigger somebody has dropped or disabled."""
+        found = {name for (name,) in self._fetch(QUERIES["triggers"], qualified(self._within, table.name))}
+        return [event for event in EVENTS if trigger_name(event) not in found]
+
+    def _add_notes(self, table: Table) -> None:
+        """Note the rows that the table shows and those that the feed shows alive: they may differ.
+
+        In a transaction of its own, after the triggers: making those holds off writers until the commit, and they note
+        every later write. So this statement sees all others and keeps nobody waiting.
+        """
+        watched = [step for step in self.steps if step.title == f"watch {table.name}"]
+        renoted = any(", noted = false" in statement for step in watched for statement in step.statements)
+        if not renoted and table.name in self._known and self._known[table.name][3]:
+            return
+        name = text_literal(table.name)
+        shown = f"SELECT {key_expression(table, 't')} FROM {qualified(self._within, table.name)} t"
+        alive = (
+            'SELECT w.key FROM holdfast."row" w JOIN holdfast."table" n ON n.id = w.tbl '
+            f"WHERE n.name = {name} AND w.mark = 0 AND w.life % 2 = 1"
+        )
+        statements = [
+            f"INSERT INTO holdfast.dirty (tbl, key) SELECT {name}, k.key FROM ({shown} UNION {alive}) AS k(key)",
+            f'UPDATE holdfast."table" SET noted = true WHERE name = {name}',
+        ]
+        self._add("before", f"note the rows of {table.name}", statements, asks=not self._made(table))
+
+    def _add_grants(self, role: str) -> None:
+        """What a hub needs to run as this role, which need not own anything; nothing when it has it."""
+        if not self.fresh and not self._new and self._fetch(QUERIES["lacks_rights"], role, role)[0][0] == 0:
+            return
+        name, rights = quote(role), "SELECT, INSERT, UPDATE, DELETE"
+        statements = [
+            f"GRANT USAGE ON SCHEMA holdfast TO {name}",
+            f"GRANT {rights} ON ALL TABLES IN SCHEMA holdfast TO {name}",
+            f"ALTER DEFAULT PRIVILEGES IN SCHEMA holdfast GRANT {rights} ON TABLES TO {name}",
+        ]
+        made = [table for table in self._schema.tables if self._made(table)]
+        statements += [f"GRANT {rights} ON {qualified(self._within, table.name)} TO {name}" for table in made]
+        self._add("before", f"grant what a hub needs to {role}", statements, asks=True)
+
+    def _add_releases(self) -> None:
+        """Tables that the schema no longer has are not watched any more, once no hub serves the earlier schema."""
+        for name, (_, capture, *_rest) in self._known.items():
+            if name in self._schema.by_name or capture is None:
+                continue
+            statements = []
+            if self._exists(name):
+                target = qualified(self._within, name)
+                statements += [f"DROP TRIGGER IF EXISTS {quote(trigger_name(event))} ON {target}" for event in EVENTS]
+            literal = text_literal(name)
+            statements += [
+                f"DROP FUNCTION IF EXISTS {qualified('holdfast', name)}()",
+                f'UPDATE holdfast."table" SET capture = NULL, noted = false WHERE name = {literal}',
+                f"DELETE FROM holdfast.dirty WHERE tbl = {literal}",
+            ]
+            self._add("after", f"watch {name} no more", statements)
+
+
+def removal(db: Connection) -> list[Step]:
+    """Everything of Holdfast out of a database, in one transaction; user tables and their rows stay as they are."""
+    triggers = db.execute(QUERIES["own_triggers"]).fetchall()
+    present = db.execute(b"SELECT to_regnamespace('holdfast')").fetchall()[0][0] is not None
+    statements = [f"DROP TRIGGER {quote(name)} ON {qualified(schema, table)}" for schema, table, name in triggers]
+    if present:
+        statements.append("DROP SCHEMA holdfast CASCADE")
+    return [Step("remove triggers and schema holdfast", "after", tuple(statements), True)] if statements else []
