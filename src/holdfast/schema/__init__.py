@@ -3,6 +3,7 @@
 from holdfast.schema.declare import ForeignKey, Schema, Table, column
 from holdfast.schema.identifiers import new_id
 from holdfast.schema.meaning import BigInt, Counter, Earliest, GrowSet, JsonValue, Latest, Set
+from holdfast.schema.queue import Queue
 
 __all__ = [
     "BigInt",
@@ -12,6 +13,7 @@ __all__ = [
     "GrowSet",
     "JsonValue",
     "Latest",
+    "Queue",
     "Schema",
     "Set",
     "Table",

@@ -31,6 +31,7 @@ from holdfast.kernel import values
 from holdfast.schema import meaning as meanings
 from holdfast.schema import model, rules
 from holdfast.schema.identifiers import new_id
+from holdfast.schema.queue import DEFAULT, Queue
 from holdfast.schema.wire import wire_of
 
 DEFAULT_SPACE: Final = "default"
@@ -91,9 +92,10 @@ class TableOptions:
     indexes: Sequence[str | Sequence[str]]
     unique: Sequence[str | Sequence[str]]
     foreign_keys: Sequence[ForeignKey]
+    queue: Queue | None
 
 
-OPTION_NAMES: Final = ("name", "key", "space", "on_delete", "priority", "indexes", "unique", "foreign_keys")
+OPTION_NAMES: Final = ("name", "key", "space", "on_delete", "priority", "indexes", "unique", "foreign_keys", "queue")
 
 
 class Table:
@@ -102,7 +104,7 @@ class Table:
     Keywords: `name` (the class name in snake case), `key` (column or tuple of columns; without it `id`, made if it is
     not declared), `space` (template such as "project:{project_id}" or "user:{@user}", or a constant; "default"),
     `on_delete` ("keep_edits" or "delete"), `priority`, `indexes` and `unique` (lists of tuples of columns),
-    `foreign_keys`.
+    `foreign_keys`, `queue` (the class in which devices send its transactions, an `hf.Queue`).
     """
 
     __holdfast_options__: typing.ClassVar[TableOptions]
@@ -119,6 +121,7 @@ class Table:
         indexes: Sequence[str | Sequence[str]] = (),
         unique: Sequence[str | Sequence[str]] = (),
         foreign_keys: Sequence[ForeignKey] = (),
+        queue: Queue | None = None,
         **unknown: Any,
     ) -> None:
         super().__init_subclass__()
@@ -126,7 +129,10 @@ class Table:
             close = difflib.get_close_matches(option, OPTION_NAMES, 1)
             remedy = f"did you mean {close[0]}?" if close else f"use one of {', '.join(OPTION_NAMES)}"
             _fail(cls, None, f"unknown option {option}=; {remedy}")
-        cls.__holdfast_options__ = TableOptions(name, key, space, on_delete, priority, indexes, unique, foreign_keys)
+        if queue is not None and not isinstance(queue, Queue):
+            _fail(cls, None, f"queue={queue!r}: write hf.Queue(...)")
+        options = (name, key, space, on_delete, priority, indexes, unique, foreign_keys, queue)
+        cls.__holdfast_options__ = TableOptions(*options)
         cls.__holdfast_annotations__ = _resolve(cls, _local_names(cls))
 
     def __init__(self, *_arguments: Any, **_named: Any) -> None:
@@ -137,17 +143,32 @@ class Table:
 
 
 class Schema(model.Schema):
-    """The tables of an application, compiled. `version` is raised with every change.
+    """The tables of an application, compiled. `version` is raised with every change but one of queues.
+
+    `queues` maps a space template, as tables name it, to the class of those of its tables that declare none.
 
     Raises `HoldfastError` `schema_invalid`; the message names class, column and remedy.
     """
 
-    def __init__(self, *tables: type[Table], version: int = 1) -> None:
+    def __init__(self, *tables: type[Table], version: int = 1, queues: Mapping[str, Queue] | None = None) -> None:
         for table in tables:
             given: Any = table
             if not isinstance(given, type) or not issubclass(given, Table) or given is Table:
                 raise HoldfastError("schema_invalid", f"{table!r} is not a table; pass subclasses of hf.Table")
-        super().__init__(version, tuple(_Compiler(table, tables).table() for table in tables))
+        by_space = dict(queues or {})
+        compiled = tuple(_Compiler(table, tables, by_space).table() for table in tables)
+        _check_queues(compiled, by_space)
+        super().__init__(version, compiled)
+
+
+def _check_queues(tables: Sequence[model.Table], by_space: Mapping[str, Queue]) -> None:
+    for template in by_space.keys() - {table.space.template for table in tables}:
+        raise HoldfastError("schema_invalid", f"queues names the space {template!r}, which no table has")
+    by_name: dict[str, Queue] = {}
+    for table in tables:
+        if by_name.setdefault(table.queue.name, table.queue) != table.queue:
+            message = f"two different queues are named {table.queue.name!r}; give one of them another name="
+            raise HoldfastError("schema_invalid", message)
 
 
 def _local_names(cls: type[Table]) -> dict[str, Any]:
@@ -201,9 +222,10 @@ def table_name(cls: type[Table]) -> str:
 class _Compiler:
     """Turns one class into a `model.Table`."""
 
-    def __init__(self, cls: type[Table], classes: Sequence[type[Table]]) -> None:
+    def __init__(self, cls: type[Table], classes: Sequence[type[Table]], queues: Mapping[str, Queue]) -> None:
         self.cls = cls
         self.classes = classes
+        self.queues = queues
         self.options = cls.__holdfast_options__
         self.declared = self._declared()
 
@@ -225,10 +247,21 @@ class _Compiler:
                 indexes=self._groups("indexes", self.options.indexes, "index"),
                 unique=self._groups("unique", self.options.unique, "unique"),
                 foreign_keys=self._foreign_keys(),
+                queue=self._queue(),
             )
         except HoldfastError as error:
             details = {"class": self.cls.__name__, **error.details}
             raise HoldfastError("schema_invalid", f"class {self.cls.__name__}: {error.message}", **details) from error
+
+    def _queue(self) -> Queue:
+        if self.options.queue is not None:
+            return self.options.queue.named(table_name(self.cls))
+        given = self.queues.get(self.options.space)
+        if given is None:
+            return DEFAULT
+        if not isinstance(given, Queue):
+            _fail(self.cls, None, f"queues gives {given!r} for {self.options.space!r}; write hf.Queue(...)")
+        return given.named(self.options.space)
 
     def _declared(self) -> dict[str, Any]:
         """Column name -> annotation, those of base classes first."""

@@ -16,6 +16,8 @@ from typing import Any, Final
 from holdfast.errors import HoldfastError
 from holdfast.kernel import values
 from holdfast.schema import rules
+from holdfast.schema.queue import DEFAULT as DEFAULT_QUEUE
+from holdfast.schema.queue import Queue, queue_from_json
 from holdfast.schema.space import SpaceRule
 
 __all__ = ["MISSING", "Column", "ForeignKey", "Schema", "SpaceRule", "Table"]
@@ -114,6 +116,7 @@ class Table:
     """One table.
 
     `columns` are all columns in declared order, `key` the key columns in key order, `cells` the others by slot.
+    `queue` is the class in which devices send its transactions.
     `slot` maps the name of a non-key column to its slot, `position` the name of any column to its index in `columns`.
     """
 
@@ -126,6 +129,7 @@ class Table:
     indexes: tuple[tuple[str, ...], ...] = ()
     unique: tuple[tuple[str, ...], ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
+    queue: Queue = DEFAULT_QUEUE
     key: tuple[Column, ...] = field(init=False, repr=False, compare=False)
     cells: tuple[Column, ...] = field(init=False, repr=False, compare=False)
     slot: dict[str, int] = field(init=False, repr=False, compare=False)
@@ -175,7 +179,14 @@ class Table:
         return self.space.name_for(named, user)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON form, complete."""
+        """JSON form, complete; `queue` only when it is not the default."""
+        form = self._identity()
+        if self.queue != DEFAULT_QUEUE:
+            form["queue"] = self.queue.to_json()
+        return form
+
+    def _identity(self) -> dict[str, Any]:
+        """What the hash of a schema depends on: everything but how its transactions are sent."""
         return {
             "name": self.name,
             "columns": [column.to_json() for column in self.columns],
@@ -193,7 +204,8 @@ class Table:
 class Schema:
     """A version number and tables, parents before children as far as cycles allow. Equal when the hashes are equal.
 
-    `hash` is 16 hexadecimal digits of SHA-256 over the canonical JSON form.
+    `hash` is 16 hexadecimal digits of SHA-256 over the canonical JSON form without the queues: how a device sends its
+    transactions may differ from what the hub declares.
     """
 
     version: int
@@ -206,7 +218,8 @@ class Schema:
         tables = parents_first(self.tables)
         object.__setattr__(self, "tables", tables)
         object.__setattr__(self, "by_name", {table.name: table for table in tables})
-        canonical = values.canonical_json(self.to_json()).encode()
+        identity = {"version": self.version, "tables": [table._identity() for table in tables]}
+        canonical = values.canonical_json(identity).encode()
         object.__setattr__(self, "hash", hashlib.sha256(canonical).hexdigest()[:16])
 
     def table(self, name: str) -> Table:
@@ -263,6 +276,7 @@ def _table_from_json(form: Mapping[str, Any]) -> Table:
         indexes=tuple(tuple(columns) for columns in form["indexes"]),
         unique=tuple(tuple(columns) for columns in form["unique"]),
         foreign_keys=tuple(_foreign_key_from_json(foreign_key) for foreign_key in form["foreign_keys"]),
+        queue=queue_from_json(form.get("queue")),
     )
 
 
