@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast.errors import HoldfastError
 from holdfast.hub.hooks import Change, Context, Refuse
 from holdfast.hub.identity import Identity
-from holdfast.replica.outbox import Pending, Refused
+from holdfast.replica.queued import Pending, Refused
 from holdfast.replica.replica import Replica
 from holdfast.replica.report import Conflict, Progress, Status, SyncReport
 from holdfast.schema import (

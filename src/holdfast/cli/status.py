@@ -14,7 +14,7 @@ from holdfast.cli.options import AsJson, SchemaFile
 from holdfast.cli.terminal import Terminal, ago, listing, moment, number
 from holdfast.errors import HoldfastError
 from holdfast.protocol.errors import CODES
-from holdfast.replica.outbox import Refused
+from holdfast.replica.queued import Refused
 from holdfast.replica.replica import Replica, device_clock
 from holdfast.replica.report import Status
 

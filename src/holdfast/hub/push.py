@@ -182,6 +182,8 @@ class Push:
 
     def _transaction(self, transaction: m.Transaction, submission: Submission) -> Accepted:
         """Apply all operations of one transaction to a draft and accept it. Raises `Refusal`."""
+        if transaction.withdrawn:
+            raise Refusal("withdrawn", "the device has taken the transaction back before it had an effect")
         draft = Draft(self._workspace)
         accepted = Accepted(None, set(), set(), [])
         conflicts: list[m.ConflictNote] = []

@@ -103,6 +103,11 @@ CODES: dict[str, Code] = {
         "A validation hook of the application raised an error of its own.",
         "See the hub's log; correct the hook, then retry the transaction.",
     ),
+    "withdrawn": Code(
+        0,
+        "The device has taken the transaction back before the hub had processed it.",
+        "Nothing to do: it was cancelled, or is tried again under another name.",
+    ),
     "unknown_table": Code(
         0, "The operation names a table that the hub's schema does not have.", "Deploy the same schema on both sides."
     ),

@@ -65,12 +65,15 @@ AnyOperation = Insert | Update | Delete
 
 
 class Transaction(Struct, omit_defaults=True):
-    """The operations of one local SQL transaction, named `(origin, n)`."""
+    """The operations of one local SQL transaction, named `(origin, n)`. `withdrawn`: the device takes it back, if the
+    hub has not processed it; it has no operations then.
+    """
 
     origin: Origin
     n: Count
     ops: Annotated[list[AnyOperation], Meta(max_length=MAX_OPERATIONS)]
     label: Annotated[str, Meta(max_length=200)] = ""
+    withdrawn: bool = False
 
 
 class SchemaName(Struct):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -29,7 +30,13 @@ class LocalTransaction(NamedTuple):
 
     label: str
     changes: list[Captured]
-    marked: bool = False
+    mark: int | None = None
+    after: Sequence[int] = ()
+
+    @property
+    def marked(self) -> bool:
+        """Whether it is one `with replica.transaction()`."""
+        return self.mark is not None
 
 
 def read_captured(db: apsw.Connection) -> Iterator[Captured]:
@@ -58,7 +65,8 @@ def local_transactions(db: apsw.Connection, changes: Iterator[Captured]) -> Iter
     """Cut the changes at the marks. Changes between two marks were made by other programs: one transaction, a
     superset of theirs; sealing cuts it only where no request could carry it (decision record 7).
     """
-    found: list[Any] = db.execute("SELECT first, last, label FROM holdfast_mark ORDER BY first").fetchall()
+    sql = "SELECT first, last, label, mark, after FROM holdfast_mark ORDER BY mark"
+    found: list[Any] = db.execute(sql).fetchall()
     marks = iter(found)
     mark = next(marks, None)
     current = LocalTransaction("", [])
@@ -72,7 +80,7 @@ def local_transactions(db: apsw.Connection, changes: Iterator[Captured]) -> Iter
         if mark is not None and change.op >= mark[0] and not inside:
             if current.changes:
                 yield current
-            current, inside = LocalTransaction(mark[2], [], marked=True), True
+            current, inside = LocalTransaction(mark[2], [], mark[3], json.loads(mark[4] or "[]")), True
         current.changes.append(change)
     if current.changes:
         yield current

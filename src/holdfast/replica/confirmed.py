@@ -87,6 +87,14 @@ class Confirmed:
             found.setdefault((tbl, key), []).append(op)
         return found
 
+    def alone(self, names: Sequence[RowName]) -> set[RowName]:
+        """Those of the names that the hub had not confirmed and on which no operation waits any more."""
+        sql = """SELECT b.tbl, b.key FROM holdfast_base b
+                 WHERE (b.tbl, b.key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?)) AND b.image IS NULL
+                   AND NOT EXISTS (SELECT 1 FROM holdfast_operation o JOIN holdfast_transaction t USING (txn)
+                                   WHERE o.tbl = b.tbl AND o.key = b.key AND t.state <> 'refused')"""
+        return set(self._db.execute(sql, (name_list(names),)))
+
     def save_bases(self, rows: Iterable[tuple[RowName, Row | None]]) -> None:
         """Keep the confirmed rows beside their waiting operations."""
         self._db.executemany(
@@ -106,12 +114,16 @@ class Confirmed:
 
     def save_metadata(self, rows: Iterable[tuple[RowName, Row, int]]) -> None:
         """Life, stamps and states of confirmed rows, with the number of their space."""
+        self.save_texts(
+            (name[0], name[1], space, row.life, encode_stamps(row.stamps), states_text(row.states))
+            for name, row, space in rows
+        )
+
+    def save_texts(self, rows: Iterable[tuple[int, str, int, int, str, str | None]]) -> None:
+        """The same, as the file has it: (table, key, space, life, stamps, states)."""
         self._db.executemany(
             "INSERT OR REPLACE INTO holdfast_row (tbl, key, space, life, stamps, states) VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                (name[0], name[1], space, row.life, encode_stamps(row.stamps), states_text(row.states))
-                for name, row, space in rows
-            ),
+            rows,
         )
 
     def drop_metadata(self, names: Iterable[RowName]) -> None:

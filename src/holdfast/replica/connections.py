@@ -4,6 +4,7 @@ syncs.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,16 @@ from holdfast.schema.sqlite_values import to_parameter
 Parameters = Sequence[Any] | Mapping[str, Any]
 
 
+class Receipt:
+    """What `with replica.transaction() as receipt` gives: names the transaction, for `after=` and for the queue.
+
+    `mark` is None until it is committed, and for ever when it wrote nothing that is synced.
+    """
+
+    def __init__(self, mark: int | None = None) -> None:
+        self.mark = mark
+
+
 class Connections:
     """Runs the application's SQL. Reads never wait for writes, nor for a sync; writes wait for one another."""
 
@@ -30,6 +41,7 @@ class Connections:
         self._writer = connect(path, now=now)
         self._writing = threading.RLock()
         self._depth = 0
+        self._receipt = Receipt()
         self._local = threading.local()
         self._readers: list[apsw.Connection] = []
         self._registering = threading.Lock()
@@ -71,22 +83,26 @@ class Connections:
             self._writer.executemany(sql, (sql_parameters(row) for row in rows))
 
     @contextmanager
-    def transaction(self, label: str = "") -> Iterator[None]:
+    def transaction(self, label: str = "", after: Sequence[Receipt] = ()) -> Iterator[Receipt]:
         """One SQL transaction, and one on the wire. Inside another one of the same thread: a savepoint of it."""
         with self._writing:
             if self._depth:
+                if after:
+                    raise HoldfastError("sql", "after= belongs to the outermost transaction")
                 with self._nested():
-                    yield
+                    yield self._receipt
                 return
+            receipt = self._receipt = Receipt()
             with immediate(self._writer, self._path):
                 self._depth = 1
                 try:
                     first = self._next_op()
-                    yield
-                    wrote = self._mark(first, label)
+                    yield receipt
+                    mark = self._mark(first, label, after)
                 finally:
                     self._depth = 0
-            if wrote and self.on_commit is not None:
+            receipt.mark = mark
+            if mark is not None and self.on_commit is not None:
                 self.on_commit()
 
     @contextmanager
@@ -106,14 +122,17 @@ class Connections:
     def _next_op(self) -> int:
         return int(self._writer.execute("SELECT coalesce(max(op), 0) + 1 FROM holdfast_capture").get)
 
-    def _mark(self, first: int, label: str) -> bool:
-        """Note what this transaction captured, as one transaction on the wire; gives whether it captured anything."""
+    def _mark(self, first: int, label: str, after: Sequence[Receipt]) -> int | None:
+        """Note what this transaction captured, as one transaction on the wire; None when it captured nothing."""
         last = self._next_op() - 1
-        if last >= first:
-            self._writer.execute(
-                "INSERT INTO holdfast_mark (first, last, label) VALUES (?, ?, ?)", (first, last, label)
-            )
-        return last >= first
+        if last < first:
+            return None
+        earlier = [receipt.mark for receipt in after if receipt.mark is not None]
+        self._writer.execute(
+            "INSERT INTO holdfast_mark (first, last, label, after) VALUES (?, ?, ?, ?)",
+            (first, last, label, json.dumps(earlier) if earlier else None),
+        )
+        return self._writer.last_insert_rowid()
 
     def _owns_transaction(self) -> bool:
         """Whether this thread is inside `transaction()`: the lock is re-entrant, so only its owner passes at once."""

@@ -140,18 +140,31 @@ class Exchanges:
     def exchange_locked(self, trigger: Trigger, channel: Channel, transport: Transport) -> bool:
         """The same for somebody who holds the lock already."""
         with sqlite_errors(self._path):
-            round_ = self._begin(trigger, channel, getattr(transport, "url", ""))
-            with self._told(round_):
-                exchange = transport.exchange(self._build(round_))
-                try:
-                    if exchange.status != 200:
-                        raise hub_error(exchange)
-                    return self._take(exchange.chunks(), round_).again
-                finally:
-                    round_.sent, round_.received = exchange.bytes_sent, exchange.bytes_received
-                    self._totals.sent += exchange.bytes_sent
-                    self._totals.received += exchange.bytes_received
-                    exchange.close()
+            try:
+                return self._round(trigger, channel, transport)
+            except HoldfastError as error:
+                if self._rounds.narrow(error):
+                    return True
+                raise
+
+    def _round(self, trigger: Trigger, channel: Channel, transport: Transport) -> bool:
+        round_ = self._begin(trigger, channel, getattr(transport, "url", ""))
+        with self._told(round_):
+            exchange = transport.exchange(self._build(round_))
+            try:
+                if exchange.status != 200:
+                    raise hub_error(exchange)
+                return self._take(exchange.chunks(), round_).again
+            finally:
+                round_.sent, round_.received = exchange.bytes_sent, exchange.bytes_received
+                self._totals.sent += exchange.bytes_sent
+                self._totals.received += exchange.bytes_received
+                exchange.close()
+
+    def narrow(self, error: HoldfastError) -> bool:
+        """A round over a channel ended with this error; whether the next one, with less in it, is worth a try at once."""
+        with self._lock.held(LOCK_SECONDS), sqlite_errors(self._path):
+            return self._rounds.narrow(error)
 
     def _begin(self, trigger: Trigger, channel: Channel, url: str) -> Round:
         return Round(trigger, channel, url, self.attempt, self._rounds.now())

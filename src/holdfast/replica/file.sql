@@ -23,22 +23,32 @@ CREATE TABLE holdfast_table (
 
 -- One row for each `with replica.transaction()`: the captured operations first..last are one transaction on the wire.
 CREATE TABLE holdfast_mark (
-    first INTEGER PRIMARY KEY,
+    mark INTEGER PRIMARY KEY AUTOINCREMENT,   -- what a Receipt names; never given twice
+    first INTEGER NOT NULL,
     last INTEGER NOT NULL,
-    label TEXT NOT NULL DEFAULT ''
+    label TEXT NOT NULL DEFAULT '',
+    after TEXT                                -- JSON: the marks that it must not overtake
 ) STRICT;
 
 CREATE TABLE holdfast_transaction (
-    txn INTEGER PRIMARY KEY AUTOINCREMENT,
-    state TEXT NOT NULL CHECK (state IN ('pending', 'sending', 'refused')),
+    txn INTEGER PRIMARY KEY AUTOINCREMENT,    -- in the order of writing
+    state TEXT NOT NULL CHECK (state IN ('pending', 'sending', 'refused', 'parked')),
+    queue TEXT NOT NULL,                      -- its class
     origin TEXT,
     n INTEGER,
+    place INTEGER,                            -- in the order of naming, over all origins
+    withdraw TEXT NOT NULL DEFAULT '' CHECK (withdraw IN ('', 'cancel', 'release')),  -- the hub is asked not to take it
     label TEXT NOT NULL DEFAULT '',
     captured INTEGER NOT NULL,                -- milliseconds since 2020-01-01 UTC
     size INTEGER NOT NULL,                    -- bytes of its operations on the wire
+    parts INTEGER NOT NULL DEFAULT 1,         -- transactions of the application in it
+    mark INTEGER,                             -- that of its receipt
+    attempts INTEGER NOT NULL DEFAULT 0,      -- requests that could not be processed because of it
+    error TEXT NOT NULL DEFAULT '',           -- the last of these failures
+    not_before INTEGER,                       -- when it is tried again; milliseconds since 2020-01-01 UTC
     result TEXT                               -- JSON, of a refused one
 ) STRICT;
-CREATE INDEX holdfast_transaction_state ON holdfast_transaction (state, txn);
+CREATE INDEX holdfast_transaction_state ON holdfast_transaction (state, place);
 
 CREATE TABLE holdfast_operation (
     txn INTEGER NOT NULL REFERENCES holdfast_transaction (txn),
@@ -49,6 +59,24 @@ CREATE TABLE holdfast_operation (
     PRIMARY KEY (txn, position)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX holdfast_operation_row ON holdfast_operation (tbl, key);
+
+-- What a transaction depends on beside the rows that it changes: rows that its rows refer to (part 0, wrote 0), and the
+-- values of unique columns that it takes or frees (part 1, 2, ... by the table's groups, wrote 1; 0 when referred to).
+CREATE TABLE holdfast_use (
+    txn INTEGER NOT NULL,
+    tbl INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    wrote INTEGER NOT NULL,
+    PRIMARY KEY (txn, tbl, part, name, wrote)
+) STRICT, WITHOUT ROWID;
+
+-- The order that the application asked for: `txn` goes after `earlier`.
+CREATE TABLE holdfast_after (
+    txn INTEGER NOT NULL,
+    earlier INTEGER NOT NULL,
+    PRIMARY KEY (txn, earlier)
+) STRICT, WITHOUT ROWID;
 
 -- What the hub has confirmed of each row. The values stand in the user table, or in holdfast_base while operations wait.
 CREATE TABLE holdfast_row (

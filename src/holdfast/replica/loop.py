@@ -55,6 +55,9 @@ class Syncing(Protocol):
     def failed(self, error: HoldfastError) -> None:
         """Something between the rounds failed."""
 
+    def narrow(self, error: HoldfastError) -> bool:
+        """A round ended with this error; whether the next one, with less in it, is worth a try at once."""
+
     def report(self) -> SyncReport:
         """What happened since the last report."""
 
@@ -276,6 +279,9 @@ class Loop:
 
     def _failed(self, error: HoldfastError) -> None:
         """Wait after a failure. A commit does not shorten it; a wish of the application does."""
+        if self._syncing.narrow(error):
+            log.info("sync failed (%s), trying again with fewer transactions", error)
+            return
         delay = self._backoff.failed(error.details.get("retry_after"))
         self._syncing.failed(error)
         log.info("sync failed (%s), trying again in %.1f s", error, delay)

@@ -2,49 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import apsw
 import msgspec
 
 from holdfast.protocol import messages as m
+from holdfast.replica.dependencies import needs
+from holdfast.replica.order import Candidate, Choice, choose, first_written
+from holdfast.schema.queue import DEFAULT, Queue
 
 BATCH_BYTES = 4 * 1024 * 1024
 """A request carries transactions of about so many bytes."""
+
+MAX_HOLD = 60 * 60 * 1000
+"""A transaction is held back for at most so many milliseconds; one that waits longer has met a clock that was set."""
+HELD = "(state = 'parked' OR coalesce(not_before BETWEEN ?1 AND ?1 + ?2, 0))"
 
 LEAST_BYTES = 60
 """No operation is shorter: its stamp alone has 27 characters."""
 
 
-class Pending(NamedTuple):
-    """A transaction that the hub has not answered. `txn` names it on this device; `captured` in milliseconds since
-    2020-01-01 UTC; `operations` are its changes in wire form; `size` their bytes."""
+class Named(NamedTuple):
+    """A transaction with a name."""
 
     txn: int
-    state: str
-    label: str
-    captured: int
-    size: int
-    operations: list[dict[str, Any]]
-
-
-class Refused(NamedTuple):
-    """A transaction that was refused: by the hub, or by the device because it cannot go over the wire.
-
-    `operations` are its changes, readable; `code`, `message`, `table`, `key` and `column` say why and where.
-    """
-
-    txn: int
-    label: str
-    captured: int
-    code: str
-    message: str
-    table: str
-    key: str
-    column: str
-    details: dict[str, Any]
-    operations: list[dict[str, Any]]
+    origin: str
+    n: int
 
 
 class Sending(NamedTuple):
@@ -62,11 +47,6 @@ class Outbox:
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
 
-    def count(self, *, refused: bool = False) -> int:
-        """Number of sealed transactions that wait, or of the refused ones."""
-        compare = "=" if refused else "<>"
-        return int(self._db.execute(f"SELECT count(*) FROM holdfast_transaction WHERE state {compare} 'refused'").get)
-
     def refuse_oversized(self, limit: int) -> list[int]:
         """Move transactions that no request can carry to the refused ones; gives their local numbers."""
         # Only a transaction of that size can have too many operations: the others need not be counted.
@@ -82,52 +62,87 @@ class Outbox:
             self.refuse(txn, m.Result("", 0, "refused", "transaction_too_large", message))
         return [row[0] for row in found]
 
-    def name(self, origin: str, next_n: int, after: dict[str, int]) -> tuple[list[Sending], bool]:
-        """Choose the transactions of the next request, oldest first, and name those that have no name yet.
+    def unanswered(self, after: Mapping[str, int], most: int) -> tuple[list[Sending], bool]:
+        """The transactions that have been sent and not answered, in the order of naming, and whether there are more.
 
-        `after` maps origins to the n up to which the hub has answered already. Gives the transactions and whether
-        more wait. To be committed durably before anything is sent: a name is never given twice (trap 1).
+        `after` maps origins to the n up to which the hub has answered already; `most` is the largest number wanted.
         """
-        chosen: list[tuple[int, str, int]] = []
+        sql = "SELECT txn, origin, n, size FROM holdfast_transaction WHERE state = 'sending' ORDER BY place"
+        chosen: list[Named] = []
         size = 0
-        sql = """SELECT txn, origin, n, size FROM holdfast_transaction
-                 WHERE state IN ('pending', 'sending') ORDER BY txn"""
-        more = False
-        named = []
-        for txn, known_origin, known_n, bytes_ in self._db.execute(sql):
-            if known_origin is not None and known_n <= after.get(known_origin, 0):
+        for txn, origin, n, bytes_ in self._db.execute(sql):
+            if n <= after.get(origin, 0):
                 continue
-            if chosen and (size + bytes_ > BATCH_BYTES or len(chosen) >= m.MAX_TRANSACTIONS // 2):
-                more = True
-                break
-            if known_origin is None:
-                known_origin, known_n = origin, next_n
-                named.append((origin, next_n, txn))
-                next_n += 1
-            chosen.append((txn, known_origin, known_n))
+            if chosen and (size + bytes_ > BATCH_BYTES or len(chosen) >= most):
+                return list(self._bodies(chosen)), True
+            chosen.append(Named(txn, origin, n))
             size += bytes_
-        self._db.executemany(
-            "UPDATE holdfast_transaction SET state = 'sending', origin = ?, n = ? WHERE txn = ?", named
-        )
-        return list(self._bodies(chosen)), more
+        return list(self._bodies(chosen)), False
 
-    def _bodies(self, chosen: Sequence[tuple[int, str, int]]) -> Iterator[Sending]:
+    def candidates(self, now: int) -> list[Candidate]:
+        """All transactions without a name, those first that were written first. `now`: in milliseconds."""
+        sql = f"""SELECT txn, queue, size, {HELD} FROM holdfast_transaction
+                  WHERE state IN ('pending', 'parked') ORDER BY txn"""
+        return [Candidate(*row) for row in self._db.execute(sql, (now, MAX_HOLD))]
+
+    def may_be_sent(self, now: int) -> bool:
+        """Whether a transaction without a name is not held. (It may still wait for one that is.)"""
+        sql = f"SELECT EXISTS (SELECT 1 FROM holdfast_transaction WHERE state = 'pending' AND NOT {HELD})"
+        return bool(self._db.execute(sql, (now, MAX_HOLD)).get)
+
+    def anything_waits(self, queues: Mapping[str, Queue], now: int) -> bool:
+        """Whether there is something to send: captured, sent and not answered, or free to go."""
+        sql = """SELECT EXISTS (SELECT 1 FROM holdfast_capture)
+                     OR EXISTS (SELECT 1 FROM holdfast_transaction WHERE state = 'sending')"""
+        if self._db.execute(sql).get:
+            return True
+        if not self.may_be_sent(now):
+            return False
+        sql = f"SELECT EXISTS (SELECT 1 FROM holdfast_transaction WHERE {HELD})"
+        return not self._db.execute(sql, (now, MAX_HOLD)).get or bool(self.choose(queues, now, 1).chosen)
+
+    def choose(self, queues: Mapping[str, Queue], now: int, most: int) -> Choice:
+        """Which transactions without a name go next, in the order of sending."""
+        candidates = self.candidates(now)
+        used = [queues.get(name, DEFAULT) for name in {candidate.queue for candidate in candidates}]
+        in_order = len({queue.priority for queue in used}) <= 1 and all(queue.plain for queue in used)
+        if in_order and not any(candidate.held for candidate in candidates):
+            return first_written(candidates, most, BATCH_BYTES)
+        return choose(candidates, needs(self._db, ("pending", "parked")), queues, most, BATCH_BYTES)
+
+    def name(self, txns: Sequence[int], origin: str, next_n: int) -> list[Sending]:
+        """Give names to transactions, in the order of sending.
+
+        To be committed durably before anything is sent: a name is never given twice (trap 1), and a transaction that
+        has one is sent under it until it is answered.
+        """
+        sql = "SELECT coalesce(max(place), 0) FROM holdfast_transaction WHERE state = 'sending'"
+        place: int = self._db.execute(sql).get
+        self._db.executemany(
+            """UPDATE holdfast_transaction SET state = 'sending', origin = ?, n = ?, place = ?, not_before = NULL
+               WHERE txn = ?""",
+            ((origin, next_n + index, place + 1 + index, txn) for index, txn in enumerate(txns)),
+        )
+        return list(self._bodies([Named(txn, origin, next_n + index) for index, txn in enumerate(txns)]))
+
+    def _bodies(self, chosen: Sequence[Named]) -> Iterator[Sending]:
         if not chosen:
             return
-        sql = """SELECT t.txn, t.label, (SELECT group_concat(body, ',') FROM
+        sql = """SELECT t.txn, t.label, t.withdraw, (SELECT group_concat(body, ',') FROM
                      (SELECT body FROM holdfast_operation o WHERE o.txn = t.txn ORDER BY position))
-                 FROM holdfast_transaction t WHERE t.txn BETWEEN ? AND ? ORDER BY t.txn"""
-        names = {txn: (origin, n) for txn, origin, n in chosen}
-        for txn, label, operations in self._db.execute(sql, (chosen[0][0], chosen[-1][0])):
-            if txn in names:
-                origin, n = names[txn]
-                extra = f',"label":{msgspec.json.encode(label).decode()}' if label else ""
-                yield Sending(txn, origin, n, f'{{"origin":"{origin}","n":{n}{extra},"ops":[{operations}]}}')
+                 FROM holdfast_transaction t WHERE t.txn {chosen}"""
+        wanted, given = among([named.txn for named in chosen])
+        found = {txn: rest for txn, *rest in self._db.execute(sql.replace("{chosen}", wanted), given)}
+        for txn, origin, n in chosen:
+            label, withdraw, operations = found[txn]
+            extra = f',"label":{msgspec.json.encode(label).decode()}' if label else ""
+            body = f'"ops":[{operations}]' if not withdraw else '"withdrawn":true,"ops":[]'
+            yield Sending(txn, origin, n, f'{{"origin":"{origin}","n":{n}{extra},{body}}}')
 
     def rename(self, origin: str) -> None:
         """Take the name of that origin away from all transactions that wait: the hub does not know it any more."""
         self._db.execute(
-            """UPDATE holdfast_transaction SET state = 'pending', origin = NULL, n = NULL
+            """UPDATE holdfast_transaction SET state = 'pending', origin = NULL, n = NULL, place = NULL
                WHERE origin = ? AND state = 'sending'""",
             (origin,),
         )
@@ -140,17 +155,55 @@ class Outbox:
 
     def operations(self, txns: Sequence[int]) -> Iterator[tuple[int, int, str, str]]:
         """(txn, table number, key, body) of the operations of those transactions, in order."""
-        sql = """SELECT txn, tbl, key, body FROM holdfast_operation
-                 WHERE txn IN (SELECT value FROM json_each(?)) ORDER BY txn, position"""
-        found: list[Any] = self._db.execute(sql, (msgspec.json.encode(list(txns)).decode(),)).fetchall()
+        chosen, given = among(txns)
+        sql = f"SELECT txn, tbl, key, body FROM holdfast_operation WHERE txn {chosen} ORDER BY txn, position"
+        found: list[Any] = self._db.execute(sql, given).fetchall()
         return iter(found)
 
     def done(self, txns: Sequence[int]) -> None:
-        """The hub has these: they leave the outbox."""
+        """They leave the outbox: the hub has them, or nobody wants them."""
+        chosen, given = among(txns)
         for table in ("holdfast_operation", "holdfast_transaction"):
-            self._db.execute(
-                f"DELETE FROM {table} WHERE txn IN (SELECT value FROM json_each(?))", (m.encode(txns).decode(),)
-            )
+            self._db.execute(f"DELETE FROM {table} WHERE txn {chosen}", given)
+        if self._db.execute("SELECT EXISTS (SELECT 1 FROM holdfast_use)").get:
+            self._db.execute(f"DELETE FROM holdfast_use WHERE txn {chosen}", given)
+        if self._db.execute("SELECT EXISTS (SELECT 1 FROM holdfast_after)").get:
+            self._db.execute(f"DELETE FROM holdfast_after WHERE txn {chosen} OR earlier {chosen}", given)
+
+    def parts(self, txns: Sequence[int]) -> int:
+        """How many transactions of the application are in these."""
+        chosen, given = among(txns)
+        sql = f"SELECT coalesce(sum(parts), 0) FROM holdfast_transaction WHERE txn {chosen}"
+        return int(self._db.execute(sql, given).get)
+
+    def withdraw(self, txns: Sequence[int], why: str) -> None:
+        """Ask the hub, with the next request, not to take these; `why` is "cancel" or "release"."""
+        chosen, given = among(txns)
+        self._db.execute(
+            f"UPDATE holdfast_transaction SET withdraw = ?3 WHERE state = 'sending' AND txn {chosen}", (*given, why)
+        )
+
+    def fail(self, txn: int, error: str, until: int) -> None:
+        """The hub could not process a request because of this one; it is not tried again before `until`."""
+        self._db.execute(
+            "UPDATE holdfast_transaction SET attempts = attempts + 1, error = ?, not_before = ? WHERE txn = ?",
+            (error, until, txn),
+        )
+
+    def release(self, txn: int, queues: Mapping[str, Queue]) -> None:
+        """The hub has let the name of this one go: it is tried later, or parked when it has failed too often."""
+        queue, attempts = self._db.execute("SELECT queue, attempts FROM holdfast_transaction WHERE txn = ?", (txn,)).get
+        retries = queues.get(queue, DEFAULT).retries
+        state = "parked" if retries is not None and attempts > retries else "pending"
+        self._db.execute(
+            """UPDATE holdfast_transaction SET state = ?, withdraw = '', origin = NULL, n = NULL, place = NULL
+               WHERE txn = ?""",
+            (state, txn),
+        )
+
+    def withdrawn(self) -> dict[int, str]:
+        """Transactions that the hub is asked not to take, with why."""
+        return dict(self._db.execute("SELECT txn, withdraw FROM holdfast_transaction WHERE withdraw <> ''"))
 
     def refuse(self, txn: int, result: m.Result) -> None:
         """Keep a transaction, readable, among the refused ones."""
@@ -159,31 +212,9 @@ class Outbox:
             (m.encode(result).decode(), txn),
         )
 
-    def pending(self) -> list[Pending]:
-        """All sealed transactions that wait, oldest first."""
-        sql = """SELECT txn, state, label, captured, size FROM holdfast_transaction
-                 WHERE state <> 'refused' ORDER BY txn"""
-        rows: list[Any] = self._db.execute(sql).fetchall()
-        changes = self._changes([row[0] for row in rows])
-        return [
-            Pending(txn, state, label, captured, size, changes.get(txn, []))
-            for txn, state, label, captured, size in rows
-        ]
 
-    def refused(self) -> list[Refused]:
-        """All refused transactions, oldest first."""
-        sql = "SELECT txn, label, captured, result FROM holdfast_transaction WHERE state = 'refused' ORDER BY txn"
-        rows: list[Any] = self._db.execute(sql).fetchall()
-        changes = self._changes([row[0] for row in rows])
-        refused = []
-        for txn, label, captured, text in rows:
-            r = m.decode_result(text)
-            where = (r.code, r.message, r.table, r.key, r.column, r.details)
-            refused.append(Refused(txn, label, captured, *where, changes.get(txn, [])))
-        return refused
-
-    def _changes(self, txns: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
-        found: dict[int, list[dict[str, Any]]] = {}
-        for txn, _, _, body in self.operations(txns):
-            found.setdefault(txn, []).append(msgspec.json.decode(body))
-        return found
+def among(txns: Sequence[int]) -> tuple[str, tuple[Any, Any]]:
+    """An SQL condition for a set of numbers, with its two parameters: a range where they are one."""
+    if txns and max(txns) - min(txns) + 1 == len(set(txns)):
+        return "BETWEEN ?1 AND ?2", (min(txns), max(txns))
+    return "IN (SELECT value FROM json_each(?1) WHERE ?2)", (m.encode(list(txns)).decode(), 1)

@@ -7,11 +7,13 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import apsw
 
 from holdfast import one_sqlite
 from holdfast.edge.http import HttpTransport
@@ -19,12 +21,13 @@ from holdfast.errors import HoldfastError
 from holdfast.kernel import clock, digest
 from holdfast.protocol.messages import decode_conflict
 from holdfast.protocol.transport import Transport
-from holdfast.replica.connections import Connections, Parameters
+from holdfast.replica import queued
+from holdfast.replica.connections import Connections, Parameters, Receipt
 from holdfast.replica.events import Events, Trigger
 from holdfast.replica.exchange import Exchanges
 from holdfast.replica.file import applying, connect, prepare, table_numbers
 from holdfast.replica.loop import Loop
-from holdfast.replica.outbox import Outbox, Pending, Refused
+from holdfast.replica.queued import Pending, Refused
 from holdfast.replica.report import Conflict, Status, SyncReport, conflict_of
 from holdfast.replica.results import ResultRow
 from holdfast.replica.round import Device, Rounds
@@ -134,15 +137,16 @@ class Replica:
         self._open()
         self._connections.executemany(sql, rows)
 
-    def transaction(self, label: str = "") -> AbstractContextManager[None]:
+    def transaction(self, label: str = "", *, after: Sequence[Receipt] = ()) -> AbstractContextManager[Receipt]:
         """`with replica.transaction():` everything inside is one transaction, here and on the hub: all or nothing.
 
-        `label` names it for people (up to 200 characters). Nested ones are savepoints of the outer one.
+        `label` names it for people (up to 200 characters). `after` are receipts of earlier transactions that must reach
+        the hub before this one (`with replica.transaction() as receipt:`). Nested ones are savepoints of the outer one.
         """
         self._open()
         if len(label) > 200:
             raise HoldfastError("sql", "the label of a transaction has at most 200 characters")
-        return self._connections.transaction(label)
+        return self._connections.transaction(label, after)
 
     def sync(self, *, timeout: float = 60.0) -> SyncReport:
         """Exchange with the hub until everything captured when it began is answered and everything new is here.
@@ -217,14 +221,17 @@ class Replica:
             return footer.more or self._rounds.more_to_send
 
     def pending(self) -> list[Pending]:
-        """The transactions that the hub has not answered, oldest first; what was captured is sealed for it."""
-        with self._sealed_outbox() as outbox:
-            return outbox.pending()
+        """The transactions that the hub has not answered, and the parked ones, oldest first; what was captured is
+        sealed for it.
+        """
+        with self._sealed() as db:
+            offset: int = db.execute("SELECT clock_offset FROM holdfast_state").get
+            return queued.pending(db, self._now() + offset)
 
     def refused(self) -> list[Refused]:
         """The transactions that were refused, with reason and values, oldest first."""
-        with self._sealed_outbox() as outbox:
-            return outbox.refused()
+        with self._sealed() as db:
+            return queued.refused(db)
 
     def conflicts(self) -> list[Conflict]:
         """The conflicts that the hub reported about this device's writes, oldest first."""
@@ -232,15 +239,15 @@ class Replica:
         return [conflict_of(decode_conflict(row[0])) for row in rows]
 
     @contextmanager
-    def _sealed_outbox(self) -> Iterator[Outbox]:
-        """The outbox with everything captured in it, on a connection of its own: it does not wait for a sync."""
+    def _sealed(self) -> Iterator[apsw.Connection]:
+        """A connection of its own, with everything captured sealed in one transaction: it does not wait for a sync."""
         self._open()
         with sqlite_errors(self.path):
             db = connect(self.path, constraints=False, now=self._sql_clock)
             try:
                 with applying(db, self.path):
                     self._rounds.seal(db)
-                yield Outbox(db)
+                yield db
             finally:
                 db.close()
 

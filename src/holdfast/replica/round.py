@@ -17,8 +17,9 @@ from holdfast.replica.apply import Answer, Applied, Apply, StagedPage, is_known,
 from holdfast.replica.arrival import Arrival, content_of_hub
 from holdfast.replica.capture import make_readable
 from holdfast.replica.confirmed import Confirmed, RowName
+from holdfast.replica.dependencies import dependants, needs
 from holdfast.replica.file import applying
-from holdfast.replica.outbox import Outbox, Sending
+from holdfast.replica.outbox import MAX_HOLD, Outbox, Sending
 from holdfast.replica.pages import Held, MissingError, PageWriter, layout_of, slot_order
 from holdfast.replica.seal import Seal, batches
 from holdfast.replica.spaces import LocalSpace, LocalSpaces
@@ -35,6 +36,21 @@ MAX_TRANSACTION = m.MAX_REQUEST - 1024 * 1024
 
 TEMPORARY = frozenset({"busy", "disk_full", "file_unusable"})
 """Errors of the file, not of the answer: what arrived is kept, and applied by the next round."""
+
+
+BLAMED = frozenset({"internal_error", "request_malformed", "request_too_large"})
+"""Errors of the hub that may be about one transaction in the request."""
+
+MOST = m.MAX_TRANSACTIONS // 2
+FIRST_HOLD = 60 * 1000
+"""So many milliseconds a transaction that the hub cannot process is held back; each time four times longer."""
+
+
+class Suspect(NamedTuple):
+    """A transaction with which alone a request failed, and how."""
+
+    txn: int
+    error: str
 
 
 class Device(NamedTuple):
@@ -70,6 +86,8 @@ class Rounds:
         self._in_flight = False
         self.more_to_send = False
         self.rows_direct = 0
+        self._most = MOST
+        self._suspect: Suspect | None = None
         self._mint()
 
     def now(self) -> int:
@@ -125,16 +143,62 @@ class Rounds:
         return with_transactions(m.encode(request), sending)
 
     def _choose(self) -> tuple[list[Sending], bool]:
-        """The transactions of the next request, and whether more wait. Writes only when there is something to write."""
+        """The transactions of the next request, and whether more wait. Writes only when there is something to write.
+
+        Those that were sent before go alone: as long as nobody knows where they are, nothing new gets a name. So what
+        is written while there is no network stays free to be joined, cancelled, or overtaken.
+        """
+        if self._suspect is not None:
+            return [], True
         if not self.anything_waits():
             return [], False
-        after = dict(self._header.through) if self._header is not None else {}
+        after, now = dict(self._header.through) if self._header is not None else {}, self._device.now()
         with applying(self._db, self._device.path):
             self.seal(self._db)
             refused = self._outbox.refuse_oversized(MAX_TRANSACTION)
             if refused:
                 self._show_without(refused)
-            return self._outbox.name(self._origin, self._next_n, after)
+            sending, more = self._outbox.unanswered(after, self._most)
+            if sending:
+                return sending, more or self._outbox.may_be_sent(now)
+            choice = self._outbox.choose(self._device.tables.queue_by_name, now, self._most)
+            return self._outbox.name(choice.chosen, self._origin, self._next_n), choice.more
+
+    def narrow(self, error: HoldfastError) -> bool:
+        """The hub could not process the last request; gives whether to go on at once, with less of it.
+
+        The one transaction to blame is found by halving. Before it is blamed, an empty request shows that the hub works
+        at all.
+        """
+        if error.code not in BLAMED or (not self._sent and self._suspect is None):
+            return False
+        if self._suspect is not None:
+            self._suspect, self._most = None, MOST
+            return False
+        if len(self._sent) > 1:
+            self._most = len(self._sent) // 2
+        else:
+            self._suspect = Suspect(self._sent[0].txn, str(error))
+        return True
+
+    def _succeeded(self) -> None:
+        """The hub has processed a request: go on with larger ones; if it was the empty one, the suspect is to blame."""
+        suspect, self._suspect = self._suspect, None
+        self._most = min(self._most * 2, MOST)
+        if suspect is None:
+            return
+        self._most = MOST
+        self.more_to_send = True
+        sql = "SELECT attempts FROM holdfast_transaction WHERE txn = ? AND state = 'sending'"
+        attempts: int | None = self._db.execute(sql, (suspect.txn,)).get
+        if attempts is None:
+            return
+        log.warning("%s: the hub cannot process transaction %d: %s", self._device.path, suspect.txn, suspect.error)
+        with applying(self._db, self._device.path):
+            wait = min(FIRST_HOLD * 4**attempts, MAX_HOLD)
+            self._outbox.fail(suspect.txn, suspect.error, self._device.now() + wait)
+            needed = dependants(needs(self._db, ("sending",)), [suspect.txn])
+            self._outbox.withdraw([suspect.txn, *needed], "release")
 
     def _show_without(self, refused: list[int]) -> None:
         """Bring the rows of transactions that were refused here back to what the rest says."""
@@ -145,9 +209,7 @@ class Rounds:
 
     def anything_waits(self) -> bool:
         """Whether something was captured, or waits to be sent."""
-        sql = """SELECT EXISTS (SELECT 1 FROM holdfast_capture)
-                     OR EXISTS (SELECT 1 FROM holdfast_transaction WHERE state IN ('pending', 'sending'))"""
-        return bool(self._db.execute(sql).get)
+        return self._outbox.anything_waits(self._device.tables.queue_by_name, self._device.now())
 
     def _waits_for_rows(self) -> bool:
         """Whether rows have arrived, or will, that the operations of this request must not be taken for newer than."""
@@ -184,6 +246,8 @@ class Rounds:
             raise
         self._header = joined(self._header, header)
         self.live = header.live
+        if not header.live:
+            self._succeeded()
         if not header.live:
             self._rename_lost(header)
         if footer.more or self._misses_answers(header):

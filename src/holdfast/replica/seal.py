@@ -7,7 +7,9 @@ ones, and the user tables go back to what the rest says.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
+from collections.abc import Set as AbstractSet
 from itertools import groupby
 from typing import Any
 
@@ -30,6 +32,9 @@ from holdfast.replica.capture import (
     without_suspects,
 )
 from holdfast.replica.confirmed import Confirmed, RowName, fold
+from holdfast.replica.dependencies import Use, uses_of
+from holdfast.replica.fresh import fresh_insert
+from holdfast.replica.sealed import Meta, Sealed
 from holdfast.replica.tables import UserTable, UserTables
 from holdfast.schema import sqlite_values
 from holdfast.schema.key import key_values
@@ -65,8 +70,9 @@ class Seal:
         self._confirmed = Confirmed(db, tables)
         self._refused_rows: dict[RowName, int] = {}
         self._mend: set[RowName] = set()
-        self._transactions: list[tuple[Any, ...]] = []
-        self._operations: list[tuple[Any, ...]] = []
+        self._sealed = Sealed(db, tables.queues)
+        self._fresh: set[RowName] = set()
+        self._uses: list[Use] = []
 
     def run(self) -> int:
         """Seal everything captured, inside the caller's transaction. Gives the number of transactions made."""
@@ -74,29 +80,36 @@ class Seal:
         if last is None:
             return 0
         self._hlc: int = self._db.execute("SELECT hlc FROM holdfast_state").get
-        sql = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'holdfast_transaction'"
-        self._last_txn: int = self._db.execute(sql).get
         self._keep_bases()
         count = 0
         for chunk in chunks(local_transactions(self._db, read_captured(self._db))):
-            self._seen = self._load({change.name for transaction in chunk for change in transaction.changes})
+            touched = Counter(change.name for transaction in chunk for change in transaction.changes)
+            unknown = self._keep_unknown(chunk)
+            self._seen = dict.fromkeys(unknown) | self._load(touched.keys() - unknown)
+            self._fresh = {name for name in unknown if touched[name] == 1}
             for transaction in chunk:
                 count += self._transaction(transaction)
-            self._flush()
+            self._sealed.flush()
         self._db.execute("DELETE FROM holdfast_capture")
         self._db.execute("DELETE FROM holdfast_mark")
         self._db.execute("UPDATE holdfast_state SET hlc = ?", (self._hlc,))
         self._mend_rows()
         return count
 
+    def _keep_unknown(self, chunk: list[LocalTransaction]) -> set[RowName]:
+        """Note that the hub knows nothing of the rows that this chunk makes; gives those of which nothing was known
+        before, on this device neither.
+        """
+        sql = """INSERT INTO holdfast_base (tbl, key, image)
+                 SELECT DISTINCT tbl, key, NULL FROM holdfast_capture c WHERE op BETWEEN ? AND ?
+                 AND NOT EXISTS (SELECT 1 FROM holdfast_row r WHERE r.tbl = c.tbl AND r.key = c.key)
+                 ON CONFLICT DO NOTHING RETURNING tbl, key"""
+        first, last = chunk[0].changes[0].op, chunk[-1].changes[-1].op
+        found: Any = self._db.execute(sql, (first, last))
+        return set(found)
+
     def _keep_bases(self) -> None:
-        """Keep the confirmed image of every row that was touched for the first time."""
-        self._db.execute(
-            """INSERT INTO holdfast_base (tbl, key, image)
-               SELECT DISTINCT tbl, key, NULL FROM holdfast_capture c
-               WHERE NOT EXISTS (SELECT 1 FROM holdfast_row r WHERE r.tbl = c.tbl AND r.key = c.key)
-               ON CONFLICT DO NOTHING"""
-        )
+        """Keep the confirmed image of every row of the hub's that was touched for the first time."""
         rows = ((name, list(changes)) for name, changes in groupby(read_first_touched(self._db), key=lambda c: c.name))
         for chunk in batches(rows):
             metadata = self._confirmed.metadata([name for name, _ in chunk])
@@ -125,7 +138,7 @@ class Seal:
         row.values = [sqlite_values.from_sql(c, v) for c, v in zip(user.table.cells, cells, strict=True)]
         return row
 
-    def _load(self, names: set[RowName]) -> dict[RowName, Row | None]:
+    def _load(self, names: AbstractSet[RowName]) -> dict[RowName, Row | None]:
         """The rows as the device sees them before the changes of this chunk."""
         wanted = sorted(names)
         bases, waiting = self._confirmed.bases(wanted), self._confirmed.waiting(wanted)
@@ -135,7 +148,11 @@ class Seal:
 
     def _transaction(self, transaction: LocalTransaction) -> int:
         """Seal one transaction; gives how many it makes on the wire: none when nothing of it is left to say."""
+        if len(transaction.changes) == 1 and (op := self._fresh_insert(transaction.changes[0])) is not None:
+            self._sealed.add(self._meta(transaction), (op,))
+            return 1
         touched = {change.name for change in transaction.changes}
+        self._uses = []
         before, hlc = {name: self._seen[name] for name in touched}, self._hlc
         transaction = without_suspects(self._db, self._tables, transaction)
         try:
@@ -149,27 +166,33 @@ class Seal:
         self._mend |= touched.difference(name for name, _ in operations)
         parts = [operations] if transaction.marked else parts_of(operations)
         for part in parts if operations else ():
-            self._store(transaction.label, "pending", None, part)
+            # The parts of what other programs wrote depend on one another as a whole: each has all uses.
+            self._sealed.add(self._meta(transaction), part, self._uses)
         return len(parts) if operations else 0
 
-    def _store(self, label: str, state: str, result: str | None, operations: list[tuple[RowName, bytes]]) -> int:
-        """Note a transaction for the next `_flush`; gives its local number."""
-        self._last_txn = txn = self._last_txn + 1
-        captured = clock.unpack(self._hlc)[0]
-        size = sum(len(body) for _, body in operations)
-        self._transactions.append((txn, state, label, captured, size, result))
-        self._operations += [(txn, i, name[0], name[1], body.decode()) for i, (name, body) in enumerate(operations)]
-        return txn
+    def _fresh_insert(self, change: Captured) -> tuple[RowName, bytes] | None:
+        """The only change of a row that nobody knew, by the short way; None when it has to go the long one."""
+        user = self._tables.by_number[change.name[0]]
+        if (
+            change.kind != "insert"
+            or change.name not in self._fresh
+            or user.fresh_forms is None
+            or user.has_uses
+            or change.op in self._unreadable
+        ):
+            return None
+        hlc = min(max(self._hlc + 1, change.hlc), clock.MAX_HLC)
+        try:
+            body, odd = fresh_insert(user, change.name[1], change.new, clock.stamp(hlc, self._origin))
+        except InvalidValue:
+            return None  # the long way says what is wrong
+        self._hlc = hlc
+        if odd:
+            self._mend.add(change.name)
+        return change.name, body
 
-    def _flush(self) -> None:
-        self._db.executemany(
-            "INSERT INTO holdfast_transaction (txn, state, label, captured, size, result) VALUES (?, ?, ?, ?, ?, ?)",
-            self._transactions,
-        )
-        self._db.executemany(
-            "INSERT INTO holdfast_operation (txn, position, tbl, key, body) VALUES (?, ?, ?, ?, ?)", self._operations
-        )
-        self._transactions, self._operations = [], []
+    def _meta(self, transaction: LocalTransaction) -> Meta:
+        return Meta(transaction.label, clock.unpack(self._hlc)[0], transaction.mark, transaction.after)
 
     def _change(self, change: Captured) -> tuple[RowName, bytes] | None:
         """One change in wire form, and the row moved on. None when it says nothing. Raises `Unsendable`."""
@@ -264,6 +287,8 @@ class Seal:
             after = apply(user.table, self._seen[name], op, PENDING).row
         except InvalidValue as error:
             raise Unsendable(error.code, f"{user.table.name}: {error.message}", name) from None
+        if user.has_uses:
+            self._uses += uses_of(self._tables, user, name[1], (self._seen[name], after))
         self._seen[name] = after
         # A register shows what was written, for its writer had seen everything; other merge types may make more of it.
         merged = user.merging.intersection(op.changes)
@@ -284,7 +309,8 @@ class Seal:
             "", 0, "refused", problem.code, problem.message, user.table.name, problem.name[1], problem.column, details
         )
         operations = [(c.name, m.encode(self._readable(c))) for c in transaction.changes]
-        txn = self._store(transaction.label, "refused", m.encode(result).decode(), operations)
+        text = m.encode(result).decode()
+        txn = self._sealed.add(self._meta(transaction), operations, state="refused", result=text)
         for change in transaction.changes:
             self._refused_rows.setdefault(change.name, txn)
 

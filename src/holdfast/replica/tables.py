@@ -26,6 +26,25 @@ class CellForm(NamedTuple):
     is_register: bool
 
 
+class FreshForm(NamedTuple):
+    """A column of a table of registers, with what a new row needs of it.
+
+    `simple`: any ASCII text without NUL is its own wire form.
+    """
+
+    name: str
+    simple: bool
+    read: Callable[[Any], Any]
+    write: Callable[[Any], Any] | None
+    default: Any
+
+
+def fresh_form(cell: CellForm) -> FreshForm:
+    """The form of one column."""
+    column, read, write, _ = cell
+    return FreshForm(column.name, column.type == "text" and column.choices is None, read, write, column.default)
+
+
 class UserTable:
     """The SQL of one user table. Values are given in image order: key columns, then cells by slot."""
 
@@ -54,6 +73,8 @@ class UserTable:
             CellForm(c, sqlite_values.reader(c), sqlite_values.to_sql(c), c.merge == "register") for c in table.cells
         )
         self.merging = frozenset(slot for slot, cell in enumerate(self.cells) if not cell.is_register)
+        self.fresh_forms = None if self.merging else tuple(map(fresh_form, self.cells))
+        self.has_uses = bool(table.foreign_keys or table.unique)
         self.single_text_key = len(table.key) == 1 and table.key[0].type not in ("int", "bool")
 
     def key_of(self, values: Sequence[Any]) -> str:
@@ -149,6 +170,8 @@ class UserTables:
     def __init__(self, schema: Schema, numbers: dict[str, int]) -> None:
         self.by_name = {table.name: UserTable(table, numbers[table.name]) for table in schema.tables}
         self.by_number = {table.number: table for table in self.by_name.values()}
+        self.queues = {table.number: table.table.queue for table in self.by_name.values()}
+        self.queue_by_name = {queue.name: queue for queue in self.queues.values()}
 
 
 def quoted(name: str) -> str:

@@ -180,12 +180,12 @@ class Table:
 
     def to_json(self) -> dict[str, Any]:
         """JSON form, complete; `queue` only when it is not the default."""
-        form = self._identity()
+        form = self.identity()
         if self.queue != DEFAULT_QUEUE:
             form["queue"] = self.queue.to_json()
         return form
 
-    def _identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """What the hash of a schema depends on: everything but how its transactions are sent."""
         return {
             "name": self.name,
@@ -218,7 +218,7 @@ class Schema:
         tables = parents_first(self.tables)
         object.__setattr__(self, "tables", tables)
         object.__setattr__(self, "by_name", {table.name: table for table in tables})
-        identity = {"version": self.version, "tables": [table._identity() for table in tables]}
+        identity = {"version": self.version, "tables": [table.identity() for table in tables]}
         canonical = values.canonical_json(identity).encode()
         object.__setattr__(self, "hash", hashlib.sha256(canonical).hexdigest()[:16])
 

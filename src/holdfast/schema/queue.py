@@ -33,7 +33,8 @@ class Queue:
     coalesce: bool = True
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or len(self.name) > 200:
+        name: Any = self.name
+        if not isinstance(name, str) or len(name) > 200:
             raise _bad(f"name={self.name!r}: use text of at most 200 characters")
         if type(self.priority) is not int or abs(self.priority) > PRIORITY_LIMIT:
             raise _bad(f"priority={self.priority!r}: use an int within ±{PRIORITY_LIMIT:,}; lower goes first")
