@@ -162,7 +162,7 @@ class Exchanges:
                 exchange.close()
 
     def narrow(self, error: HoldfastError) -> bool:
-        """A round over a channel ended with this error; whether the next one, with less in it, is worth a try at once."""
+        """A round over a channel ended with this error; whether the next one, with less in it, is worth a try."""
         with self._lock.held(LOCK_SECONDS), sqlite_errors(self._path):
             return self._rounds.narrow(error)
 
