@@ -34,7 +34,7 @@ class SyncLock:
             try:
                 yield
             finally:
-                db.execute("ROLLBACK")
+                self._let_go(db)
         finally:
             self._thread.release()
 
@@ -42,12 +42,21 @@ class SyncLock:
         with sqlite_errors(self._path):
             if self._db is None:
                 self._db = apsw.Connection(self._path)
+                self._db.execute("PRAGMA journal_mode = MEMORY").fetchall()  # nothing is ever written to it
             self._db.set_busy_timeout(int(timeout * 1000))
             try:
                 self._db.execute("BEGIN EXCLUSIVE")
             except apsw.BusyError:
                 raise HoldfastError("busy", "another process is syncing this file", file=self._path) from None
             return self._db
+
+    def _let_go(self, db: apsw.Connection) -> None:
+        """Let others sync. A disk that fails here must neither fail the sync that is done nor keep the lock."""
+        try:
+            db.execute("ROLLBACK")
+        except apsw.Error:
+            self._db = None
+            db.close()
 
     def close(self) -> None:
         """Close the lock's file."""

@@ -11,6 +11,7 @@ from holdfast.stores.contract import StoreContract
 from holdfast.testing.clock import DAY, HOUR, MINUTE, YEAR, PartyClock, WorldTime
 from holdfast.testing.device import SimulatedDevice
 from holdfast.testing.disk import Crash, Disk
+from holdfast.testing.faulty_disk import FaultyDisk
 from holdfast.testing.hub import SimulatedHub
 from holdfast.testing.invariants import Violation
 from holdfast.testing.network import Fault, Link, Network
@@ -24,6 +25,7 @@ __all__ = [
     "Crash",
     "Disk",
     "Fault",
+    "FaultyDisk",
     "Link",
     "LocalTransport",
     "Network",

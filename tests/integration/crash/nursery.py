@@ -5,8 +5,8 @@
 First the day is lived to its end once, to count the points. Then, for each k (or each EVERYth), the day is lived over
 a copy of the files, and WHO dies at point k: "both" (hub and device in one process), the "hub" or the "device" alone
 (the hub is then a process of its own, behind a real HTTP server; the device lives on, or is opened again). The day is
-finished and checked. One line of JSON for each k goes to the standard output. The nursery is a process of its own,
-because forking wants a single thread.
+finished and checked. With the kinds "power", "input/output" and "full" the disk fails there instead. One line of JSON
+for each k goes to the standard output. The nursery is a process of its own, because forking wants a single thread.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import apsw
 import uvicorn
 import uvicorn.lifespan.off
 import uvicorn.loops.asyncio
@@ -33,6 +34,7 @@ import holdfast as hf
 from holdfast.edge.asgi import asgi
 from holdfast.edge.http import HttpTransport
 from holdfast.edge.local import LocalTransport
+from holdfast.testing.faulty_disk import Fault, FaultyDisk
 from tests.integration.crash import scenario
 from tests.integration.crash.points import Points
 
@@ -91,6 +93,37 @@ def both(folder: Path, points: Points) -> bool:
     with scenario.serve(folder / "hub.db") as server:
         scenario.recover(folder, LocalTransport(server, scenario.ANNA), told(folder))
     return dead
+
+
+def on_a_faulty_disk(fault: Fault, where: str) -> Callable[[Path, Points], bool]:
+    """A day on a disk that fails once. Without power the process dies; else the step that met the fault may fail,
+    with a coded error, and is done again when it left nothing.
+    """
+
+    def day(folder: Path, points: Points) -> bool:
+        def live() -> None:
+            disk = FaultyDisk("faulty", where, points.passed if points.chosen == 0 else None)
+            try:
+                with scenario.serve(folder / "hub.db") as server:
+                    points.arm()
+                    if points.chosen:
+                        disk.fail(points.chosen, fault, seed=points.chosen)
+                    transport = LocalTransport(server, scenario.ANNA)
+                    scenario.work(folder, transport, teller(folder), again=fault != "power")
+            except apsw.Error:
+                # While SQLite closes a file it ignores such faults, but APSW raises whatever a VFS in Python raised.
+                if told(folder) != [step.name for step in scenario.STEPS]:
+                    raise
+
+        pid = child(live)
+        _, how = os.waitpid(pid, 0)
+        died = os.WIFSIGNALED(how)
+        scenario.intact(folder / "hub.db")
+        with scenario.serve(folder / "hub.db") as server:
+            scenario.recover(folder, LocalTransport(server, scenario.ANNA), told(folder))
+        return died if fault == "power" else not died and os.waitstatus_to_exitcode(how) == 0
+
+    return day
 
 
 def as_anna(headers: Mapping[str, str]) -> hf.Identity | None:
@@ -169,12 +202,15 @@ def end(hub: int) -> None:
 
 
 DAYS = {"both": (both, ""), "hub": (hub_alone, "hub.db"), "device": (device_alone, "anna.db")}
+FAULTS: dict[str, Fault] = {"power": "power", "input/output": "input/output", "full": "full"}
 
 
 def one(kind: str, who: str, evening: Path, folder: Path, k: int, name: str) -> None:
     """One death and what came after, told in one line."""
     scenario.copy(evening, folder)
     live, where = DAYS[who]
+    if kind in FAULTS:
+        live = on_a_faulty_disk(FAULTS[kind], where)
     dead, failure = False, ""
     try:
         dead = live(folder, Points(kind, k, folder / "points", where))
@@ -183,7 +219,7 @@ def one(kind: str, who: str, evening: Path, folder: Path, k: int, name: str) -> 
         failure = traceback.format_exc()[-2000:]
     line = json.dumps({"k": k, "point": name, "killed": dead, "failure": failure})
     os.write(1, f"{line}\n".encode())  # one write: two children must not write into each other's line
-    if dead and not failure:
+    if k and dead and not failure:
         shutil.rmtree(folder)
 
 
