@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -14,7 +15,7 @@ from holdfast.errors import HoldfastError
 from holdfast.replica.sql_clock import set_clock
 from holdfast.replica.sqlite_errors import sqlite_errors
 from holdfast.schema.emit import sqlite as emit
-from holdfast.schema.emit import sqlite_capture
+from holdfast.schema.emit import sqlite_capture, sqlite_states
 from holdfast.schema.model import Schema
 
 FORMAT = 1
@@ -68,8 +69,19 @@ def applying(db: apsw.Connection, path: str) -> Iterator[None]:
     with immediate(db, path):
         db.execute("UPDATE holdfast_state SET applying = 1")
         _run_triggers_of_others(db)
+        _written[db] = set()
         yield
+        sql = "UPDATE holdfast_table SET version = version + 1 WHERE id = ?"
+        db.executemany(sql, [(number,) for number in sorted(_written.pop(db))])
         db.execute("UPDATE holdfast_state SET applying = 0")
+
+
+_written: weakref.WeakKeyDictionary[apsw.Connection, set[int]] = weakref.WeakKeyDictionary()
+
+
+def note_written(db: apsw.Connection, table: int) -> None:
+    """The engine writes in the user table with that number: whoever watches it, in any process, shall know."""
+    _written.setdefault(db, set()).add(table)
 
 
 def _run_triggers_of_others(db: apsw.Connection) -> None:
@@ -85,17 +97,30 @@ def prepare(
 ) -> str:
     """Make or check the file for the schema, and give the device's id. All or nothing.
 
+    A file that is as it should be is only read: whoever opens it waits for nobody.
     Raises `file_foreign`, `file_newer`, `schema_changed`.
     """
+    with sqlite_errors(path):
+        if "holdfast_state" in _tables(db):
+            device = check(db, path, schema)
+            if _is_whole(db, schema):
+                return device
     with immediate(db, path):
-        names = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        names = _tables(db)
         if "holdfast_state" in names:
-            return _check(db, path, schema)
+            device = check(db, path, schema)
+            _complete(db, schema)
+            return device
         _refuse_foreign(path, schema, names)
         return _create(db, schema, random_bits)
 
 
-def _check(db: apsw.Connection, path: str, schema: Schema) -> str:
+def _tables(db: apsw.Connection) -> set[str]:
+    return {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+
+
+def check(db: apsw.Connection, path: str, schema: Schema) -> str:
+    """That the file is one of this schema; gives the device's id. Reads only. Raises what `prepare` raises."""
     try:
         state: Any = db.execute("SELECT format, device, schema_version, schema_hash FROM holdfast_state").get
     except apsw.SQLError:
@@ -142,7 +167,34 @@ def _create(db: apsw.Connection, schema: Schema, random_bits: Callable[[int], in
         db.execute("INSERT INTO holdfast_table (id, name) VALUES (?, ?)", (number, table.name))
         for statement in sqlite_capture.create_triggers(table, number, schema.version):
             db.execute(statement)
+    _complete(db, schema)
     return device
+
+
+def _is_whole(db: apsw.Connection, schema: Schema) -> bool:
+    """Whether the file has what `_complete` makes, for this schema."""
+    found = dict(db.execute("SELECT name, sql FROM sqlite_schema WHERE name GLOB 'holdfast_*'").fetchall())
+    if "holdfast_log" not in found or "holdfast_conflict_row" not in found or "version" not in found["holdfast_table"]:
+        return False
+    numbers = table_numbers(db)
+    views = {
+        sqlite_states.state_view_name(table): sqlite_states.create_state_view(table, numbers[table.name])
+        for table in schema.tables
+    }
+    return all(found.get(name) == sql for name, sql in views.items())
+
+
+def _complete(db: apsw.Connection, schema: Schema) -> None:
+    """Make what only tells how things stand: the sync log, versions of tables, views of states. A file of an earlier
+    version gets it at its first opening."""
+    if not db.execute("SELECT 1 FROM pragma_table_info('holdfast_table') WHERE name = 'version'").get:
+        db.execute("ALTER TABLE holdfast_table ADD COLUMN version INTEGER NOT NULL DEFAULT 0")
+    db.execute(resources.files("holdfast.replica").joinpath("log.sql").read_text("utf-8"))
+    db.execute(sqlite_states.INDEX)
+    numbers = table_numbers(db)
+    for table in schema.tables:
+        db.execute(f"DROP VIEW IF EXISTS {sqlite_states.quote(sqlite_states.state_view_name(table))}")
+        db.execute(sqlite_states.create_state_view(table, numbers[table.name]))
 
 
 def table_numbers(db: apsw.Connection) -> dict[str, int]:

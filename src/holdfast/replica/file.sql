@@ -18,7 +18,8 @@ CREATE TABLE holdfast_state (
 
 CREATE TABLE holdfast_table (
     id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE
+    name TEXT NOT NULL UNIQUE,
+    version INTEGER NOT NULL DEFAULT 0        -- one more for each transaction of the engine that wrote in the table
 ) STRICT;
 
 -- One row for each `with replica.transaction()`: the captured operations first..last are one transaction on the wire.

@@ -10,6 +10,7 @@ import apsw
 
 from holdfast.kernel.row import Row
 from holdfast.kernel.values import InvalidValue
+from holdfast.replica.file import note_written
 from holdfast.schema import sqlite_values
 from holdfast.schema.emit.sqlite_text import key_expression
 from holdfast.schema.key import key_text, key_values
@@ -97,6 +98,7 @@ class UserTable:
 
     def write(self, db: apsw.Connection, rows: Iterable[Sequence[Any]]) -> None:
         """Insert or overwrite rows given as wire values in image order, whole."""
+        note_written(db, self.number)
         db.executemany(self.upsert_sql, rows if self.to_sql is None else map(self.to_sql, rows))
 
     def patch(self, db: apsw.Connection, slots: Sequence[int], rows: Iterable[Sequence[Any]]) -> None:
@@ -104,6 +106,7 @@ class UserTable:
 
         With no slots the rows are only looked for: each that is there counts as a change.
         """
+        note_written(db, self.number)
         cells = [self.table.cells[slot] for slot in slots] or [self.table.key[0]]
         sets = ", ".join(f"{quoted(c.name)} = ?" if slots else f"{quoted(c.name)} = {quoted(c.name)}" for c in cells)
         where = " AND ".join(f"{quoted(column.name)} = ?" for column in self.table.key)
@@ -116,6 +119,7 @@ class UserTable:
 
     def delete(self, db: apsw.Connection, keys: Iterable[str]) -> None:
         """Delete rows by key; those that are not there are ignored."""
+        note_written(db, self.number)
         known: list[list[Any]] = []
         odd: list[tuple[str]] = []
         for key in keys:
