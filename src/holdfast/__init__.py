@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 from holdfast.errors import HoldfastError
 from holdfast.hub.hooks import Change, Context, Refuse
 from holdfast.hub.identity import Identity
+from holdfast.replica.progress import Flow, Progress
 from holdfast.replica.queued import Pending, Refused
 from holdfast.replica.replica import Replica
-from holdfast.replica.report import Conflict, Progress, Status, SyncReport
+from holdfast.replica.report import Conflict, SyncReport
+from holdfast.replica.status import Status
+from holdfast.replica.sync_log import LogLine
 from holdfast.schema import (
     BigInt,
     Counter,
@@ -44,12 +47,14 @@ __all__ = [
     "Context",
     "Counter",
     "Earliest",
+    "Flow",
     "ForeignKey",
     "GrowSet",
     "HoldfastError",
     "Identity",
     "JsonValue",
     "Latest",
+    "LogLine",
     "Pending",
     "Progress",
     "Queue",

@@ -15,8 +15,8 @@ from holdfast.cli.terminal import Terminal, ago, listing, moment, number
 from holdfast.errors import HoldfastError
 from holdfast.protocol.errors import CODES
 from holdfast.replica.queued import Refused
-from holdfast.replica.replica import Replica, device_clock
-from holdfast.replica.report import Status
+from holdfast.replica.replica import device_clock
+from holdfast.replica.status import Status, look, looking
 
 ACCESS = {"r": "read", "rw": "read and write", "": "not granted"}
 
@@ -43,9 +43,8 @@ def status(
     declared = load_schema(schema)
     if not db.is_file():
         raise HoldfastError("file_missing", f"{db} does not exist; `holdfast sync` makes it", file=str(db))
-    with Replica(db, declared) as replica:
-        found = replica.status
-        refused = replica.refused() if found.refused_count else []
+    with looking(db, declared) as device:
+        found, refused, _ = look(device, lines=0)
     if terminal.as_json:
         terminal.document(as_document(db, found, refused))
     else:

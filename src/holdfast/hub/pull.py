@@ -64,6 +64,7 @@ def answer(tx: Transaction, asked: Asked, outcome: Outcome) -> Iterator[bytes]:
             layout=asked.layout if asked.layout.hash != request.layout else None,
             results=outcome.results,
             live=asked.live,
+            ahead=sum(rows_ahead(tx, reading) for reading in readings),
         ),
     )
     room = min(request.limit or RESPONSE_BYTES, RESPONSE_BYTES)
@@ -101,6 +102,17 @@ def plan(
             patches = known and cursor is not None and cursor.seq == cursor.head
             readings.append(Reading(space, after, skip, patches))
     return readings, reset
+
+
+def rows_ahead(tx: Transaction, reading: Reading) -> int:
+    """At most so many rows will be sent of a space: no more than numbers follow, and no more than it holds.
+
+    Numbers are sparse where rows were written often, so a long way is measured by the counts of the digest.
+    """
+    numbers = reading.space.head - reading.after
+    if numbers <= PAGE_ROWS:
+        return numbers
+    return min(numbers, sum(count for count, _ in tx.digest(reading.space.name).values()))
 
 
 def own_rows(cursors: Mapping[str, str], outcome: Outcome) -> dict[str, frozenset[int]]:

@@ -148,6 +148,7 @@ class Header(Struct, omit_defaults=True):
     layout: Layout | None = None
     results: list[Result] = []
     live: bool = False
+    ahead: Life = 0
 
 
 class Image(Struct, array_like=True):

@@ -14,7 +14,7 @@ import apsw
 
 from holdfast.errors import HoldfastError
 from holdfast.kernel.values import InvalidValue
-from holdfast.replica.file import connect, immediate
+from holdfast.replica.file import connect, immediate, snapshot
 from holdfast.replica.results import ResultRow, result_rows
 from holdfast.replica.sqlite_errors import sqlite_errors
 from holdfast.schema.sqlite_values import to_parameter
@@ -69,6 +69,18 @@ class Connections:
             if reader.in_transaction:
                 reader.execute("ROLLBACK")
                 raise own_transactions()
+
+    @contextmanager
+    def reading(self) -> Iterator[apsw.Connection]:
+        """A connection of this thread, for reads of one moment. Inside `transaction()` it is the one that writes: what
+        was written there is seen."""
+        with sqlite_errors(self._path):
+            if self._owns_transaction():
+                yield self._writer
+                return
+            reader = self._reader()
+            with snapshot(reader):
+                yield reader
 
     def _inside(self, sql: str, values: Any) -> list[ResultRow]:
         """A statement inside `transaction()`; one that ends the transaction is an error, and undoes it."""

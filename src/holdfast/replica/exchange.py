@@ -12,7 +12,7 @@ from holdfast.protocol.codec import decode_error
 from holdfast.protocol.transport import Exchange, Transport
 from holdfast.replica.events import Channel, Events, PiecesArrived, RoundEnded, Trigger
 from holdfast.replica.loop import Received
-from holdfast.replica.report import Progress, SyncReport, conflicts_of, refusals_of
+from holdfast.replica.report import SyncReport, conflicts_of, refusals_of
 from holdfast.replica.round import Rounds
 from holdfast.replica.sqlite_errors import sqlite_errors
 from holdfast.replica.sync_lock import SyncLock
@@ -88,14 +88,10 @@ class Exchanges:
         self._events = events
         self._totals = Totals()
         self._asked: Round | None = None
+        self._again = False
         self.attempt = 1
         self.error_up: HoldfastError | None = None
         self.error_down: HoldfastError | None = None
-
-    @property
-    def progress(self) -> Progress:
-        """How far the rounds are since the last report."""
-        return Progress(self._totals.rounds, self._totals.pulled, self._totals.pushed)
 
     def report(self) -> SyncReport:
         """What happened since the last report."""
@@ -187,6 +183,8 @@ class Exchanges:
             self.failed(raised)
             raise
         finally:
+            if error is not None or not self._again:
+                self._rounds.transfer.rests()
             self._events.emit(round_.ended(error))
 
     def failed(self, error: HoldfastError) -> None:
@@ -199,7 +197,8 @@ class Exchanges:
         rows = applied.rows + self._rounds.rows_direct
         round_.took(applied.accepted, applied.results, rows)
         self._totals.add(applied.accepted, applied.results, rows)
-        return Received(self._rounds.live, footer.more or self._rounds.more_to_send)
+        self._again = footer.more or self._rounds.more_to_send
+        return Received(self._rounds.live, self._again)
 
     def _counted(self, chunks: Iterator[bytes], round_: Round) -> Iterator[bytes]:
         for chunk in chunks:

@@ -16,6 +16,7 @@ from holdfast.replica.sql_clock import set_clock
 from holdfast.replica.sqlite_errors import sqlite_errors
 from holdfast.schema.emit import sqlite as emit
 from holdfast.schema.emit import sqlite_capture, sqlite_states
+from holdfast.schema.emit.sqlite_text import quote
 from holdfast.schema.model import Schema
 
 FORMAT = 1
@@ -24,19 +25,25 @@ CACHE_KIB = 32 * 1024
 
 
 def connect(
-    path: str, *, read_only: bool = False, constraints: bool = True, now: Callable[[], int] | None = None
+    path: str,
+    *,
+    read_only: bool = False,
+    constraints: bool = True,
+    now: Callable[[], int] | None = None,
+    busy_ms: int = BUSY_TIMEOUT_MS,
 ) -> apsw.Connection:
     """A connection with the settings that every part of the engine uses: WAL, durable commits.
 
     `constraints` (foreign keys and CHECKs) are off only for the connection that applies what the hub has decided
-    (decision record 3). `now`, if given, is the clock that SQL sees instead of the system's (`sql_clock.py`).
+    (decision record 3). Who finds the file locked waits up to `busy_ms` milliseconds. `now`, if given, is the clock
+    that SQL sees instead of the system's (`sql_clock.py`).
 
     Raises `HoldfastError` when the file cannot be opened or is not a database; nothing is changed in it then.
     """
     with sqlite_errors(path):
         flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         db = apsw.Connection(path, flags=flags | apsw.SQLITE_OPEN_URI if path.startswith("file:") else flags)
-        db.set_busy_timeout(BUSY_TIMEOUT_MS)
+        db.set_busy_timeout(busy_ms)
         db.execute("PRAGMA schema_version").fetchall()
         if not read_only:
             db.execute("PRAGMA journal_mode = WAL").fetchall()
@@ -47,6 +54,16 @@ def connect(
         if now is not None:
             set_clock(db, now)
         return db
+
+
+@contextmanager
+def snapshot(db: apsw.Connection) -> Iterator[None]:
+    """Everything read inside is of one moment."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        db.execute("COMMIT")
 
 
 @contextmanager
@@ -173,8 +190,9 @@ def _create(db: apsw.Connection, schema: Schema, random_bits: Callable[[int], in
 
 def _is_whole(db: apsw.Connection, schema: Schema) -> bool:
     """Whether the file has what `_complete` makes, for this schema."""
-    found = dict(db.execute("SELECT name, sql FROM sqlite_schema WHERE name GLOB 'holdfast_*'").fetchall())
-    if "holdfast_log" not in found or "holdfast_conflict_row" not in found or "version" not in found["holdfast_table"]:
+    rows: list[Any] = db.execute("SELECT name, sql FROM sqlite_schema WHERE name GLOB 'holdfast_*'").fetchall()
+    found: dict[str, str] = dict(rows)
+    if "holdfast_conflict_row" not in found or "version" not in found["holdfast_table"]:
         return False
     numbers = table_numbers(db)
     views = {
@@ -185,15 +203,14 @@ def _is_whole(db: apsw.Connection, schema: Schema) -> bool:
 
 
 def _complete(db: apsw.Connection, schema: Schema) -> None:
-    """Make what only tells how things stand: the sync log, versions of tables, views of states. A file of an earlier
+    """Make what only tells how things stand: versions of tables, views of states. A file of an earlier
     version gets it at its first opening."""
     if not db.execute("SELECT 1 FROM pragma_table_info('holdfast_table') WHERE name = 'version'").get:
         db.execute("ALTER TABLE holdfast_table ADD COLUMN version INTEGER NOT NULL DEFAULT 0")
-    db.execute(resources.files("holdfast.replica").joinpath("log.sql").read_text("utf-8"))
     db.execute(sqlite_states.INDEX)
     numbers = table_numbers(db)
     for table in schema.tables:
-        db.execute(f"DROP VIEW IF EXISTS {sqlite_states.quote(sqlite_states.state_view_name(table))}")
+        db.execute(f"DROP VIEW IF EXISTS {quote(sqlite_states.state_view_name(table))}")
         db.execute(sqlite_states.create_state_view(table, numbers[table.name]))
 
 

@@ -1,8 +1,8 @@
--- What the latest rounds did, one line each. Losing the last lines in a power loss does not matter.
+-- The sync log, in a file of its own beside the device's. What the latest rounds did, one line each.
 CREATE TABLE IF NOT EXISTS holdfast_log (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     began INTEGER NOT NULL,                   -- milliseconds since 2020-01-01 UTC, by the device's own clock
-    trigger TEXT NOT NULL,                    -- sync, commit, poke, timer, live, connect, retry
+    trigger TEXT NOT NULL,                    -- as in replica/events.py
     milliseconds INTEGER NOT NULL,
     transactions INTEGER NOT NULL,            -- sent
     accepted INTEGER NOT NULL,

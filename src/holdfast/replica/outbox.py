@@ -33,12 +33,13 @@ class Named(NamedTuple):
 
 
 class Sending(NamedTuple):
-    """A transaction in a request: its local number, its name, its JSON."""
+    """A transaction in a request: its local number, its name, its JSON, how many operations it has."""
 
     txn: int
     origin: str
     n: int
     body: str
+    operations: int
 
 
 class Outbox:
@@ -129,15 +130,16 @@ class Outbox:
         if not chosen:
             return
         sql = """SELECT t.txn, t.label, t.withdraw, (SELECT group_concat(body, ',') FROM
-                     (SELECT body FROM holdfast_operation o WHERE o.txn = t.txn ORDER BY position))
+                     (SELECT body FROM holdfast_operation o WHERE o.txn = t.txn ORDER BY position)),
+                     (SELECT count(*) FROM holdfast_operation o WHERE o.txn = t.txn)
                  FROM holdfast_transaction t WHERE t.txn {chosen}"""
         wanted, given = among([named.txn for named in chosen])
         found = {txn: rest for txn, *rest in self._db.execute(sql.replace("{chosen}", wanted), given)}
         for txn, origin, n in chosen:
-            label, withdraw, operations = found[txn]
+            label, withdraw, operations, count = found[txn]
             extra = f',"label":{msgspec.json.encode(label).decode()}' if label else ""
             body = f'"ops":[{operations}]' if not withdraw else '"withdrawn":true,"ops":[]'
-            yield Sending(txn, origin, n, f'{{"origin":"{origin}","n":{n}{extra},{body}}}')
+            yield Sending(txn, origin, n, f'{{"origin":"{origin}","n":{n}{extra},{body}}}', count)
 
     def rename(self, origin: str) -> None:
         """Take the name of that origin away from all transactions that wait: the hub does not know it any more."""

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+import msgspec
+
 WINDOW_SECONDS = 30.0
 """The speed is that of so many seconds: a link that became slow shows soon."""
 SAMPLE_SECONDS = 0.5
@@ -131,6 +133,11 @@ class Transfer:
             self.uploading = self.downloading = False
         self.changed()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a burst is under way."""
+        return not self._resting
+
     def progress(self, waiting_operations: int, waiting_bytes: int) -> Progress | None:
         """How far it is, when so much waits still to be sent; None at rest."""
         with self._lock:
@@ -152,3 +159,14 @@ class Transfer:
         total = max(self._ahead, self.rows)
         size = self.row_bytes * total // self.rows if self.rows else None
         return Flow(self.rows, total, self.row_bytes, size, self._down.seconds_for(now, total - self.rows))
+
+
+_items = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def count_rows(rows: bytes) -> int:
+    """How many rows a page holds; 0 for one that is no JSON array, which its reader will refuse."""
+    try:
+        return len(_items.decode(rows))
+    except msgspec.DecodeError:
+        return 0

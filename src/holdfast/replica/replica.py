@@ -23,16 +23,19 @@ from holdfast.protocol.messages import decode_conflict
 from holdfast.protocol.transport import Transport
 from holdfast.replica import queued
 from holdfast.replica.connections import Connections, Parameters, Receipt
-from holdfast.replica.events import Events, Trigger
+from holdfast.replica.events import Events, RoundEnded, SyncEvent, Trigger
 from holdfast.replica.exchange import Exchanges
 from holdfast.replica.file import applying, connect, prepare, table_numbers
 from holdfast.replica.loop import Loop
+from holdfast.replica.progress import Transfer
 from holdfast.replica.queued import Pending, Refused
-from holdfast.replica.report import Conflict, Status, SyncReport, conflict_of
+from holdfast.replica.report import Conflict, SyncReport, conflict_of
 from holdfast.replica.results import ResultRow
 from holdfast.replica.round import Device, Rounds
 from holdfast.replica.sqlite_errors import sqlite_errors
+from holdfast.replica.status import Status, at_rest, read_standing, waiting_operations
 from holdfast.replica.sync_lock import SyncLock
+from holdfast.replica.sync_log import LogLine, SyncLog, line_of, read_log
 from holdfast.replica.tables import UserTables
 from holdfast.schema.model import Schema
 
@@ -112,6 +115,8 @@ class Replica:
             parts = (self.path, device, self.schema, self._tables, self._now, self._random_bits)
             self._rounds = Rounds(db, Device(*parts))
             self._exchanges = Exchanges(self.path, self._rounds, self._lock, self.events)
+            self._sync_log = SyncLog(self.path)
+            self.events.add(self._note_round)
             self._device = device
             self._process = os.getpid()
             self._opened = True
@@ -253,41 +258,47 @@ class Replica:
 
     @property
     def status(self) -> Status:
-        """How the replica stands now; reads only, never waits for a sync."""
+        """How the replica stands now; reads only, never waits for a sync nor for a writer."""
         self._open()
-        execute = self._connections.execute
-        state = execute("SELECT * FROM holdfast_state")[0]
-        captured = execute(
-            """SELECT (SELECT count(*) FROM holdfast_mark) + EXISTS (SELECT 1 FROM holdfast_capture
-                   WHERE op > coalesce((SELECT max(last) FROM holdfast_mark), 0))"""
-        )[0][0]
-        counts: dict[int, int] = dict(
-            execute("SELECT state = 'refused', count(*) FROM holdfast_transaction GROUP BY 1")
-        )
-        loop = self._loop
-        state_of_loop = loop.state if loop is not None else "syncing" if self._syncing else "stopped"
-        up, down = self._exchanges.error_up, self._exchanges.error_down
-        moving = self._syncing or state_of_loop == "connecting"
-        last_synced = self._rounds.last_synced or state["last_synced"]
-        spaces = execute("SELECT name, access, ready FROM holdfast_space ORDER BY name")
-        return Status(
-            device=state["device"],
-            user=state["user"],
-            connected=state_of_loop in ("connected", "syncing"),
-            connecting=state_of_loop == "connecting",
-            uploading=moving,
-            downloading=moving,
-            pending_count=captured + counts.get(0, 0),
-            refused_count=counts.get(1, 0),
-            conflict_count=execute("SELECT count(*) FROM holdfast_conflict")[0][0],
+        with self._connections.reading() as db:
+            standing = read_standing(db)
+            operations = waiting_operations(db) if self._transfer.busy else 0
+        state, up, down = self._state(), self._exchanges.error_up, self._exchanges.error_down
+        found = at_rest(standing)
+        last_synced = max(filter(None, (found.last_synced_at, self._rounds.last_synced)), default=None)
+        whole = self._rounds.whole if self._rounds.whole is not None else found.in_sync
+        return found._replace(
+            state=state,
+            connected=state in ("connected", "syncing"),
+            connecting=state == "connecting",
+            uploading=self._transfer.uploading,
+            downloading=self._transfer.downloading,
             has_synced=last_synced is not None,
             last_synced_at=last_synced,
             upload_error=str(up) if up is not None else None,
             download_error=str(down) if down is not None else None,
-            progress=self._exchanges.progress if moving else None,
-            clock_offset=state["clock_offset"],
-            spaces={row["name"]: {"access": row["access"], "ready": bool(row["ready"])} for row in spaces},
+            progress=self._transfer.progress(operations, standing.size),
+            in_sync=whole and standing.settled and not standing.pending and up is down is None,
         )
+
+    def _note_round(self, event: SyncEvent) -> None:
+        """Keep a line of each round; called by the thread that syncs, under its lock."""
+        if isinstance(event, RoundEnded):
+            self._sync_log.add(line_of(event, complete=event.error is None and bool(self._rounds.whole)))
+
+    def _state(self) -> str:
+        """What the loop is doing, or that a `sync()` is under way."""
+        loop = self._loop
+        return loop.state if loop is not None else "syncing" if self._syncing else "stopped"
+
+    @property
+    def _transfer(self) -> Transfer:
+        return self._rounds.transfer
+
+    def log(self, limit: int = 100) -> list[LogLine]:
+        """What the latest rounds did, newest first, of whichever process; 1,000 are kept."""
+        self._open()
+        return read_log(self.path, limit)
 
     def digest(self, space: str) -> str:
         """The digest root over what the hub has confirmed here of a space: equal to the hub's root when both are
@@ -311,6 +322,7 @@ class Replica:
         with self._opening:
             if self._opened and not self._closed:
                 self._connections.close()
+                self._sync_log.close()
                 self._lock.close()
                 self._sync_db.close()
                 one_sqlite.leave(self._file)

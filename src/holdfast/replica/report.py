@@ -1,4 +1,4 @@
-"""What a sync did, and how a replica stands."""
+"""What a sync did."""
 
 from __future__ import annotations
 
@@ -45,39 +45,6 @@ class SyncReport(NamedTuple):
     bytes_sent: int
     bytes_received: int
     rounds: int
-
-
-class Progress(NamedTuple):
-    """How far a running sync is: rounds begun, rows received, transactions answered."""
-
-    rounds: int
-    rows: int
-    transactions: int
-
-
-class Status(NamedTuple):
-    """How a replica stands. Counts are of transactions; times in milliseconds since 2020-01-01 UTC.
-
-    `pending_count` counts sealed transactions and, as one each, the marked ones that no sync has sealed yet. `spaces`
-    maps space -> {"access", "ready"}. `clock_offset` is what the hub's clock is ahead of the device's, in milliseconds.
-    """
-
-    device: str
-    user: str
-    connected: bool
-    connecting: bool
-    uploading: bool
-    downloading: bool
-    pending_count: int
-    refused_count: int
-    conflict_count: int
-    has_synced: bool
-    last_synced_at: int | None
-    upload_error: str | None
-    download_error: str | None
-    progress: Progress | None
-    clock_offset: int
-    spaces: dict[str, dict[str, Any]]
 
 
 def conflict_of(note: m.ConflictNote) -> Conflict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from holdfast.replica.dependencies import dependants, needs
 from holdfast.replica.file import applying
 from holdfast.replica.outbox import MAX_HOLD, Outbox, Sending
 from holdfast.replica.pages import Held, MissingError, PageWriter, layout_of, slot_order
+from holdfast.replica.progress import Transfer, count_rows
 from holdfast.replica.seal import Seal, batches
 from holdfast.replica.spaces import LocalSpace, LocalSpaces
 from holdfast.replica.stage import Stage, write_stage
@@ -88,6 +90,8 @@ class Rounds:
         self.rows_direct = 0
         self._most = MOST
         self._suspect: Suspect | None = None
+        self.transfer = Transfer(time.monotonic)
+        self.whole: bool | None = None
         self._mint()
 
     def now(self) -> int:
@@ -125,6 +129,7 @@ class Rounds:
         acknowledged: list[Any] = self._db.execute("SELECT origin, n FROM holdfast_acknowledge LIMIT 10000").fetchall()
         layout, user = self._db.execute("SELECT layout, user FROM holdfast_state").get
         self._sent, self._in_flight = sending, True
+        self.transfer.asks(sends=bool(sending))
         self._acknowledged = acknowledged
         self._sent_at = self._device.now()
         request = m.Request(
@@ -246,6 +251,7 @@ class Rounds:
             raise
         self._header = joined(self._header, header)
         self.live = header.live
+        self.whole = False
         if not header.live:
             self._succeeded()
         if not header.live:
@@ -253,9 +259,18 @@ class Rounds:
         if footer.more or self._misses_answers(header):
             self._stage.spill()
             return Applied(0, [], 0), footer
-        applied = self._finish(Answer(self._header, footer))
+        answer = Answer(self._header, footer)
+        applied = self._finish(answer)
         self._header = None
+        self.whole = not self.more_to_send
+        if not header.live:
+            self._tell_answered(answer.header)
         return applied, footer
+
+    def _tell_answered(self, header: m.Header) -> None:
+        """What of the request has had its effect, for the progress."""
+        done = [sent for sent in self._sent if sent.n <= header.through.get(sent.origin, 0)]
+        self.transfer.answered(len(done), sum(sent.operations for sent in done), sum(len(sent.body) for sent in done))
 
     def _read(self, chunks: Iterable[bytes]) -> tuple[m.Header, m.Footer]:
         """Read header, pages and footer; stage the pages, or write them at once when their space is new."""
@@ -276,6 +291,7 @@ class Rounds:
                 return header, part
             else:
                 page = StagedPage(part.space, part.cursor, bytes(part.rows))
+                self.transfer.page(count_rows(page.rows), len(page.rows))
                 space = known.get(part.space)
                 if space is None or not (space.ready or space.lost):
                     self._direct.append(page)
@@ -289,6 +305,7 @@ class Rounds:
 
     def _begin(self, header: m.Header) -> dict[str, LocalSpace]:
         """The hub has the request: it knows our acknowledgements; we know its layout and clock."""
+        self.transfer.expects(header.ahead)
         if not header.live:
             self._offset = header.time - (self._sent_at + self._device.now()) // 2
         if header.layout is not None:

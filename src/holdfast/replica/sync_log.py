@@ -1,19 +1,28 @@
-"""The sync log: one line for each round, kept in the device's file within a limit.
+"""The sync log: one line for each round, kept within a limit in a small database beside the device's file.
 
-It is written after the round, without waiting for the disk and without waiting for anybody: a line that cannot be
-written now is written with the next one.
+It is a file of its own, `<file>-log`: a line after each round must lock no other program out of the device's file, nor
+look like a change of it. It is written without waiting for the disk and for nobody; a line that cannot be written now
+is written with the next one. A log that a power loss has damaged begins anew.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
+from contextlib import closing
+from importlib import resources
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import apsw
 
+from holdfast.replica.events import RoundEnded
+
 LIMIT = 1_000
 """So many lines are kept."""
-BUSY_TIMEOUT_MS = 10_000
+READ_TIMEOUT_MS = 1_000
+
+logger = logging.getLogger("holdfast.replica")
 
 
 class LogLine(NamedTuple):
@@ -46,46 +55,95 @@ _PLACES = ", ".join("?" * len(LogLine._fields))
 
 
 class SyncLog:
-    """Writes the log, on the connection that syncs, between its transactions."""
+    """Writes the log of the device file at `path`. Opens at the first line; used under the file's sync lock."""
 
-    def __init__(self, db: apsw.Connection, limit: int = LIMIT) -> None:
-        self._db = db
+    def __init__(self, path: str, limit: int = LIMIT) -> None:
+        self._path = log_path(path)
         self._limit = limit
         self._waiting: list[LogLine] = []
+        self._db: apsw.Connection | None = None
 
     def add(self, line: LogLine) -> None:
-        """Note a round. Never raises for what happens to the file, never waits for another writer."""
-        self._waiting = [*self._waiting[1 - self._limit :], line]
-        with contextlib.suppress(apsw.Error):
-            self._db.set_busy_timeout(0)
-            try:
-                self._db.execute("PRAGMA synchronous = NORMAL")
-                self._write()
-            finally:
-                self._db.execute("PRAGMA synchronous = FULL")
-                self._db.set_busy_timeout(BUSY_TIMEOUT_MS)
+        """Note a round. Never raises for what happens to the file, never waits for a reader or another writer."""
+        self._waiting = [*self._waiting, line][-self._limit :]
+        try:
+            self._write()
+            self._waiting = []
+        except (apsw.NotADBError, apsw.CorruptError):
+            self.close()
+            with contextlib.suppress(OSError):
+                Path(self._path).unlink()
+        except apsw.Error as error:
+            logger.debug("the sync log waits for the next round: %s", error)
 
     def _write(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
+        db = self._db = self._db or _open(self._path)
+        db.execute("BEGIN IMMEDIATE")
         try:
-            self._db.executemany(f"INSERT INTO holdfast_log ({_COLUMNS}) VALUES ({_PLACES})", self._waiting)
-            last = self._db.last_insert_rowid()
-            self._db.execute("DELETE FROM holdfast_log WHERE id <= ?", (last - self._limit,))
-            self._db.execute("COMMIT")
+            db.executemany(f"INSERT INTO holdfast_log ({_COLUMNS}) VALUES ({_PLACES})", self._waiting)
+            db.execute("DELETE FROM holdfast_log WHERE id <= ?", (db.last_insert_rowid() - self._limit,))
+            db.execute("COMMIT")
         except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+            if db.in_transaction:
+                db.execute("ROLLBACK")
             raise
-        self._waiting = []
+
+    def close(self) -> None:
+        """Close the file; idempotent."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
 
 
-def read_log(db: apsw.Connection, limit: int) -> list[LogLine]:
-    """The latest lines, newest first."""
-    rows: list[Any] = db.execute(f"SELECT {_COLUMNS} FROM holdfast_log ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
-    return [log_line(row) for row in rows]
+def _open(path: str) -> apsw.Connection:
+    db = apsw.Connection(path)
+    try:
+        db.execute("PRAGMA synchronous = OFF")
+        db.execute(resources.files("holdfast.replica").joinpath("log.sql").read_text("utf-8"))
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
-def log_line(row: Any) -> LogLine:
-    """A line as it stands in the file."""
-    line = LogLine(*row)
-    return line._replace(complete=bool(line.complete))
+def log_path(path: str) -> str:
+    """Where the log of a device file is."""
+    return f"{path}-log"
+
+
+def read_log(path: str, limit: int) -> list[LogLine]:
+    """The latest lines of the log of the device file at `path`, newest first; none while there is no readable log."""
+    if not Path(log_path(path)).is_file():
+        return []
+    try:
+        with closing(apsw.Connection(log_path(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+            db.set_busy_timeout(READ_TIMEOUT_MS)
+            sql = f"SELECT {_COLUMNS} FROM holdfast_log ORDER BY id DESC LIMIT ?"
+            rows: list[Any] = db.execute(sql, (limit,)).fetchall()
+    except apsw.Error as error:
+        logger.debug("the sync log cannot be read: %s", error)
+        return []
+    lines = [LogLine(*row) for row in rows]
+    return [line._replace(complete=bool(line.complete)) for line in lines]
+
+
+def line_of(event: RoundEnded, *, complete: bool) -> LogLine:
+    """A round as the log keeps it."""
+    return LogLine(
+        event.started,
+        event.trigger,
+        round(event.seconds * 1000),
+        event.transactions,
+        event.pushed,
+        event.refused,
+        event.conflicts,
+        event.rows,
+        event.plain_sent,
+        event.plain_received,
+        event.sent,
+        event.received,
+        event.attempt - 1,
+        complete,
+        event.error.code if event.error is not None else "",
+        event.error.message if event.error is not None else "",
+    )

@@ -107,6 +107,7 @@ export const header = struct({
   reset: optional(list(text()), []),
   layout: nullable(struct({ hash: text(), tables: map(list(text())) })),
   results: optional(list(result), []),
+  ahead: optional(integer(0), 0),
 });
 
 /**

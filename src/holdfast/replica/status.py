@@ -1,0 +1,199 @@
+"""How a device stands: what its file says, and what its sync is doing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import apsw
+
+from holdfast import one_sqlite
+from holdfast.replica.file import check, connect, snapshot
+from holdfast.replica.progress import Progress
+from holdfast.replica.queued import Refused, refused
+from holdfast.replica.sqlite_errors import sqlite_errors
+from holdfast.replica.sync_log import LogLine, read_log
+from holdfast.schema.model import Schema
+
+LOOK_TIMEOUT_MS = 1_000
+"""Who only looks waits so long at most, where another program has locked the whole file."""
+
+
+class Status(NamedTuple):
+    """How a replica stands. Counts are of transactions; times in milliseconds since 2020-01-01 UTC.
+
+    `connected`: the loop runs and its last exchange went well, or a `sync()` is under way; `uploading` from when a
+    request with transactions goes out until its answer begins, `downloading` while rows come. `pending_count` counts
+    sealed transactions and, as one each, the marked ones that no sync has sealed yet; `pending_bytes` are those of the
+    sealed ones, `parked_count` those among them that are held back until somebody decides. `upload_error` and
+    `download_error` say what holds up each direction now. `in_sync`: nothing waits here, and the last exchange ended
+    whole with every cursor at the hub's head; without a connection that is of `last_synced_at`. `spaces` maps
+    space -> {"access", "ready"}. `clock_offset` is what the hub's clock is ahead of the device's, in milliseconds.
+    `state` is that of the loop: "stopped", "syncing", "connecting", "connected", "offline", "paused" or "blocked".
+    """
+
+    device: str
+    user: str
+    connected: bool
+    connecting: bool
+    uploading: bool
+    downloading: bool
+    pending_count: int
+    refused_count: int
+    conflict_count: int
+    has_synced: bool
+    last_synced_at: int | None
+    upload_error: str | None
+    download_error: str | None
+    progress: Progress | None
+    clock_offset: int
+    spaces: dict[str, dict[str, Any]]
+    pending_bytes: int
+    parked_count: int
+    in_sync: bool
+    state: str
+
+
+class Standing(NamedTuple):
+    """What the file alone says, in one snapshot. `operations` and `size` count what is sealed and waits, `captured`
+    what no sync has sealed yet; `settled`: every granted space has arrived whole and nothing is staged.
+    """
+
+    device: str
+    user: str
+    sealed: int
+    captured: int
+    size: int
+    refused: int
+    parked: int
+    conflicts: int
+    last_synced: int | None
+    clock_offset: int
+    spaces: dict[str, dict[str, Any]]
+    settled: bool
+    last_round: LogLine | None
+
+    @property
+    def pending(self) -> int:
+        """The transactions that wait."""
+        return self.sealed + self.captured
+
+
+_STATE = """
+SELECT device, user, last_synced, clock_offset,
+    (SELECT count(*) FROM holdfast_mark) + EXISTS (SELECT 1 FROM holdfast_capture
+        WHERE op > coalesce((SELECT max(last) FROM holdfast_mark), 0)),
+    (SELECT count(*) FROM holdfast_conflict),
+    EXISTS (SELECT 1 FROM holdfast_stage)
+FROM holdfast_state"""
+
+
+def read_standing(db: apsw.Connection) -> Standing:
+    """How the file stands; `db` is inside a transaction, so that everything is of one moment."""
+    device, user, last_synced, offset, captured, conflicts, staged = db.execute(_STATE).get
+    sql = "SELECT state, count(*), total(size) FROM holdfast_transaction GROUP BY 1"
+    counts: dict[str, tuple[int, int]] = {name: (count, int(size)) for name, count, size in db.execute(sql)}
+    spaces = {
+        name: ({"access": access, "ready": bool(ready)}, ready and not lost)
+        for name, access, ready, lost in db.execute(
+            "SELECT name, access, ready, lost FROM holdfast_space ORDER BY name"
+        )
+    }
+    settled = not staged and all(whole for space, whole in spaces.values() if space["access"])
+    latest = read_log(db.filename, 1)
+    waiting = [found for name, found in counts.items() if name != "refused"]
+    return Standing(
+        device,
+        user,
+        sum(count for count, _ in waiting),
+        captured,
+        sum(size for _, size in waiting),
+        counts.get("refused", (0, 0))[0],
+        counts.get("parked", (0, 0))[0],
+        conflicts,
+        last_synced,
+        offset,
+        {name: space for name, (space, _) in spaces.items()},
+        settled,
+        latest[0] if latest else None,
+    )
+
+
+def waiting_operations(db: apsw.Connection) -> int:
+    """How many sealed operations the hub has not answered."""
+    sql = """SELECT count(*) FROM holdfast_operation
+             WHERE txn NOT IN (SELECT txn FROM holdfast_transaction WHERE state = 'refused')"""
+    return int(db.execute(sql).get)
+
+
+class Look(NamedTuple):
+    """What somebody sees who only looks at a file: its standing, what was refused, the latest log lines."""
+
+    status: Status
+    refused: list[Refused]
+    log: list[LogLine]
+
+
+@contextmanager
+def looking(path: str | Path, schema: Schema) -> Iterator[apsw.Connection]:
+    """A connection that only reads, to a device file of that schema: it waits for no writer and no sync, changes
+    nothing, and seals nothing. Raises what opening a replica raises, and `busy` after a second where another program
+    has locked the whole file.
+    """
+    guarded = one_sqlite.enter(str(path))
+    try:
+        with sqlite_errors(str(path)):
+            db = connect(str(path), read_only=True, busy_ms=LOOK_TIMEOUT_MS)
+            try:
+                check(db, str(path), schema)
+                yield db
+            finally:
+                db.close()
+    finally:
+        one_sqlite.leave(guarded)
+
+
+def look(db: apsw.Connection, *, lines: int) -> Look:
+    """How a file stands that `looking` has opened, with so many lines of its log."""
+    with snapshot(db):
+        standing = read_standing(db)
+        return Look(at_rest(standing), refused(db), read_log(db.filename, lines))
+
+
+def at_rest(standing: Standing) -> Status:
+    """The status that the file alone gives: of somebody else's replica, or one that never connected."""
+    latest = standing.last_round
+    error = f"{latest.error}: {latest.message}" if latest is not None and latest.error else None
+    whole = standing.settled and (latest is None or latest.complete)
+    return Status(
+        device=standing.device,
+        user=standing.user,
+        connected=False,
+        connecting=False,
+        uploading=False,
+        downloading=False,
+        pending_count=standing.pending,
+        refused_count=standing.refused,
+        conflict_count=standing.conflicts,
+        has_synced=standing.last_synced is not None,
+        last_synced_at=_last_synced(standing),
+        upload_error=error if standing.pending else None,
+        download_error=error,
+        progress=None,
+        clock_offset=standing.clock_offset,
+        spaces=standing.spaces,
+        pending_bytes=standing.size,
+        parked_count=standing.parked,
+        in_sync=whole and standing.pending == 0 and standing.last_synced is not None,
+        state="stopped",
+    )
+
+
+def _last_synced(standing: Standing) -> int | None:
+    """A round that brought nothing is in the log alone: it writes nothing else."""
+    latest = standing.last_round
+    if standing.last_synced is None or latest is None or not latest.complete:
+        return standing.last_synced
+    return max(standing.last_synced, latest.began + standing.clock_offset)
