@@ -20,6 +20,7 @@ from holdfast.replica.status import Status
 from holdfast.replica.sync_log import LogLine
 from holdfast.schema import (
     BigInt,
+    BlockKey,
     Counter,
     Earliest,
     ForeignKey,
@@ -32,6 +33,7 @@ from holdfast.schema import (
     Table,
     column,
     new_id,
+    now,
 )
 from holdfast.server import Server
 
@@ -42,6 +44,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BigInt",
+    "BlockKey",
     "Change",
     "Conflict",
     "Context",
@@ -69,6 +72,7 @@ __all__ = [
     "Table",
     "column",
     "new_id",
+    "now",
     "testing",
 ]
 

@@ -51,6 +51,9 @@ def kernel_operation(table: Table, op: AnyOperation) -> Op:
     for name, change in op.set.items():
         slot = _slot(table, op.key, name)
         column = table.cells[slot]
+        if column.read_only:
+            message = f"{table.name}.{name} is made by the hub's database; leave it out"
+            raise Refusal("column_read_only", message, table.name, op.key, name)
         try:
             changes[slot] = BY_NAME[column.merge].check(column, change)
         except InvalidValue as error:

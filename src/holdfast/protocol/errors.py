@@ -138,6 +138,11 @@ CODES: dict[str, Code] = {
         "See spec/encoding.md section 1.",
     ),
     "value_choice": Code(0, "The value is not one of the declared choices.", "Use a declared choice."),
+    "column_read_only": Code(
+        0,
+        "The write names a column that only the hub's database makes (`read_only`).",
+        "Leave the column out; its value comes from the hub.",
+    ),
     "key_too_long": Code(0, "The key is longer than 1,024 characters.", "Use a shorter key."),
     "depends_on_refused": Code(
         0,

@@ -1,12 +1,13 @@
 """Declaring and compiling a schema."""
 
-from holdfast.schema.declare import ForeignKey, Schema, Table, column
+from holdfast.schema.declare import ForeignKey, Schema, Table, column, now
 from holdfast.schema.identifiers import new_id
-from holdfast.schema.meaning import BigInt, Counter, Earliest, GrowSet, JsonValue, Latest, Set
+from holdfast.schema.meaning import BigInt, BlockKey, Counter, Earliest, GrowSet, JsonValue, Latest, Set
 from holdfast.schema.queue import Queue
 
 __all__ = [
     "BigInt",
+    "BlockKey",
     "Counter",
     "Earliest",
     "ForeignKey",
@@ -19,4 +20,5 @@ __all__ = [
     "Table",
     "column",
     "new_id",
+    "now",
 ]

@@ -29,7 +29,7 @@ from typing import Any, Final, NoReturn
 from holdfast.errors import HoldfastError
 from holdfast.kernel import values
 from holdfast.schema import meaning as meanings
-from holdfast.schema import model, rules
+from holdfast.schema import model, rules, stored
 from holdfast.schema.identifiers import new_id
 from holdfast.schema.queue import DEFAULT, Queue
 from holdfast.schema.wire import wire_of
@@ -61,6 +61,18 @@ class ColumnOptions:
     index: bool
     unique: bool
     choices: Sequence[Any] | None
+    stored: str = ""
+    read_only: bool = False
+    block: int | None = None
+
+
+BLOCK: Final = 1_000
+"""So many keys a device leases at once, when nothing is said."""
+
+
+def now() -> datetime.datetime:
+    """The moment, in UTC. `hf.column(default=hf.now)` lets the database fill a date, time or datetime column."""
+    return datetime.datetime.now(datetime.UTC)
 
 
 def column(
@@ -71,13 +83,19 @@ def column(
     index: bool = False,
     unique: bool = False,
     choices: Sequence[Any] | None = None,
+    stored: str = "",
+    read_only: bool = False,
+    block: int | None = None,
 ) -> Any:
     """Options of a column: `status: str = hf.column(default="draft", choices=["draft", "sent"])`.
 
     `references` is a Table class, "table" or "table.column"; `on_delete` is then "restrict", "cascade" or "set_null".
-    `default=hf.new_id` lets the database fill a text or uuid column with a UUIDv7.
+    `default=hf.new_id` lets the database fill a text or uuid column with a UUIDv7, `default=hf.now` a date, a time or a
+    moment. `stored` is the type in the hub's database, such as "varchar(20)" or "numeric(10,2)", where it is not the
+    natural one. `read_only` columns are made by the hub's database. `block` is how many keys of an `hf.BlockKey` a
+    device leases at once.
     """
-    return ColumnOptions(default, references, on_delete, index, unique, choices)
+    return ColumnOptions(default, references, on_delete, index, unique, choices, stored, read_only, block)
 
 
 @dataclass(frozen=True)
@@ -93,9 +111,12 @@ class TableOptions:
     unique: Sequence[str | Sequence[str]]
     foreign_keys: Sequence[ForeignKey]
     queue: Queue | None
+    exclude: Sequence[str]
 
 
-OPTION_NAMES: Final = ("name", "key", "space", "on_delete", "priority", "indexes", "unique", "foreign_keys", "queue")
+OPTION_NAMES: Final = (
+    "name", "key", "space", "on_delete", "priority", "indexes", "unique", "foreign_keys", "queue", "exclude",
+)  # fmt: skip
 
 
 class Table:
@@ -104,7 +125,8 @@ class Table:
     Keywords: `name` (the class name in snake case), `key` (column or tuple of columns; without it `id`, made if it is
     not declared), `space` (template such as "project:{project_id}" or "user:{@user}", or a constant; "default"),
     `on_delete` ("keep_edits" or "delete"), `priority`, `indexes` and `unique` (lists of tuples of columns),
-    `foreign_keys`, `queue` (the class in which devices send its transactions, an `hf.Queue`).
+    `foreign_keys`, `queue` (the class in which devices send its transactions, an `hf.Queue`), `exclude` (columns that
+    only the hub's database has, declared here or not).
     """
 
     __holdfast_options__: typing.ClassVar[TableOptions]
@@ -122,6 +144,7 @@ class Table:
         unique: Sequence[str | Sequence[str]] = (),
         foreign_keys: Sequence[ForeignKey] = (),
         queue: Queue | None = None,
+        exclude: Sequence[str] = (),
         **unknown: Any,
     ) -> None:
         super().__init_subclass__()
@@ -131,7 +154,7 @@ class Table:
             _fail(cls, None, f"unknown option {option}=; {remedy}")
         if queue is not None and not isinstance(queue, Queue):
             _fail(cls, None, f"queue={queue!r}: write hf.Queue(...)")
-        options = (name, key, space, on_delete, priority, indexes, unique, foreign_keys, queue)
+        options = (name, key, space, on_delete, priority, indexes, unique, foreign_keys, queue, exclude)
         cls.__holdfast_options__ = TableOptions(*options)
         cls.__holdfast_annotations__ = _resolve(cls, _local_names(cls))
 
@@ -145,18 +168,27 @@ class Table:
 class Schema(model.Schema):
     """The tables of an application, compiled. `version` is raised with every change but one of queues.
 
-    `queues` maps a space template, as tables name it, to the class of those of its tables that declare none.
+    `queues` maps a space template, as tables name it, to the class of those of its tables that declare none. Tables in
+    `exclude` (classes, or their names) stay on the server: they are left out, and so are references to them.
 
     Raises `HoldfastError` `schema_invalid`; the message names class, column and remedy.
     """
 
-    def __init__(self, *tables: type[Table], version: int = 1, queues: Mapping[str, Queue] | None = None) -> None:
+    def __init__(
+        self,
+        *tables: type[Table],
+        version: int = 1,
+        queues: Mapping[str, Queue] | None = None,
+        exclude: Sequence[type[Table] | str] = (),
+    ) -> None:
         for table in tables:
             given: Any = table
             if not isinstance(given, type) or not issubclass(given, Table) or given is Table:
                 raise HoldfastError("schema_invalid", f"{table!r} is not a table; pass subclasses of hf.Table")
         by_space = dict(queues or {})
-        compiled = tuple(_Compiler(table, tables, by_space).table() for table in tables)
+        excluded = [table for table in tables if table in exclude or table_name(table) in exclude]
+        kept = [table for table in tables if table not in excluded]
+        compiled = tuple(_Compiler(table, kept, excluded, by_space).table() for table in kept)
         _check_queues(compiled, by_space)
         super().__init__(version, compiled)
 
@@ -222,12 +254,20 @@ def table_name(cls: type[Table]) -> str:
 class _Compiler:
     """Turns one class into a `model.Table`."""
 
-    def __init__(self, cls: type[Table], classes: Sequence[type[Table]], queues: Mapping[str, Queue]) -> None:
+    def __init__(
+        self,
+        cls: type[Table],
+        classes: Sequence[type[Table]],
+        excluded: Sequence[type[Table]],
+        queues: Mapping[str, Queue],
+    ) -> None:
         self.cls = cls
         self.classes = classes
+        self.excluded = excluded
         self.queues = queues
         self.options = cls.__holdfast_options__
-        self.declared = self._declared()
+        self.exclude = self._names("exclude", self.options.exclude)
+        self.declared = {name: found for name, found in self._declared().items() if name not in self.exclude}
 
     def table(self) -> model.Table:
         columns = [self._column(name, annotation) for name, annotation in self.declared.items()]
@@ -248,6 +288,7 @@ class _Compiler:
                 unique=self._groups("unique", self.options.unique, "unique"),
                 foreign_keys=self._foreign_keys(),
                 queue=self._queue(),
+                exclude=self.exclude,
             )
         except HoldfastError as error:
             details = {"class": self.cls.__name__, **error.details}
@@ -291,17 +332,33 @@ class _Compiler:
         choices = meaning.choices
         if given.choices is not None:
             choices = self._choices(name, meaning, given.choices)
-        generate = "uuid7" if given.default is new_id else ""
+        generate = {new_id: "uuid7", now: "now"}.get(given.default, "") if callable(given.default) else meaning.generate
+        if meaning.generate and given.default is not model.MISSING:
+            _fail(self.cls, name, "a BlockKey has no default: a device takes the next number of its block; remove it")
+        block = (BLOCK if given.block is None else given.block) if generate == "block" else given.block or 0
         return model.Column(
             name=name,
             type=meaning.type,
             element=meaning.element,
             nullable=meaning.nullable,
-            default=model.MISSING if generate else self._default(name, meaning, given.default),
+            default=model.MISSING if generate else self._default(name, meaning, given),
             merge=meaning.merge,
             choices=choices,
             generate=generate,
+            stored=self._stored(name, meaning, given),
+            read_only=given.read_only,
+            block=block,
         )
+
+    def _stored(self, name: str, meaning: meanings.Meaning, given: ColumnOptions) -> str:
+        """The type in the hub's database as PostgreSQL writes it, empty for the natural one."""
+        if not given.stored:
+            return meaning.stored
+        try:
+            text = stored.parse(given.stored).text()
+        except ValueError as error:
+            _fail(self.cls, name, f"stored={error}")
+        return "" if text == stored.NATURAL[meaning.type] else text
 
     def _choices(self, name: str, meaning: meanings.Meaning, given: Sequence[Any]) -> tuple[Any, ...]:
         if meaning.choices is not None:
@@ -313,7 +370,8 @@ class _Compiler:
         except values.InvalidValue as error:
             _fail(self.cls, name, f"choices={given!r}: {error}; correct the choice")
 
-    def _default(self, name: str, meaning: meanings.Meaning, given: Any) -> Any:
+    def _default(self, name: str, meaning: meanings.Meaning, options: ColumnOptions) -> Any:
+        given = options.default
         if given is model.MISSING:
             if meaning.merge == "counter":
                 return 0
@@ -325,9 +383,12 @@ class _Compiler:
                 _fail(self.cls, name, "the default is None but the column is not optional; add '| None'")
             return None
         if callable(given) and not isinstance(given, enum.Enum):
-            _fail(self.cls, name, f"the default {given!r} is a function; use a value, or hf.new_id for a UUIDv7")
+            _fail(self.cls, name, f"the default {given!r} is a function; use a value, hf.new_id or hf.now")
         try:
-            return wire_of(meaning.type, given, meaning.element)
+            wire = wire_of(meaning.type, given, meaning.element)
+            kind = self._stored(name, meaning, options)
+            limit = stored.limiter(stored.parse(kind)) if kind and not meaning.element else None
+            return wire if limit is None else limit(wire)
         except values.InvalidValue as error:
             _fail(self.cls, name, f"the default {given!r} does not fit: {error}; correct or remove it")
 
@@ -353,17 +414,24 @@ class _Compiler:
         found = []
         for name in self.declared:
             given = self._given(name)
-            if given.references is not None:
+            if given.references is not None and not self._is_excluded(given.references):
                 found.append(self._foreign_key((name,), given.references, (), given.on_delete))
-            elif given.on_delete != "restrict":
+            elif given.references is None and given.on_delete != "restrict":
                 _fail(self.cls, name, f"on_delete={given.on_delete!r} without references=; name the parent")
         for declared in self.options.foreign_keys:
             if not isinstance(declared, ForeignKey):
                 _fail(self.cls, None, f"foreign_keys holds {declared!r}; write hf.ForeignKey(columns, parent)")
+            if self._is_excluded(declared.parent):
+                continue
             columns = self._names("foreign_keys", declared.columns)
             parent_columns = self._names("foreign_keys", declared.parent_columns)
             found.append(self._foreign_key(columns, declared.parent, parent_columns, declared.on_delete))
         return tuple(found)
+
+    def _is_excluded(self, parent: Any) -> bool:
+        """Whether a reference leads to a table that stays on the server."""
+        name = parent.partition(".")[0] if isinstance(parent, str) else parent
+        return any(name in (cls, cls.__name__, table_name(cls)) for cls in self.excluded)
 
     def _foreign_key(
         self, columns: tuple[str, ...], parent: Any, parent_columns: tuple[str, ...], on_delete: str

@@ -13,6 +13,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, TypeVar
 
+from holdfast.schema import stored
+
 T = TypeVar("T")
 
 
@@ -24,6 +26,13 @@ class Kind:
 
 
 @dataclass(frozen=True)
+class Generate:
+    """Names the way in which the database fills a column by itself."""
+
+    generate: str
+
+
+@dataclass(frozen=True)
 class Merge:
     """Names a merge type."""
 
@@ -32,6 +41,7 @@ class Merge:
 
 BigInt = Annotated[int, Kind("bigint")]
 JsonValue = Annotated[Any, Kind("json")]
+BlockKey = Annotated[int, Generate("block")]
 Counter = Annotated[int, Merge("counter")]
 Set = Annotated[AbstractSet[T], Merge("set")]
 GrowSet = Annotated[AbstractSet[T], Merge("grow_set")]
@@ -48,11 +58,15 @@ PYTHON_TYPES: Mapping[Any, str] = {
     datetime.datetime: "datetime",
     decimal.Decimal: "decimal",
     uuid.UUID: "uuid",
+    datetime.time: "text",
+    datetime.timedelta: "text",
 }
+STORED: Mapping[Any, str] = {datetime.time: stored.TIME, datetime.timedelta: "interval"}
+"""Python types that go over the wire as text, with the type that makes them what they are."""
 SUPPORTED = (
-    "str, int, float, bool, bytes, datetime.date, datetime.datetime, decimal.Decimal, uuid.UUID, an Enum, "
-    "Literal[...], hf.BigInt, hf.JsonValue, hf.Counter, hf.Set[...], hf.GrowSet[...], hf.Earliest[...], "
-    "hf.Latest[...]; with | None if it is optional"
+    "str, int, float, bool, bytes, datetime.date, datetime.datetime, datetime.time, datetime.timedelta, "
+    "decimal.Decimal, uuid.UUID, list[...], an Enum, Literal[...], hf.BigInt, hf.BlockKey, hf.JsonValue, hf.Counter, "
+    "hf.Set[...], hf.GrowSet[...], hf.Earliest[...], hf.Latest[...]; with | None if it is optional"
 )
 
 
@@ -64,6 +78,8 @@ class Meaning(NamedTuple):
     nullable: bool = False
     merge: str = "register"
     choices: tuple[Any, ...] | None = None
+    stored: str = ""
+    generate: str = ""
 
 
 class Unsupported(Exception):
@@ -78,6 +94,8 @@ def read(annotation: Any) -> Meaning:
         return _annotated(annotation)
     if typing.get_origin(annotation) is typing.Literal:
         return _literal(annotation)
+    if typing.get_origin(annotation) is list:
+        return _list(annotation)
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         members = [member.value for member in annotation]
         return Meaning(_type_of_all(members, f"Enum {annotation.__name__}"), choices=tuple(members))
@@ -87,7 +105,18 @@ def read(annotation: Any) -> Meaning:
         found = None
     if found is None:
         raise Unsupported(f"annotation {_shown(annotation)} is not supported; use one of {SUPPORTED}")
-    return Meaning(found)
+    return Meaning(found, stored=STORED.get(annotation, ""))
+
+
+def _list(annotation: Any) -> Meaning:
+    """An array: one JSON value on the wire and on the device, an array in PostgreSQL."""
+    (inner,) = typing.get_args(annotation)
+    if typing.get_origin(inner) in (typing.Union, types.UnionType):
+        inner = next(part for part in typing.get_args(inner) if part is not type(None))
+    element = read(inner)
+    if element.merge != "register" or element.choices is not None or element.type in ("json", "set"):
+        raise Unsupported("list takes plain elements (no merge type or choices); use such as list[str]")
+    return Meaning("json", stored=f"{element.stored or stored.NATURAL[element.type]}[]")
 
 
 def _optional(annotation: Any) -> Meaning:
@@ -103,6 +132,7 @@ def _annotated(annotation: Any) -> Meaning:
     inner, *marks = typing.get_args(annotation)
     kinds = [mark.type for mark in marks if isinstance(mark, Kind)]
     merges = [mark.merge for mark in marks if isinstance(mark, Merge)]
+    generates = [mark.generate for mark in marks if isinstance(mark, Generate)]
     if len(kinds) > 1 or len(merges) > 1:
         raise Unsupported("the annotation names two merge types; use one")
     if merges and merges[0] in ("set", "grow_set"):
@@ -111,6 +141,8 @@ def _annotated(annotation: Any) -> Meaning:
         label = f"hf.{merges[0].capitalize()}"
         raise Unsupported(f"{label} needs a type, such as {label}[datetime.date]")
     meaning = Meaning(kinds[0]) if kinds else read(inner)
+    if generates:
+        meaning = meaning._replace(generate=generates[0])
     if not merges:
         return meaning
     if meaning.merge != "register":
@@ -126,7 +158,7 @@ def _element(inner: Any, merge: str) -> str:
     if not arguments or isinstance(arguments[0], TypeVar):
         raise Unsupported(f"{label} needs an element type, such as {label}[str]")
     meaning = read(arguments[0])
-    if meaning.nullable or meaning.merge != "register" or meaning.choices is not None:
+    if meaning.nullable or meaning.merge != "register" or meaning.choices is not None or meaning.stored:
         raise Unsupported(
             f"{label} takes plain elements (no '| None', merge type or choices); use such as {label}[str]"
         )

@@ -19,6 +19,7 @@ from holdfast.schema import rules
 from holdfast.schema.queue import DEFAULT as DEFAULT_QUEUE
 from holdfast.schema.queue import Queue, queue_from_json
 from holdfast.schema.space import SpaceRule
+from holdfast.schema.stored import NATURAL, Stored, limiter, parse
 
 __all__ = ["MISSING", "Column", "ForeignKey", "Schema", "SpaceRule", "Table"]
 
@@ -38,7 +39,10 @@ class Column:
 
     `type` is one of `rules.TYPES`, `element` the element type of a set (else empty), `merge` one of `rules.MERGES`.
     `default` is a wire value (`spec/encoding.md` 1), None for an optional column without one, or `MISSING`.
-    `generate` is "uuid7" for a text or uuid column that the database fills by itself, else empty.
+    `generate` says how the database fills the column by itself: "uuid7" (text or uuid), "now" (a date, a time or a
+    moment), "block" (the next number of a leased block of `block` numbers), else empty. `stored` is the type in the
+    hub's database (`stored.Stored.text()`) where it is not the natural one. A `read_only` column is made by the hub's
+    database; devices never write it.
     """
 
     name: str
@@ -49,10 +53,24 @@ class Column:
     merge: str = "register"
     choices: tuple[Any, ...] | None = None
     generate: str = ""
+    stored: str = ""
+    read_only: bool = False
+    block: int = 0
     _check: Callable[[Any], Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_check", values.checker(self.type, self.element))
+        check = values.checker(self.type, self.element)
+        limit = limiter(self.database_type) if self.stored else None
+        object.__setattr__(self, "_check", check if limit is None else lambda wire: limit(check(wire)))
+
+    @property
+    def database_type(self) -> Stored:
+        """The type in the hub's database. Raises `HoldfastError` `schema_invalid`."""
+        try:
+            return parse(self.stored or NATURAL[self.type])
+        except ValueError as error:
+            message = f"column {self.name}: stored={error}"
+            raise HoldfastError("schema_invalid", message, column=self.name) from error
 
     def accept(self, value: Any) -> Any:
         """The canonical wire form of a wire value for this column.
@@ -85,6 +103,12 @@ class Column:
             form["choices"] = list(self.choices)
         if self.generate:
             form["generate"] = self.generate
+        if self.stored:
+            form["stored"] = self.stored
+        if self.read_only:
+            form["read_only"] = True
+        if self.block:
+            form["block"] = self.block
         return form
 
 
@@ -118,6 +142,7 @@ class Table:
     `columns` are all columns in declared order, `key` the key columns in key order, `cells` the others by slot.
     `queue` is the class in which devices send its transactions.
     `slot` maps the name of a non-key column to its slot, `position` the name of any column to its index in `columns`.
+    `exclude` are columns that only the hub's database has; devices never hear of them.
     """
 
     name: str
@@ -130,6 +155,7 @@ class Table:
     unique: tuple[tuple[str, ...], ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
     queue: Queue = DEFAULT_QUEUE
+    exclude: tuple[str, ...] = field(default=(), compare=False)
     key: tuple[Column, ...] = field(init=False, repr=False, compare=False)
     cells: tuple[Column, ...] = field(init=False, repr=False, compare=False)
     slot: dict[str, int] = field(init=False, repr=False, compare=False)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from holdfast.errors import HoldfastError
 from holdfast.kernel import values
+from holdfast.schema import stored
 
 if TYPE_CHECKING:
     from holdfast.schema.model import Column, ForeignKey, Table
@@ -23,6 +24,8 @@ CHOICE_TYPES: Final = tuple(name for name in KEY_TYPES if name != "bool")
 MERGES: Final = ("register", "counter", "set", "grow_set", "earliest", "latest")
 ROW_DELETES: Final = ("keep_edits", "delete")
 CHILD_DELETES: Final = ("restrict", "cascade", "set_null")
+GENERATES: Final = ("uuid7", "now", "block")
+BLOCK_LIMIT: Final = 100_000
 
 NAME_FORM: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 RESERVED_PREFIXES: Final = ("holdfast_", "sqlite_", "pg_")
@@ -74,6 +77,9 @@ def check_table(table: Table) -> None:
     _check_groups(table, "unique", table.unique, by_name)
     for foreign_key in table.foreign_keys:
         _check_group(table, "foreign_keys", foreign_key.columns, by_name)
+    for name in table.exclude:
+        if name in by_name:
+            _fail(table, name, "the column is declared and excluded; remove one of the two")
 
 
 def _check_name(table: Table, column: str | None, name: object) -> None:
@@ -111,8 +117,31 @@ def _check_column(table: Table, column: Column) -> None:
         _fail(table, name, "a counter is never NULL; remove '| None', it starts at 0")
     if column.merge in ("earliest", "latest") and column.type not in EXTREMUM_TYPES:
         _fail(table, name, f"{column.merge} needs an ordered type: one of {_list(EXTREMUM_TYPES)}, not {column.type}")
+    _check_stored(table, column)
     _check_choices(table, column)
     _check_default(table, column)
+
+
+def _check_stored(table: Table, column: Column) -> None:
+    if column.stored:
+        found = stored.complaint(
+            column.database_type, column.type, column.element, has_choices=column.choices is not None
+        )
+        if found:
+            _fail(table, column.name, f"stored={column.stored!r}: {found}")
+        if column.database_type.text() != column.stored:
+            _fail(table, column.name, f"stored={column.stored!r}: write {column.database_type.text()!r}")
+    if column.read_only:
+        if not column.nullable or column.merge != "register" or column.generate:
+            _fail(table, column.name, "a read-only column is a plain optional one: the hub makes it; add '| None'")
+        if column.name in table.key_names or column.name in table.space.columns:
+            _fail(table, column.name, "a read-only column can neither be a key nor name the space")
+    if type(column.block) is not int or not 0 <= column.block <= BLOCK_LIMIT:
+        _fail(table, column.name, f"block={column.block!r}: use an int from 1 to {BLOCK_LIMIT:,}")
+    if bool(column.block) != (column.generate == "block"):
+        _fail(table, column.name, "block= goes with hf.BlockKey, and is at least 1; change one of the two")
+    if column.generate == "block" and (table.key_names != (column.name,) or column.type != "int"):
+        _fail(table, column.name, "an hf.BlockKey is the only key column of its table; use int")
 
 
 def _check_choices(table: Table, column: Column) -> None:
@@ -135,8 +164,7 @@ def _check_choices(table: Table, column: Column) -> None:
 
 def _check_default(table: Table, column: Column) -> None:
     if column.generate:
-        if column.generate != "uuid7" or column.type not in ("text", "uuid") or column.choices is not None:
-            _fail(table, column.name, "only a text or uuid column can be filled by hf.new_id; remove the default")
+        _check_generate(table, column)
         if column.default is not None and not _is_missing(column.default):
             _fail(table, column.name, "a generated column has no other default; remove one of the two")
         return
@@ -148,6 +176,16 @@ def _check_default(table: Table, column: Column) -> None:
         _fail(table, column.name, f"the default {column.default!r} does not fit: {error}; correct or remove it")
     if values.canonical_json(canonical) != values.canonical_json(column.default):
         _fail(table, column.name, f"the default {column.default!r} is not in canonical form; write {canonical!r}")
+
+
+def _check_generate(table: Table, column: Column) -> None:
+    moment = column.type in ("date", "datetime") or column.stored.startswith("time")
+    if column.generate == "uuid7" and (column.type not in ("text", "uuid") or moment):
+        _fail(table, column.name, "only a text or uuid column can be filled by hf.new_id; remove the default")
+    if column.generate == "now" and not moment:
+        _fail(table, column.name, "only a date, a time or a datetime can be filled by hf.now; remove the default")
+    if column.generate not in GENERATES or column.choices is not None or column.merge != "register":
+        _fail(table, column.name, f"generate={column.generate!r}: a plain column can be filled by {_list(GENERATES)}")
 
 
 def _is_missing(default: object) -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 from holdfast.kernel import values
 from holdfast.schema import wire as wires
 from holdfast.schema.model import Column, Table
+from holdfast.schema.spans import duration_text
 
 _TO_SQL: Mapping[str, Callable[[Any], Any]] = {
     "bigint": int,
@@ -88,9 +89,9 @@ def from_sql_row(table: Table, row: Sequence[Any]) -> tuple[list[Any], list[Any]
 def to_parameter(value: Any) -> Any:
     """What a user passes for `?`, as SQLite stores it.
 
-    Takes dates, datetimes (without a zone: UTC), Decimal, UUID, Enum members, lists, tuples and dicts (JSON) and sets
-    (an array in order) besides what SQLite knows. Raises `values.InvalidValue` for NaN and infinity, integers beyond 64
-    bits and JSON that cannot be.
+    Takes dates, times, durations, datetimes (without a zone: UTC), Decimal, UUID, Enum members, lists, tuples and dicts
+    (JSON) and sets (an array in order) besides what SQLite knows. Raises `values.InvalidValue` for NaN and infinity,
+    integers beyond 64 bits and JSON that cannot be.
     """
     kind = type(value)
     if value is None or kind is str or kind is bytes:
@@ -120,6 +121,10 @@ def _text_form(value: Any) -> Any:
         return wires.decimal_text(value)
     if isinstance(value, uuid.UUID):
         return str(value)
+    if isinstance(value, datetime.time):
+        return value.isoformat()
+    if isinstance(value, datetime.timedelta):
+        return duration_text(value)
     if isinstance(value, (bytearray, memoryview)):
         return bytes(value)
     return value

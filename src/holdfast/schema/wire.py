@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from holdfast.kernel import values
+from holdfast.schema.spans import duration_text
 
 
 def datetime_text(moment: datetime.datetime) -> str:
@@ -59,4 +60,8 @@ def _plain(type_name: str, value: Any) -> Any:
         return str(decimal.Decimal(value))
     if type_name == "uuid" and isinstance(value, uuid.UUID):
         return str(value)
+    if type_name == "text" and isinstance(value, datetime.time):
+        return value.isoformat()
+    if type_name == "text" and isinstance(value, datetime.timedelta):
+        return duration_text(value)
     return value

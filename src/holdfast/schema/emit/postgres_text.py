@@ -8,22 +8,7 @@ from typing import Any
 
 from holdfast.kernel import values
 from holdfast.schema.model import Column, Table
-
-TYPES = {
-    "text": "text",
-    "int": "bigint",
-    "bigint": "bigint",
-    "float": "double precision",
-    "bool": "boolean",
-    "bytes": "bytea",
-    "date": "date",
-    "datetime": "timestamp with time zone",
-    "decimal": "numeric",
-    "uuid": "uuid",
-    "json": "jsonb",
-    "set": "jsonb",
-}
-"""Column type -> the type that a column gets in a table that the hub creates, as `format_type` writes it."""
+from holdfast.schema.stored import NATURAL, TIMESTAMP
 
 _MOMENT = '\'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\''
 
@@ -63,7 +48,16 @@ def literal(type_name: str, wire: Any) -> str:
     if type_name in ("json", "set"):
         return text_literal(values.canonical_json(wire)) + "::jsonb"
     text = repr(float(wire)) if type_name == "float" else str(wire)
-    return f"'{text}'::{TYPES[type_name]}"
+    return f"'{text}'::{NATURAL[type_name]}"
+
+
+def type_name(column: Column, within: str) -> str:
+    """The type of a column in SQL; a type that the application made is looked up in the schema `within`."""
+    kind = column.database_type
+    if not kind.is_enum:
+        return str(kind.text())
+    schema, _, name = kind.base.rpartition(".")
+    return qualified(schema or within, name)
 
 
 def day_text(cell: str) -> str:
@@ -73,7 +67,12 @@ def day_text(cell: str) -> str:
 
 def moment_text(cell: str) -> str:
     """A timestamp with time zone as its wire text. Only for the years 1 to 9999 in UTC."""
-    return f"to_char({cell} AT TIME ZONE 'UTC', {_MOMENT})"
+    return local_moment_text(f"{cell} AT TIME ZONE 'UTC'")
+
+
+def local_moment_text(cell: str) -> str:
+    """A timestamp without a zone as wire text: what it shows is taken for UTC."""
+    return f"to_char({cell}, {_MOMENT})"
 
 
 def key_expression(table: Table, row: str) -> str:
@@ -89,8 +88,8 @@ def _cell(column: Column, row: str) -> str:
     if column.type == "date":
         return day_text(cell)
     if column.type == "datetime":
-        return moment_text(cell)
-    return cell if column.type == "text" else f"{cell}::text"
+        return local_moment_text(cell) if column.database_type.base == TIMESTAMP else moment_text(cell)
+    return cell if column.type == "text" and not column.stored else f"{cell}::text"
 
 
 def _member(column: Column, row: str) -> str:

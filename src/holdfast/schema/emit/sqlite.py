@@ -53,14 +53,27 @@ def column_definition(table: Table, column: Column) -> str:
     parts = [quote(column.name), storage]
     if not column.nullable:
         parts.append("NOT NULL")
-    if column.generate:
+    if column.generate == "uuid7":
         parts.append(f"DEFAULT ({UUID7})")
+    elif column.generate == "now":
+        parts.append(f"DEFAULT ({now_expression(column)})")
     elif column.default is not MISSING and column.default is not None:
         parts.append(f"DEFAULT {literal(column.type, column.default)}")
     check = condition(column, key=key)
     if check:
         parts.append(f"CHECK ({check})")
     return " ".join(parts)
+
+
+def now_expression(column: Column) -> str:
+    """The moment in the canonical form of the column; 'now' stands still inside one step of a statement."""
+    kind = column.database_type
+    digits = kind.limits[0] if kind.limits else 3
+    if column.type == "date":
+        return "date('now')"
+    if column.type == "text":
+        return "strftime('%H:%M:%S', 'now')"
+    return "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')" if digits >= 3 else "strftime('%Y-%m-%dT%H:%M:%S.000000Z', 'now')"
 
 
 def create_indexes(table: Table, *, if_not_exists: bool = False) -> list[str]:

@@ -7,7 +7,7 @@ engine's own; nothing here needs more than SQLite 3.38.
 from __future__ import annotations
 
 from holdfast.schema.emit.sqlite_replace import ALIAS, changed, collides, differs, identifying, is_other
-from holdfast.schema.emit.sqlite_text import key_expression, names, quote
+from holdfast.schema.emit.sqlite_text import key_expression, names, quote, text_literal
 from holdfast.schema.model import Table
 
 _ACTIVE = "(SELECT applying FROM holdfast_state) = 0"
@@ -16,7 +16,9 @@ _HLC = (
     "(SELECT max(hlc, (min(max(CAST((julianday('now') - 2458849.5) * 86400000 AS INTEGER) + clock_offset, 0), "
     "2199023255552) << 12) & 9007199254740991) FROM holdfast_state)"
 )
-EVENTS = ("before_insert", "before_update", "insert", "update", "rekey", "delete")
+EVENTS = (
+    "before_insert", "before_update", "insert", "update", "rekey", "delete", "read_only_insert", "read_only_update",
+)  # fmt: skip
 
 
 def capture_table(width: int) -> str:
@@ -56,7 +58,23 @@ def create_triggers(table: Table, number: int, version: int) -> list[str]:
     ]
     if table.cells:
         triggers.append(_update(table, note))
-    return triggers
+    return triggers + _read_only(table)
+
+
+def _read_only(table: Table) -> list[str]:
+    """Triggers that refuse a write of a column which only the hub's database makes."""
+    columns = [column for column in table.cells if column.read_only]
+    if not columns:
+        return []
+    given = " OR ".join(f"NEW.{quote(column.name)} IS NOT NULL" for column in columns)
+    names_text = ", ".join(column.name for column in columns)
+    message = text_literal(f"holdfast: {table.name}.{names_text} is made by the hub's database; leave it out")
+    refusal = f"SELECT RAISE(ABORT, {message})"
+    other = " OR ".join(differs(column) for column in columns)
+    return [
+        _trigger(table, "read_only_insert", "BEFORE INSERT", [given], [refusal]),
+        _trigger(table, "read_only_update", "BEFORE UPDATE", [other], [refusal]),
+    ]
 
 
 def _before_update(table: Table, note: _Notes) -> str:

@@ -7,7 +7,8 @@ form that is too long, JSON that is too deep); those are refused when the write 
 
 from __future__ import annotations
 
-from holdfast.schema.emit.sqlite_text import literal, quote
+from holdfast.schema.emit.sqlite_stored import stored_condition
+from holdfast.schema.emit.sqlite_text import literal, no_nul, quote, valid_json
 from holdfast.schema.key import KEY_LIMIT
 from holdfast.schema.model import Column
 
@@ -28,6 +29,13 @@ def condition(column: Column, *, key: bool) -> str:
 
 
 def _condition(column: Column, key: bool) -> str:
+    narrow = stored_condition(column, key=key) if column.stored and column.choices is None else ""
+    if narrow and column.type in ("decimal", "float"):
+        return f"{_plain_condition(column, key)} AND {narrow}"
+    return narrow or _plain_condition(column, key)
+
+
+def _plain_condition(column: Column, key: bool) -> str:
     name = quote(column.name)
     if column.choices is not None:
         return f"{name} IN ({', '.join(literal(column.type, choice) for choice in column.choices)})"
@@ -38,27 +46,18 @@ def _condition(column: Column, key: bool) -> str:
     if column.type == "uuid":
         return _uuid_key(name) if key else _uuid(name)
     if column.type == "json":
-        return _json(name) if column.nullable else f"{_json(name)} AND json_type({name}) <> 'null'"
+        return valid_json(name) if column.nullable else f"{valid_json(name)} AND json_type({name}) <> 'null'"
     if column.type == "text" and key:
-        return f"{_no_nul(name)} AND length({name}) <= {KEY_LIMIT}"
+        return f"{no_nul(name)} AND length({name}) <= {KEY_LIMIT}"
     plain = {
-        "text": _no_nul(name),
+        "text": no_nul(name),
         "int": f"{name} BETWEEN -9007199254740991 AND 9007199254740991",
         "float": f"{name} > -9e999 AND {name} < 9e999",
         "bool": f"{name} IN (0, 1)",
         "date": f"{name} GLOB '{_DAY}' AND {_real_day(name)} AND {name} >= '0001'",
-        "set": f"{_json(name)} AND json_type({name}) = 'array'",
+        "set": f"{valid_json(name)} AND json_type({name}) = 'array'",
     }
     return plain.get(column.type, "")
-
-
-def _no_nul(name: str) -> str:
-    return f"instr({name}, char(0)) = 0"
-
-
-def _json(name: str) -> str:
-    # Escaped backslashes are taken out first, so that what is left of \u0000 is the escape of U+0000 and not text.
-    return f"{_no_nul(name)} AND json_valid({name}) AND instr(replace({name}, '\\\\', ''), '\\u0000') = 0"
 
 
 def _real_day(text: str) -> str:
@@ -71,7 +70,7 @@ def _real_moment(name: str) -> str:
 
 
 def _datetime_key(name: str) -> str:
-    return f"length({name}) = 27 AND {name} GLOB '{_DAY}T{_CLOCK}{_SIXTH}' AND {_no_nul(name)} AND {_real_moment(name)}"
+    return f"length({name}) = 27 AND {name} GLOB '{_DAY}T{_CLOCK}{_SIXTH}' AND {no_nul(name)} AND {_real_moment(name)}"
 
 
 def _datetime(name: str) -> str:
@@ -84,14 +83,14 @@ def _datetime(name: str) -> str:
         f"WHEN {rest} GLOB '*[-+][01][0-9]' THEN 3 ELSE 0 END"
     )
     return (
-        f"{name} GLOB '{_DAY}[T ]{_CLOCK}*' AND {_no_nul(name)} AND {_real_moment(name)} "
+        f"{name} GLOB '{_DAY}[T ]{_CLOCK}*' AND {no_nul(name)} AND {_real_moment(name)} "
         f"AND {rest} NOT GLOB '*[^-+.:Z0-9]*' AND {fraction} <= 7 AND json_valid('0' || substr({name}, 20, {fraction}))"
     )
 
 
 def _decimal_key(name: str) -> str:
     return (
-        f"{name} NOT GLOB '*[^-.0-9]*' AND {_no_nul(name)} AND json_valid({name}) "
+        f"{name} NOT GLOB '*[^-.0-9]*' AND {no_nul(name)} AND json_valid({name}) "
         f"AND NOT ({name} GLOB '-*' AND {name} NOT GLOB '*[1-9]*') "
         f"AND length(ltrim(replace({name}, '.', ''), '-')) <= 1000"
     )
@@ -101,7 +100,7 @@ def _decimal(name: str) -> str:
     unsigned = f"CASE WHEN {name} GLOB '[-+]*' THEN substr({name}, 2) ELSE {name} END"
     bare = f"ltrim({unsigned}, '0')"
     return (
-        f"{name} NOT GLOB '*[^-+.0-9eE]*' AND {_no_nul(name)} AND {unsigned} GLOB '[0-9]*' "
+        f"{name} NOT GLOB '*[^-+.0-9eE]*' AND {no_nul(name)} AND {unsigned} GLOB '[0-9]*' "
         f"AND json_valid('1' || {unsigned}) AND CASE WHEN {name} GLOB '*[eE]*' "
         f"THEN length({name}) <= 1002 AND {name} NOT GLOB '*[eE]*[0-9][0-9][0-9][0-9]*' "
         f"ELSE length(replace({bare}, '.', '')) + ({bare} GLOB '.*') <= 1000 END"
@@ -114,10 +113,10 @@ def _hexadecimal(text: str, digits: str) -> str:
 
 
 def _uuid_key(name: str) -> str:
-    return f"{_hexadecimal(name, '0-9a-f')} AND {_no_nul(name)}"
+    return f"{_hexadecimal(name, '0-9a-f')} AND {no_nul(name)}"
 
 
 def _uuid(name: str) -> str:
     inner = f"CASE WHEN {name} GLOB '{{*}}' THEN substr({name}, 2, length({name}) - 2) ELSE {name} END"
     plain = f"length({inner}) = 32 AND {inner} NOT GLOB '*[^0-9a-fA-F]*'"
-    return f"{_no_nul(name)} AND (({plain}) OR ({_hexadecimal(inner, '0-9a-fA-F')}))"
+    return f"{no_nul(name)} AND (({plain}) OR ({_hexadecimal(inner, '0-9a-fA-F')}))"

@@ -57,6 +57,17 @@ def literal(type_name: str, wire: Any) -> str:
     return text_literal(wire)
 
 
+def no_nul(name: str) -> str:
+    """Condition that a text has no U+0000."""
+    return f"instr({name}, char(0)) = 0"
+
+
+def valid_json(name: str) -> str:
+    """Condition that a text is JSON without U+0000, escaped or not."""
+    # Escaped backslashes are taken out first, so that what is left of \u0000 is the escape of U+0000 and not text.
+    return f"{no_nul(name)} AND json_valid({name}) AND instr(replace({name}, '\\\\', ''), '\\u0000') = 0"
+
+
 def key_expression(table: Table, row: str) -> str:
     """The key text (`spec/encoding.md` 2) of the row that `row` names: NEW, OLD or an alias."""
     if len(table.key) > 1:

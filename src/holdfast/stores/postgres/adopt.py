@@ -25,6 +25,6 @@ def adopt(db: Connection, schema: Schema, within: str) -> tuple[Catalog, dict[st
         tables[table.name] = UserTable(table, within, layout[table.name], list(unique.values()))
         for name, columns in {**unique, **fit.constraints_of(db, target)}.items():
             constraints[table.name, name] = columns
-        if fit.is_rewritten(db, target):
+        if fit.is_rewritten(db, target) or any(column.read_only for column in table.columns):
             rewritten.add(table.name)
     return Catalog(tables, ids, constraints, frozenset(rewritten)), layout

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from holdfast.errors import HoldfastError
-from holdfast.schema.model import Table
+from holdfast.schema.model import Column, Table
 from holdfast.schema.postgres_values import FITTING
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.writing import Connection
 
 
 class Found(NamedTuple):
-    """A column of the database. `limited`: its type has a length or scale, as numeric(10,2) has."""
+    """A column of the database. `type` is without a length or scale, `kind` with it (`limited`: it has one); `labels`
+    are those of an enum.
+    """
 
     name: str
     type: str
@@ -21,6 +23,8 @@ class Found(NamedTuple):
     not_null: bool
     has_default: bool
     generated: bool
+    kind: str
+    labels: Sequence[str]
 
 
 def columns_of(db: Connection, target: str) -> list[Found]:
@@ -48,29 +52,54 @@ def check(table: Table, found: Sequence[Found], unique: Sequence[Sequence[str]])
     """Raise `HoldfastError` `schema_mismatch_table` unless the hub can read and write the declared columns."""
     by_name = {column.name: column for column in found}
     for column in table.columns:
-        present, wanted = by_name.get(column.name), " or ".join(sorted(FITTING[column.type]))
+        present = by_name.get(column.name)
+        wanted = column.stored or " or ".join(sorted(FITTING[column.type]))
         if present is None:
             _refuse(table, column.name, f"a column of type {wanted}", "no such column", "Add the column")
-        elif present.generated:
-            _refuse(table, column.name, "a plain column", "a generated column", "Take it out of the schema")
+        elif present.generated and not column.read_only:
+            remedy = "Declare it hf.column(read_only=True)"
+            _refuse(table, column.name, "a plain column", "a generated column", remedy)
+        elif column.generate == "block" and not present.has_default:
+            remedy = "Make it an identity column, or declare a plain int"
+            _refuse(table, column.name, "a column with a sequence", "no sequence", remedy)
+        elif column.stored:
+            _check_stored(table, column, present)
         elif present.type not in FITTING[column.type]:
-            _refuse(table, column.name, wanted, present.type, "Change the type of the column, or declare another one")
+            remedy = f'Declare it hf.column(stored="{present.kind}"), or change the type of the column'
+            _refuse(table, column.name, wanted, present.kind, remedy)
         elif present.limited and column.type == "decimal":
-            remedy = "Change the column to numeric without precision and scale; a CHECK may limit its values"
-            _refuse(table, column.name, "numeric", "numeric with a scale, which rounds", remedy)
-        elif present.not_null and column.nullable:
+            remedy = f'Declare it hf.column(stored="{present.kind}")'
+            _refuse(table, column.name, "numeric", f"{present.kind}, which rounds", remedy)
+        if present is not None and present.not_null and column.nullable and not column.read_only:
             remedy = "Allow NULL, or declare it not optional"
             _refuse(table, column.name, "a column that takes NULL", "NOT NULL", remedy)
     key = {column.name for column in table.key}
     if not any(set(columns) == key for columns in unique):
         remedy = "Declare the table's own key, or make a unique index on these columns"
         _refuse(table, ", ".join(sorted(key)), "primary key or unique", "no such index", remedy)
+    for name in table.exclude:
+        if name not in by_name:
+            _refuse(table, name, "a column that exclude= names", "no such column", "Take it out of exclude=")
     for extra in found:
         needed = extra.not_null and not extra.has_default and not extra.generated
         if extra.name not in table.position and needed:
-            remedy = "Declare the column, give it a default, or allow NULL"
+            remedy = "Declare the column, give it a default in the database, or allow NULL"
             expected = "a column that a row can be inserted without"
             _refuse(table, extra.name, expected, "NOT NULL without default", remedy)
+
+
+def _check_stored(table: Table, column: Column, present: Found) -> None:
+    """The type of the database must be the declared one to the letter: another one would round or refuse."""
+    kind = column.database_type
+    # An own type is written with its schema or without, as the search path has it.
+    name, wanted = (text.rpartition(".")[2].strip('"') for text in (present.kind, column.stored))
+    if name != wanted:
+        remedy = f'Declare it hf.column(stored="{present.kind}"), or change the type of the column'
+        _refuse(table, column.name, column.stored, present.kind, remedy)
+    if kind.is_enum and set(present.labels) != set(column.choices or ()):
+        remedy = "Declare the labels that the type has"
+        expected, labels = ", ".join(map(repr, column.choices or ())), ", ".join(map(repr, present.labels))
+        _refuse(table, column.name, f"the labels {expected}", labels or "no enum", remedy)
 
 
 def _refuse(table: Table, column: str, expected: str, found: str, remedy: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from holdfast.errors import HoldfastError
-from holdfast.schema.emit.postgres import add_foreign_key, create_indexes, create_table
+from holdfast.schema.emit.postgres import add_foreign_key, create_indexes, create_table, create_types
 from holdfast.schema.emit.postgres_dirty import EVENTS, create_triggers, drop_triggers, trigger_name
 from holdfast.schema.emit.postgres_text import key_expression, qualified, quote, text_literal
 from holdfast.schema.model import ForeignKey, Schema, Table
@@ -111,6 +111,9 @@ class Plan:
                 )
             else:
                 parents = present | self._new
+                for name, statement in create_types(table, within=self._within):
+                    if self._fetch(b"SELECT to_regtype(%s)", name)[0][0] is None and statement not in statements:
+                        statements.append(statement)
                 statements.append(create_table(table, within=self._within, parents=parents))
                 statements += create_indexes(table, within=self._within)
                 later += [(table, key) for key in table.foreign_keys if key.parent not in parents | {table.name}]

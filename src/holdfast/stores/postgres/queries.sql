@@ -210,9 +210,10 @@ INSERT INTO holdfast.commit (space, head, chain, at)
 SELECT r.id, r.head, r.chain, %s FROM json_to_recordset(%s::json) AS r(id int, head bigint, chain text)
 
 -- name: columns
--- Columns of a table: name, type, whether a scale limits it, not null, has a default, generated, always an identity.
+-- Columns of a table: name, type, whether a scale limits it, not null, has a default, generated, type in full, labels of an enum.
 SELECT a.attname, format_type(a.atttypid, NULL), a.atttypmod <> -1, a.attnotnull, a.atthasdef OR a.attidentity <> '',
-  a.attgenerated <> ''
+  a.attgenerated <> '', format_type(a.atttypid, a.atttypmod),
+  ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = a.atttypid ORDER BY e.enumsortorder)
 FROM pg_attribute a WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 
 -- name: constraints

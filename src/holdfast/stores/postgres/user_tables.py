@@ -33,6 +33,7 @@ class UserTable:
     def __init__(self, table: Table, within: str, layout: Sequence[str], unique: Sequence[Sequence[str]]) -> None:
         self.name = table.name
         self.table = table
+        self._within = within
         self._target = qualified(within, table.name)
         self._width = len(layout)
         self._slots = [slot for slot, name in enumerate(layout) if name in table.slot]
@@ -48,18 +49,18 @@ class UserTable:
 
     def _statements(self, key_width: int) -> None:
         """Prepare the text of every statement; the one parameter is an array of records."""
-        names = [column.name for column in self._columns]
+        written = [pair for pair in zip(self._columns, self._members, strict=True) if not pair[0].read_only]
+        names = [column.name for column, _ in written]
         key = names[:key_width]
-        values = ", ".join(
-            write_expression(column, f"r.{member}") for column, member in zip(self._columns, self._members, strict=True)
-        )
+        values = ", ".join(write_expression(column, f"r.{member}", self._within) for column, member in written)
         sets = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in names[key_width:])
         self._matches = " AND ".join(
-            f"t.{quote(name)} = r.{member}" for name, member in zip(key, self._key_members, strict=True)
+            f"t.{quote(column.name)} = {write_expression(column, f'r.{member}', self._within)}"
+            for column, member in zip(self._columns, self._key_members, strict=False)
         )
         self.upsert = (
             f"INSERT INTO {self._target} ({listed(names)}) OVERRIDING SYSTEM VALUE SELECT {values} "
-            f"FROM {self._records(len(names))} ON CONFLICT ({listed(key)}) DO "
+            f"FROM {self._records(len(self._columns))} ON CONFLICT ({listed(key)}) DO "
             + (f"UPDATE SET {sets}" if sets else "NOTHING")
         ).encode()
         self.delete = f"DELETE FROM {self._target} t USING {self._records(key_width)} WHERE {self._matches}".encode()
