@@ -18,6 +18,7 @@ from holdfast.replica.replica import Replica
 from holdfast.replica.report import Conflict, SyncReport
 from holdfast.replica.status import Status
 from holdfast.replica.sync_log import LogLine
+from holdfast.replica.watch import Watch
 from holdfast.schema import (
     BigInt,
     BlockKey,
@@ -70,6 +71,7 @@ __all__ = [
     "Status",
     "SyncReport",
     "Table",
+    "Watch",
     "column",
     "new_id",
     "now",

@@ -46,6 +46,7 @@ class Connections:
         self._readers: list[apsw.Connection] = []
         self._registering = threading.Lock()
         self.on_commit: Callable[[], None] | None = None
+        self.on_write: Callable[[], None] = lambda: None
 
     def execute(self, sql: str, parameters: Parameters = ()) -> list[ResultRow]:
         """One statement: a read in a snapshot of its own, or a write in a transaction of its own."""
@@ -64,7 +65,7 @@ class Connections:
     def _read(self, sql: str, values: Any) -> list[ResultRow]:
         reader = self._reader()
         try:
-            return _run(reader, sql, values)
+            return run_statement(reader, sql, values)
         finally:
             if reader.in_transaction:
                 reader.execute("ROLLBACK")
@@ -84,7 +85,7 @@ class Connections:
 
     def _inside(self, sql: str, values: Any) -> list[ResultRow]:
         """A statement inside `transaction()`; one that ends the transaction is an error, and undoes it."""
-        rows = _run(self._writer, sql, values)
+        rows = run_statement(self._writer, sql, values)
         if not self._writer.in_transaction:
             raise own_transactions()
         return rows
@@ -114,6 +115,7 @@ class Connections:
                 finally:
                     self._depth = 0
             receipt.mark = mark
+            self.on_write()
             if mark is not None and self.on_commit is not None:
                 self.on_commit()
 
@@ -190,7 +192,8 @@ def sql_parameters(parameters: Parameters) -> Any:
         raise HoldfastError(error.code, f"a parameter of the statement: {error.message}") from None
 
 
-def _run(db: apsw.Connection, sql: str, values: Any) -> list[ResultRow]:
+def run_statement(db: apsw.Connection, sql: str, values: Any) -> list[ResultRow]:
+    """Run one statement to its end, and give its rows."""
     cursor = db.cursor()
     try:
         with statement_errors():

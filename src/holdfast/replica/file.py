@@ -192,7 +192,7 @@ def _is_whole(db: apsw.Connection, schema: Schema) -> bool:
     """Whether the file has what `_complete` makes, for this schema."""
     rows: list[Any] = db.execute("SELECT name, sql FROM sqlite_schema WHERE name GLOB 'holdfast_*'").fetchall()
     found: dict[str, str] = dict(rows)
-    if "holdfast_conflict_row" not in found or "version" not in found["holdfast_table"]:
+    if "holdfast_conflict_row" not in found or "captured" not in found["holdfast_table"]:
         return False
     numbers = table_numbers(db)
     views = {
@@ -205,8 +205,9 @@ def _is_whole(db: apsw.Connection, schema: Schema) -> bool:
 def _complete(db: apsw.Connection, schema: Schema) -> None:
     """Make what only tells how things stand: versions of tables, views of states. A file of an earlier
     version gets it at its first opening."""
-    if not db.execute("SELECT 1 FROM pragma_table_info('holdfast_table') WHERE name = 'version'").get:
-        db.execute("ALTER TABLE holdfast_table ADD COLUMN version INTEGER NOT NULL DEFAULT 0")
+    for name, column in (("holdfast_table", "version"), ("holdfast_state", "sealed"), ("holdfast_table", "captured")):
+        if not db.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", (name, column)).get:
+            db.execute(f"ALTER TABLE {name} ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
     db.execute(sqlite_states.INDEX)
     numbers = table_numbers(db)
     for table in schema.tables:

@@ -13,13 +13,15 @@ CREATE TABLE holdfast_state (
     hub TEXT NOT NULL DEFAULT '',
     user TEXT NOT NULL DEFAULT '',
     layout TEXT NOT NULL DEFAULT '',          -- JSON: hash and column names by slot, as the hub sent them
-    last_synced INTEGER                       -- milliseconds since 2020-01-01 UTC
+    last_synced INTEGER,                      -- milliseconds since 2020-01-01 UTC
+    sealed INTEGER NOT NULL DEFAULT 0         -- so many changes were sealed: a captured change is op + this
 ) STRICT;
 
 CREATE TABLE holdfast_table (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
-    version INTEGER NOT NULL DEFAULT 0        -- one more for each transaction of the engine that wrote in the table
+    version INTEGER NOT NULL DEFAULT 0,       -- one more for each transaction of the engine that wrote in the table
+    captured INTEGER NOT NULL DEFAULT 0       -- the last change of any program that was sealed, counted over all tables
 ) STRICT;
 
 -- One row for each `with replica.transaction()`: the captured operations first..last are one transaction on the wire.

@@ -22,11 +22,12 @@ from holdfast.kernel import clock, digest
 from holdfast.protocol.messages import decode_conflict
 from holdfast.protocol.transport import Transport
 from holdfast.replica import queued
-from holdfast.replica.connections import Connections, Parameters, Receipt
+from holdfast.replica.connections import Connections, Parameters, Receipt, sql_parameters
 from holdfast.replica.events import Events, RoundEnded, SyncEvent, Trigger
 from holdfast.replica.exchange import Exchanges
 from holdfast.replica.file import applying, connect, prepare, table_numbers
 from holdfast.replica.loop import Loop
+from holdfast.replica.observer import Observer
 from holdfast.replica.progress import Transfer
 from holdfast.replica.queued import Pending, Refused
 from holdfast.replica.report import Conflict, SyncReport, conflict_of
@@ -37,6 +38,7 @@ from holdfast.replica.status import Status, at_rest, read_standing, waiting_oper
 from holdfast.replica.sync_lock import SyncLock
 from holdfast.replica.sync_log import LogLine, SyncLog, line_of, read_log
 from holdfast.replica.tables import UserTables
+from holdfast.replica.watch import Watch
 from holdfast.schema.model import Schema
 
 Token = str | Callable[[], str]
@@ -116,6 +118,9 @@ class Replica:
             self._rounds = Rounds(db, Device(*parts))
             self._exchanges = Exchanges(self.path, self._rounds, self._lock, self.events)
             self._sync_log = SyncLog(self.path)
+            self._observer = Observer(self._connections, lambda: self.status, [t.name for t in self.schema.tables])
+            self._connections.on_write = self._observer.wake
+            self._rounds.transfer.changed = self._observer.wake
             self.events.add(self._note_round)
             self._device = device
             self._process = os.getpid()
@@ -184,7 +189,7 @@ class Replica:
         with self._opening:
             if self._loop is None:
                 transport = self._reach()
-                self._loop = Loop(self._exchanges, transport, random.random, lambda: None)
+                self._loop = Loop(self._exchanges, transport, random.random, self._observer.wake)
                 self._connections.on_commit = self._loop.commit
                 self._loop.start()
 
@@ -283,6 +288,7 @@ class Replica:
 
     def _note_round(self, event: SyncEvent) -> None:
         """Keep a line of each round; called by the thread that syncs, under its lock."""
+        self._observer.wake()
         if isinstance(event, RoundEnded):
             self._sync_log.add(line_of(event, complete=event.error is None and bool(self._rounds.whole)))
 
@@ -294,6 +300,31 @@ class Replica:
     @property
     def _transfer(self) -> Transfer:
         return self._rounds.transfer
+
+    def on_status(self, callback: Callable[[Status], None]) -> Callable[[], None]:
+        """Call `callback(status)` now and whenever the status has changed; gives the function that ends it.
+
+        Callbacks run in one thread of the replica, `holdfast-observer`, in the order of subscription. Changes that come
+        quickly are told as one: each call has the latest status. What a callback raises is logged; it is called again
+        the next time. A slow callback delays others and `watch`, never a sync or a write.
+        """
+        self._open()
+        return self._observer.add_listener(callback)
+
+    def watch(
+        self, sql: str, parameters: Parameters = (), callback: Callable[[list[ResultRow]], None] | None = None
+    ) -> Watch:
+        """The rows of a query, now and whenever they have changed: by writes here, by a sync, by other programs.
+
+        With `callback(rows)` it is called in the thread `holdfast-observer`, outside of every transaction; without, the
+        `Watch` is iterated: each step waits for rows that were not given yet. Changes that come quickly are told as
+        one. The query runs again only when a table that it reads may have changed: declared tables are told apart; for
+        tables of the application's own, and the engine's, every commit counts. Rows that are equal are not given again.
+
+        `cancel()` ends it, as leaving `with` does. Raises `sql` for a statement that does not only read, or is several.
+        """
+        self._open()
+        return self._observer.add_watch(sql, sql_parameters(parameters), callback)
 
     def log(self, limit: int = 100) -> list[LogLine]:
         """What the latest rounds did, newest first, of whichever process; 1,000 are kept."""
@@ -319,6 +350,8 @@ class Replica:
     def close(self) -> None:
         """Disconnect and close the file; idempotent. Unsent work stays in it."""
         self.disconnect()
+        if self._opened and not self._closed:
+            self._observer.stop()
         with self._opening:
             if self._opened and not self._closed:
                 self._connections.close()

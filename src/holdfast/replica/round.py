@@ -17,6 +17,7 @@ from holdfast.protocol.codec import decode_line, decode_rows, lines
 from holdfast.replica.apply import Answer, Applied, Apply, StagedPage, is_known, joined, save_state
 from holdfast.replica.arrival import Arrival, content_of_hub
 from holdfast.replica.capture import make_readable
+from holdfast.replica.changes import note_sealed
 from holdfast.replica.confirmed import Confirmed, RowName
 from holdfast.replica.dependencies import dependants, needs
 from holdfast.replica.file import applying
@@ -110,6 +111,7 @@ class Rounds:
 
     def seal(self, db: apsw.Connection) -> None:
         """Seal what was captured, on any connection to the file, inside a transaction of the engine there."""
+        note_sealed(db)
         db.execute("SAVEPOINT holdfast_seal")
         try:
             Seal(db, self._device.tables, self._origin).run()
