@@ -291,6 +291,10 @@ class Rounds:
             elif isinstance(part, m.Footer):
                 self._write_direct()
                 return header, part
+            elif part.space not in header.spaces:
+                raise HoldfastError(
+                    "response_malformed", "the hub's answer has a page of a space that it does not grant"
+                )
             else:
                 page = StagedPage(part.space, part.cursor, bytes(part.rows))
                 self.transfer.page(count_rows(page.rows), len(page.rows))

@@ -192,6 +192,17 @@ def test_a_malformed_row_is_an_error_and_is_not_kept(day: Day, name: str) -> Non
     day.heals()
 
 
+def test_a_page_of_a_space_that_is_not_granted_is_not_taken(day: Day) -> None:
+    """Its rows would stay for ever: no later answer speaks of such a space."""
+    header, *rest = day.real_answer().splitlines(keepends=True)
+    page = images(["form", 1, ["k", "1", "draft", 0, []], GOOD]).replace(b"project:1", b"project:9")
+    error = day.meets(header, page, *rest)
+    assert error is not None
+    assert error.code == "response_malformed"
+    assert rows(day.folder / "anna.db") == day.before
+    day.heals()
+
+
 @pytest.mark.parametrize("name", ["no key", "number too big", "stamps of nonsense", "unknown table"])
 def test_a_malformed_row_does_not_come_back_after_a_restart(day: Day, name: str) -> None:
     header = day.real_answer().splitlines(keepends=True)[0]
