@@ -13,6 +13,7 @@ from holdfast.hub.hooks import AfterCommit, BeforeWrite, Hooks
 from holdfast.hub.hub import Hub, SpacesOf
 from holdfast.hub.identity import Identity
 from holdfast.hub.live import LiveChannel
+from holdfast.hub.news import NewsChannel
 from holdfast.hub.response import Response
 from holdfast.schema.model import Schema
 from holdfast.stores.base import Migrating, Phase, Step, Store
@@ -128,6 +129,10 @@ class Server:
     def live(self, identity: Identity, wake: Callable[[], None]) -> LiveChannel:
         """A new live channel, without its socket; `wake` is called when there may be news for it."""
         return LiveChannel(self.hub, identity, wake)
+
+    def news(self, identity: Identity, wake: Callable[[], None]) -> NewsChannel:
+        """A new channel that only says when there is news."""
+        return NewsChannel(self.hub, identity, wake)
 
     def sequence_foreign_writes(self) -> int:
         """Sequence what other programs wrote in the hub's tables; gives the number of rows looked at."""

@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from holdfast.edge import compression
 from holdfast.edge.live import LiveEndpoint
+from holdfast.edge.news import NewsEndpoint
 from holdfast.edge.openapi import document
 from holdfast.edge.rounds import LiveServer, Round, SyncServer, failure_response, logger, unauthenticated
 from holdfast.errors import HoldfastError
@@ -41,7 +42,8 @@ class ClientGoneError(Exception):
 
 
 def asgi(server: LiveServer, *, close: bool = False, idle_seconds: float = IDLE_SECONDS) -> Starlette:
-    """The application: POST /v1/sync, the WebSocket /v1/live, /healthz, /openapi.json; errors are the protocol's JSON.
+    """The application: POST /v1/sync, /v1/live (WebSocket, events or long poll), /healthz, /openapi.json; errors are
+    the protocol's JSON.
 
     Mount it under any prefix. `close` closes the server at shutdown; it works only where the application gets lifespan
     events, which mounted ones do not. A client that neither sends nor takes anything for `idle_seconds` is dropped.
@@ -62,10 +64,12 @@ def asgi(server: LiveServer, *, close: bool = False, idle_seconds: float = IDLE_
     async def openapi(request: Request) -> HttpResponse:
         return _json(document(request.scope.get("root_path", "")))
 
+    channels = LiveEndpoint(server)
     app = Starlette(
         routes=[
             Route("/v1/sync", SyncEndpoint(server, idle_seconds), methods=["POST"], name="sync"),
-            WebSocketRoute("/v1/live", LiveEndpoint(server)),
+            WebSocketRoute("/v1/live", channels),
+            Route("/v1/live", NewsEndpoint(server, channels), methods=["GET"]),
             Route("/healthz", healthz, methods=["GET"]),
             Route("/openapi.json", openapi, methods=["GET"]),
         ],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import email.utils
 import http.client
 import ipaddress
 import ssl
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -25,15 +27,17 @@ from urllib3.exceptions import (
 from urllib3.exceptions import HTTPError as UrllibError
 from urllib3.util import parse_url
 
+from holdfast.edge.abortable import Abort, pool_classes
 from holdfast.edge.compression import ACCEPT, LEVEL, Decoder, UndecodableError, named
 from holdfast.edge.live_client import Deliver, WebSocketLink
+from holdfast.edge.news_client import NewsThread
 from holdfast.errors import HoldfastError
 from holdfast.protocol.messages import PROTOCOL
+from holdfast.protocol.meter import Meter
 
 COMPRESS_OVER = 1024
 READ_SIZE = 64 * 1024
 CHUNK_SIZE = 1024 * 1024
-TIMEOUT = (10.0, 60.0)
 
 Token = str | Callable[[], str | None]
 
@@ -51,12 +55,15 @@ class PlainHttpWarning(UserWarning):
 class HttpExchange:
     """One request that was sent, and its streamed answer. Read `chunks` to its end, so that the connection is kept."""
 
-    def __init__(self, url: str, response: urllib3.BaseHTTPResponse, sent: int) -> None:
+    def __init__(self, url: str, response: urllib3.BaseHTTPResponse, sent: int, meter: Meter) -> None:
         self._url = url
         self._response = response
+        self._meter = meter
+        self._waited = 0.0
         self._closed = False
         self._read = False
         self.status = response.status
+        self.retry_after = seconds_of(response.headers.get("retry-after", ""))
         self.bytes_sent = sent
         self.bytes_received = _head_size(
             f"HTTP/1.1 {response.status} {response.reason or ''}", response.headers.items()
@@ -71,14 +78,19 @@ class HttpExchange:
             raise HoldfastError("network", f"{self._url}: the answer has been read or closed already", url=self._url)
         self._read = True
         encoding = named(self._response.headers.get("content-encoding", ""))
+        size = 0
         try:
             if encoding is None:
                 raise UndecodableError("its Content-Encoding is one that was not asked for")
             decoder = Decoder(encoding)
             for piece in self._pieces():
-                yield from decoder.feed(piece)
+                for plain in decoder.feed(piece):
+                    size += len(plain)
+                    yield plain
             decoder.finish()
+            self._meter.read(size, self._waited)
         except _BROKEN as error:
+            self._meter.cut(size)
             raise _network(self._url, f"the answer broke off: {_reason(error)}") from error
         finally:
             self.close()
@@ -91,16 +103,27 @@ class HttpExchange:
             self._response.close()
             self._response.release_conn()
 
+    def _timed(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The same pieces; the time that they were waited for is kept, without that of whoever takes them."""
+        while True:
+            began = time.monotonic()
+            piece = next(pieces, b"")
+            self._waited += time.monotonic() - began
+            if not piece:
+                return
+            yield piece
+
     def _pieces(self) -> Iterator[bytes]:
         """The body as it came, counted with its chunk framing."""
         if getattr(self._response, "chunked", False):
-            for piece in self._response.read_chunked(CHUNK_SIZE, decode_content=False):
+            for piece in self._timed(iter(self._response.read_chunked(CHUNK_SIZE, decode_content=False))):
                 self.bytes_received += len(piece) + len(f"{len(piece):x}\r\n\r\n")
                 yield piece
             self.bytes_received += len("0\r\n\r\n")
         else:
             framed = self._response.length_remaining is not None
-            while piece := self._response.read1(READ_SIZE, decode_content=False):
+            read = iter(lambda: self._response.read1(READ_SIZE, decode_content=False), b"")
+            for piece in self._timed(read):
                 framed = True
                 self.bytes_received += len(piece)
                 yield piece
@@ -115,9 +138,9 @@ class HttpTransport:
 
     `token` is sent as `Authorization: Bearer`; a function is called for every round, so that it can renew the token.
     `headers` are sent in addition. `timeout` is in seconds: for a connection and for silence on it, or one number for
-    both. `verify` is True (the system's certificates), a path to a file or folder of certificates, an `ssl.SSLContext`,
-    or False (no check at all, for tests). Raises `url_invalid`. Warns `PlainHttpWarning` once for each host beyond
-    this computer that is reached without TLS.
+    both; without it they follow what `meter` has measured. `verify` is True (the system's certificates), a path to a
+    file or folder of certificates, an `ssl.SSLContext`, or False (no check at all, for tests). Raises `url_invalid`.
+    Warns `PlainHttpWarning` once for each host beyond this computer that is reached without TLS.
     """
 
     def __init__(
@@ -126,21 +149,23 @@ class HttpTransport:
         token: Token | None = None,
         *,
         headers: Mapping[str, str] | None = None,
-        timeout: float | tuple[float, float] = TIMEOUT,
+        timeout: float | tuple[float, float] | None = None,
         verify: bool | str | Path | ssl.SSLContext = True,
     ) -> None:
         self.url = normalised(url)
         self._endpoint = self.url + "/v1/sync"
         self._token = token
         self._headers = dict(headers or {})
-        connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-        self._pool = urllib3.PoolManager(
-            num_pools=1,
-            maxsize=1,
-            retries=False,
-            timeout=urllib3.Timeout(connect=connect, read=read),
-            **_tls(verify),
-        )
+        self._timeout = (timeout, timeout) if isinstance(timeout, (int, float)) else timeout
+        self.meter = Meter()
+        self._abort = Abort()
+        self._pool = urllib3.PoolManager(num_pools=1, maxsize=1, retries=False, **_tls(verify))
+        self._pool.pool_classes_by_scheme = pool_classes(self._abort)
+        self._verify = verify
+        # A channel for news has a connection of its own, so that closing it disturbs no round.
+        self._news_abort = Abort()
+        self._news_pool = urllib3.PoolManager(num_pools=1, maxsize=1, retries=False, **_tls(verify))
+        self._news_pool.pool_classes_by_scheme = pool_classes(self._news_abort)
         _warn_of_plain_http(self.url)
 
     def exchange(self, body: bytes) -> HttpExchange:
@@ -150,19 +175,25 @@ class HttpTransport:
         when there is no usable token to send.
         """
         headers = self._request_headers()
-        if len(body) > COMPRESS_OVER:
+        plain = len(body)
+        if plain > COMPRESS_OVER:
             body = zstandard.ZstdCompressor(level=LEVEL["zstd"]).compress(body)
             headers["Content-Encoding"] = "zstd"
         sent = _head_size(f"POST {self._target()} HTTP/1.1", headers.items()) + len(body)
         sent += len(f"Host: {self._authority()}\r\nContent-Length: {len(body)}\r\n")
+        connect, silence = self._timeout or (self.meter.connecting, self.meter.silence(plain))
+        began = time.monotonic()
         try:
             response = self._pool.request(
-                "POST", self._endpoint, body=body, headers=headers,
+                "POST", self._endpoint, body=body, headers=headers, timeout=urllib3.Timeout(connect, silence),
                 preload_content=False, decode_content=False, redirect=False, retries=False,
             )  # fmt: skip
         except _BROKEN as error:
+            self.meter.lost(plain)
             raise _network(self._endpoint, _reason(error)) from error
-        exchange = HttpExchange(self._endpoint, response, sent)
+        self.meter.answered(plain, time.monotonic() - began)
+        self.meter.delivered(plain)
+        exchange = HttpExchange(self._endpoint, response, sent, self.meter)
         if 300 <= response.status < 400:
             exchange.close()
             place = response.headers.get("location", "nowhere")
@@ -181,13 +212,52 @@ class HttpTransport:
 
         Raises `network` when it cannot be opened, `unauthenticated` when there is no usable token to send.
         """
+        parts = parse_url(self.url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        headers, url = self._channel_headers(), "ws" + self.url.removeprefix("http") + "/v1/live"
+        try:
+            sock = self._abort.connect(-1, parts.host or "", port, self.meter.connecting)
+        except OSError as error:
+            raise _network(url, f"no connection: {error}") from error
+        tls = ssl_context(self._verify) if parts.scheme == "https" else None
+        try:
+            return WebSocketLink(url, headers, deliver, sock=sock, tls=tls)
+        finally:
+            self._abort.leave(-1)  # an open channel is closed by its own `close`
+
+    def open_news(self, kind: str, deliver: Deliver) -> NewsThread:
+        """Open a channel that says when there is news: "events" (server-sent) or "longpoll".
+
+        Raises `network` when it cannot be opened, `unauthenticated` when there is no usable token to send.
+        """
+        url = self.url + "/v1/live"
+
+        def opener(query: str, accept: str, silence: float) -> urllib3.BaseHTTPResponse:
+            headers = self._channel_headers() | {"Accept": accept, "Cache-Control": "no-store"}
+            timeout = urllib3.Timeout(self.meter.connecting, silence)
+            try:
+                return self._news_pool.request(
+                    "GET", url + query, headers=headers, timeout=timeout,
+                    preload_content=False, redirect=False, retries=False,
+                )  # fmt: skip
+            except _BROKEN as error:
+                raise _network(url, _reason(error)) from error
+
+        return NewsThread(url, kind, opener, self._news_abort.now, _BROKEN, deliver)
+
+    def _channel_headers(self) -> dict[str, str]:
         wanted = ("User-Agent", "Authorization", *self._headers)
-        headers = {name: value for name, value in self._request_headers().items() if name in wanted}
-        return WebSocketLink("ws" + self.url.removeprefix("http") + "/v1/live", headers, deliver)
+        return {name: value for name, value in self._request_headers().items() if name in wanted}
+
+    def abort(self) -> None:
+        """Break off what is under way in another thread: it raises `network`. Later exchanges are not touched."""
+        self._abort.now()
+        self._news_abort.now()
 
     def close(self) -> None:
         """Close the connection; idempotent. A later exchange opens a new one."""
         self._pool.clear()
+        self._news_pool.clear()
 
     def _request_headers(self) -> dict[str, str]:
         headers = {
@@ -251,6 +321,20 @@ def _tls(verify: bool | str | Path | ssl.SSLContext) -> dict[str, Any]:
     return {"cert_reqs": "CERT_REQUIRED" if verify else "CERT_NONE"}
 
 
+def ssl_context(verify: bool | str | Path | ssl.SSLContext) -> ssl.SSLContext:
+    """`verify` as a context, for channels that are no urllib3 requests."""
+    if isinstance(verify, ssl.SSLContext):
+        return verify
+    if isinstance(verify, (str, Path)):
+        folder = Path(verify).is_dir()
+        return ssl.create_default_context(cafile=None if folder else verify, capath=verify if folder else None)
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def _warn_of_plain_http(url: str) -> None:
     parts = parse_url(url)
     host = (parts.host or "").strip("[]")
@@ -271,6 +355,17 @@ def _loopback(host: str) -> bool:
         return ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
         return False
+
+
+def seconds_of(retry_after: str) -> float | None:
+    """The seconds of a Retry-After header: a number, or a date (RFC 9110 section 10.2.3); None when it is neither."""
+    text = retry_after.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def _head_size(first_line: str, headers: Any) -> int:

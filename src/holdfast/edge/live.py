@@ -13,12 +13,15 @@ from anyio import to_thread
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from holdfast.edge.compression import UndecodableError
+from holdfast.edge.live_messages import MAX_MESSAGE, PACKED_SUBPROTOCOL, SUBPROTOCOL, pack, unpack
 from holdfast.edge.rounds import LiveServer, Round, failure_response, unauthenticated
+from holdfast.errors import HoldfastError
 from holdfast.hub.identity import Identity
 from holdfast.hub.live import LiveChannel, decode_message
 from holdfast.hub.response import Response
+from holdfast.protocol.messages import MAX_REQUEST
 
-SUBPROTOCOL = "holdfast.1"
 BEARER = "holdfast.bearer."
 REVIEW_SECONDS = 10.0
 """How often a channel asks anew who its device is, and looks for changes of access: they touch no row, wake nobody."""
@@ -44,7 +47,7 @@ class LiveEndpoint:
 
     def __init__(self, server: LiveServer) -> None:
         self._server = server
-        self._threads = Threads(anyio.CapacityLimiter(40), anyio.CapacityLimiter(40))
+        self.threads = Threads(anyio.CapacityLimiter(40), anyio.CapacityLimiter(40))
         self._open = 0
         self._looking: asyncio.Task[None] | None = None
 
@@ -52,30 +55,33 @@ class LiveEndpoint:
         """One channel, until the device or an error ends it."""
         websocket = WebSocket(scope, receive, send)
         offered = [name.strip() for name in websocket.headers.get("sec-websocket-protocol", "").split(",")]
-        await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        agreed = next((name for name in (PACKED_SUBPROTOCOL, SUBPROTOCOL) if name in offered), None)
+        await websocket.accept(subprotocol=agreed)
         try:
             headers = _credentials(websocket, offered)
 
             async def identify() -> Identity:
-                return await self._identify(headers)
+                return await self.identify(headers)
 
             identity = await identify()
-            with self._counted():
-                await Channel(websocket, self._server, identity, identify, self._threads).run()
+            with self.counted():
+                packs = agreed == PACKED_SUBPROTOCOL
+                await Channel(websocket, self._server, identity, identify, self.threads, packs).run()
         except WebSocketDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - the boundary: `failure_response` logs it
             await refuse(websocket, failure_response(error))
 
-    async def _identify(self, headers: dict[str, str]) -> Identity:
-        authenticate, limiter = self._server.authenticate, self._threads.starting
+    async def identify(self, headers: dict[str, str]) -> Identity:
+        """Who asks with these headers. Raises `unauthenticated`."""
+        authenticate, limiter = self._server.authenticate, self.threads.starting
         identity = await to_thread.run_sync(authenticate, headers, limiter=limiter) if authenticate else None
         if identity is None:
             raise unauthenticated("the channel has no valid credentials")
         return identity
 
     @contextlib.contextmanager
-    def _counted(self) -> Any:
+    def counted(self) -> Any:
         """While any channel is open, one task looks for rows of other programs."""
         self._open += 1
         if self._looking is None:
@@ -94,7 +100,7 @@ class LiveEndpoint:
             await asyncio.sleep(pause)
             pause = FOREIGN_SECONDS
             try:
-                await to_thread.run_sync(self._server.sequence_foreign_writes, limiter=self._threads.starting)
+                await to_thread.run_sync(self._server.sequence_foreign_writes, limiter=self.threads.starting)
             except Exception:
                 pause = TROUBLED_SECONDS
                 logger.exception("rows of other programs could not be sequenced; trying again")
@@ -113,8 +119,10 @@ class Channel:
         identity: Identity,
         identify: Callable[[], Awaitable[Identity]],
         threads: Threads,
+        packs: bool,
     ) -> None:
         self._websocket = websocket
+        self._packs = packs
         self._threads = threads
         self._identify = identify
         self._loop = asyncio.get_running_loop()
@@ -147,13 +155,14 @@ class Channel:
             received = await self._websocket.receive()
             if received["type"] == "websocket.disconnect":
                 return
-            body = received.get("bytes") or (received.get("text") or "").encode()
-            message = decode_message(body)
+            message = decode_message(_unpacked(received, self._packs))
             request = bytes(message.request)
             if request:
                 async with self._turn:
                     await self._review()
                     await self._send(lambda request=request: self._channel.handle(request))
+            elif message.announce is not None:
+                self._channel.announce(message.announce)
             else:
                 self._channel.applied()
             self._awake.set()
@@ -169,6 +178,10 @@ class Channel:
                 answer = await to_thread.run_sync(self._channel.news, limiter=self._threads.starting)
                 if answer is not None:
                     await self._send(lambda answer=answer: answer)
+                presence = await to_thread.run_sync(self._channel.presence, limiter=self._threads.starting)
+                if presence is not None:
+                    with anyio.fail_after(IDLE_SECONDS):
+                        await self._websocket.send_text(presence.decode())
 
     async def _review(self) -> None:
         """Ask now and then who the device is: credentials expire and access is taken away while the channel is open."""
@@ -177,8 +190,10 @@ class Channel:
             self._identified = self._loop.time()
 
     async def _put(self, piece: bytes) -> None:
-        with anyio.fail_after(IDLE_SECONDS):
-            await self._websocket.send_bytes(piece)
+        for start in range(0, len(piece), MAX_MESSAGE):
+            message = piece[start : start + MAX_MESSAGE]
+            with anyio.fail_after(IDLE_SECONDS):
+                await self._websocket.send_bytes(pack(message) if self._packs else message)
 
     async def _send(self, respond: Any) -> None:
         """Send one answer in messages of about 64 KiB. Raises WebSocketDisconnect after an answer that is an error."""
@@ -195,6 +210,17 @@ class Channel:
         if answer.status != 200:
             await self._websocket.close(close_code(answer.status))
             raise WebSocketDisconnect(close_code(answer.status))
+
+
+def _unpacked(received: Any, packs: bool) -> bytes:
+    """A message of the device. Raises `encoding_unsupported`."""
+    body: bytes = received.get("bytes") or (received.get("text") or "").encode()
+    if not packs:
+        return body
+    try:
+        return unpack(body, MAX_REQUEST + 1024)
+    except UndecodableError as error:
+        raise HoldfastError("encoding_unsupported", f"a message of the device cannot be unpacked: {error}") from None
 
 
 def _credentials(websocket: WebSocket, offered: list[str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from holdfast.edge.compression import Encoder, Encoding
 from holdfast.errors import HoldfastError
 from holdfast.hub.identity import Identity
 from holdfast.hub.live import LiveChannel
+from holdfast.hub.news import NewsChannel
 from holdfast.hub.response import Response, error_response
 
 BATCH = 64 * 1024
@@ -49,6 +50,10 @@ class LiveServer(SyncServer, Protocol):
 
     def live(self, identity: Identity, wake: Callable[[], None]) -> LiveChannel:
         """A new channel; `wake` is called, from any thread, when there may be news for it."""
+        ...
+
+    def news(self, identity: Identity, wake: Callable[[], None]) -> NewsChannel:
+        """A new channel that only says when there is news."""
         ...
 
     def sequence_foreign_writes(self) -> int:

@@ -13,6 +13,7 @@ from holdfast.hub.drain import Drain
 from holdfast.hub.group import GroupCommit
 from holdfast.hub.hooks import Hooks
 from holdfast.hub.identity import Access, Identity
+from holdfast.hub.presence import Presence
 from holdfast.hub.pull import Asked, answer, cursor_at
 from holdfast.hub.push import Outcome, Push, Submission
 from holdfast.hub.response import Response, error_response
@@ -69,6 +70,7 @@ class Hub:
         self._group: GroupCommit[Submission, Outcome] = GroupCommit(self._write, _weight, GROUP_OPERATIONS)
         with store.transaction(write=False) as tx:
             self.hub = tx.hub().hub
+        self.presence = Presence(store)
         self._stop_listening = store.listen(self._heard) if isinstance(store, Announcing) else None
 
     def handle(self, body: bytes, identity: Identity) -> Response:
@@ -90,12 +92,13 @@ class Hub:
         request = decode_request(body)
         self._check_schema(request.schema)
         check_user(request, identity)
-        spaces = self._spaces_of(identity)
+        spaces = self.spaces_of(identity)
         outcome = self._push(request, identity, spaces)
         self.sequence_foreign_writes()
         return self._answer(Asked(self.hub, identity.user, self._now(), spaces, self._layout, request), outcome)
 
-    def _spaces_of(self, identity: Identity) -> dict[str, Access]:
+    def spaces_of(self, identity: Identity) -> dict[str, Access]:
+        """What somebody may read and write now. Raises `identity_invalid`."""
         spaces = dict(self._spaces(identity) if self._spaces is not None else identity.spaces)
         check_identity(identity.user, spaces)
         return spaces
@@ -111,7 +114,7 @@ class Hub:
         `access` is what the device was told that it may read.
         """
         self.sequence_foreign_writes()
-        spaces = self._spaces_of(identity)
+        spaces = self.spaces_of(identity)
         with self._store.transaction(write=False) as tx:
             heads = tx.spaces(sorted(spaces))
         moved = any(last.cursors.get(name) != cursor_at(space, space.head) for name, space in heads.items())
@@ -141,8 +144,9 @@ class Hub:
         outcome = self._group.submit(Submission(identity, request.device, spaces, request.transactions))
         for changes, context in outcome.changes:
             self.hooks.after(changes, context)
-        if not self.watch.empty:
-            self.watch.changed({written.space for written in outcome.written.values()} | outcome.left)
+        moved = {written.space for written in outcome.written.values()} | outcome.left
+        if moved:
+            self.watch.changed(moved)
         return outcome
 
     def _check_origins(self, tx: Transaction, request: m.Request, origins: Sequence[str]) -> None:
@@ -233,6 +237,7 @@ class Hub:
 
     def close(self) -> None:
         """Close the store; idempotent."""
+        self.presence.close()
         if self._stop_listening is not None:
             self._stop_listening()
         self._store.close()

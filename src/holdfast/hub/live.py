@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -23,6 +23,7 @@ class Message(Struct):
 
     request: Raw = Raw()
     applied: bool = False
+    announce: dict[m.SpaceName, Any] | None = None
 
 
 _message = msgspec.json.Decoder(Message)
@@ -36,8 +37,10 @@ def decode_message(body: bytes) -> Message:
         raise HoldfastError(
             "request_malformed", f"the message is not what spec/protocol.md describes: {error}"
         ) from None
-    if bool(bytes(message.request)) == message.applied:
-        raise HoldfastError("request_malformed", "a message has one member: request or applied")
+    if [bool(bytes(message.request)), message.applied, message.announce is not None].count(True) != 1:
+        raise HoldfastError("request_malformed", "a message has one member: request, applied or announce")
+    if message.announce and any(len(m.encode(data)) > m.MAX_ANNOUNCED for data in message.announce.values()):
+        raise HoldfastError("request_malformed", f"an announcement has at most {m.MAX_ANNOUNCED} bytes")
     return message
 
 
@@ -57,6 +60,9 @@ class LiveChannel:
         self._stop: Callable[[], None] = lambda: None
         self.awaiting = False
         self._more = False
+        self._said: dict[str, Any] = {}
+        self._present: set[str] = set()
+        self._number = hub.presence.enter(self._come_or_gone)
 
     def handle(self, body: bytes) -> Response:
         """Answer a request of the device, as over HTTP."""
@@ -83,22 +89,48 @@ class LiveChannel:
         self.awaiting = True
         return Response(lines.status, lines.content_type, self._follow(iter(lines)), lines.close)
 
+    def announce(self, said: dict[str, Any]) -> None:
+        """The device is present in these spaces, with small data of its application."""
+        self._said = said
+        self._show()
+
+    def _show(self) -> None:
+        if self._last is None:
+            return
+        readable = {space: data for space, data in self._said.items() if space in self._spaces}
+        self._present |= readable.keys()
+        self._hub.presence.announce(self._number, self._last.device, self.identity.user, readable)
+
+    def _come_or_gone(self, space: str) -> None:
+        self._present.add(space)
+        self._wake()
+
+    def presence(self) -> bytes | None:
+        """Who is in the spaces where somebody came or went since the last time, as a message; None: nobody did."""
+        self._hub.presence.beat()
+        if not self._present:
+            return None
+        changed, self._present = self._present, set()
+        here = {space: self._hub.presence.here(space) for space in sorted(changed) if space in self._said}
+        return m.encode(m.PresenceLine({s: [tuple(one) for one in who] for s, who in here.items()})) if here else None
+
     def close(self) -> None:
         """Wake nobody any more; idempotent."""
         self._stop()
+        self._hub.presence.leave(self._number)
 
     def _follow(self, lines: Iterator[bytes]) -> Iterator[bytes]:
         """Pass the lines on and remember what they say about cursors and access."""
         for line in lines:
             part = decode_line(line[:-1]) if not line.startswith(b'{"page"') else None
             if isinstance(part, m.Header):
-                self._said(part)
+                self._granted(part)
             elif isinstance(part, m.Footer) and self._last is not None:
                 self._last.cursors.update(part.cursors)
                 self._more = part.more
             yield line
 
-    def _said(self, header: m.Header) -> None:
+    def _granted(self, header: m.Header) -> None:
         assert self._last is not None
         for name in (*header.revoked, *header.reset):
             self._last.cursors.pop(name, None)
@@ -108,3 +140,4 @@ class LiveChannel:
             self._stop()
             self._spaces = dict(header.spaces)
             self._stop = self._hub.watch.add(self._spaces, self._wake)
+            self._show()

@@ -15,6 +15,7 @@ from holdfast.stores.base import Space, Transaction
 
 PAGE_ROWS = 2_000
 PAGE_BYTES = 256 * 1024
+LEAST_PAGE = 1024
 RESPONSE_BYTES = 64 * 1024 * 1024
 """After so many bytes of pages a response ends with `more`."""
 
@@ -68,7 +69,8 @@ def answer(tx: Transaction, asked: Asked, outcome: Outcome) -> Iterator[bytes]:
         ),
     )
     room = min(request.limit or RESPONSE_BYTES, RESPONSE_BYTES)
-    for line in (line for reading in readings for line in pages(tx, reading)):
+    size = max(LEAST_PAGE, min(request.page or PAGE_BYTES, PAGE_BYTES))
+    for line in (line for reading in readings for line in pages(tx, reading, size)):
         if room <= 0:
             yield encode_line("footer", m.Footer(True))
             return
@@ -129,13 +131,15 @@ def own_rows(cursors: Mapping[str, str], outcome: Outcome) -> dict[str, frozense
     return {space: frozenset(seqs) for space, seqs in own.items()}
 
 
-def pages(tx: Transaction, reading: Reading) -> Iterator[bytes]:
-    """The page lines of one space. The last page carries the cursor at the head, even when its rows end before."""
+def pages(tx: Transaction, reading: Reading, most: int) -> Iterator[bytes]:
+    """The page lines of one space, each ended by the row that fills `most` bytes. The last page carries the
+    cursor at the head, even when its rows end before.
+    """
     space = reading.space
     images: list[bytes] = []
     size, last = 0, reading.after
     for seq, image in tx.feed(space.name, reading.after, space.head, patches=reading.patches):
-        if len(images) >= PAGE_ROWS or size >= PAGE_BYTES:
+        if len(images) >= PAGE_ROWS or size >= most:
             yield encode_page(space.name, cursor_at(space, last), images)
             images, size = [], 0
         last = seq

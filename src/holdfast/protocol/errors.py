@@ -218,6 +218,11 @@ CODES: dict[str, Code] = {
         "Use `replica.execute`, an APSW connection, or another process.",
     ),
     "no_transport": Code(0, "The replica has neither url nor transport.", "Pass `url=` or `transport=`."),
+    "announcement_invalid": Code(
+        0,
+        "What `replica.announce` was given is not JSON, or has more than 1,024 bytes of it.",
+        "Announce a few small values: a name, a page, a colour.",
+    ),
     "loop_failed": Code(
         0, "The background sync met a mistake of its own. It tries again.", "See the device's log; report it."
     ),

@@ -15,6 +15,7 @@ PROTOCOL = 1
 MAX_REQUEST = 16 * 1024 * 1024
 MAX_TRANSACTIONS = 20_000
 MAX_OPERATIONS = 100_000
+MAX_ANNOUNCED = 1024
 
 # The lengths stand beside the patterns because `$` also matches before a newline at the end.
 Origin = Annotated[str, Meta(pattern="^[0-9a-f]{12}$", max_length=12, description="48 random bits, hexadecimal")]
@@ -95,6 +96,7 @@ class Request(Struct, omit_defaults=True):
     acknowledged: list[tuple[Origin, Count]] = []
     transactions: Annotated[list[Transaction], Meta(max_length=MAX_TRANSACTIONS)] = []
     limit: Count | None = None
+    page: Count | None = None
     digests: bool = False
     echo: bool = False
     user: Annotated[str, Meta(max_length=200)] = ""
@@ -192,6 +194,12 @@ class Line(Struct, omit_defaults=True):
     footer: Footer | None = None
 
 
+class PresenceLine(Struct):
+    """Who is in some spaces now, as a live channel tells it: space -> [(device, user, data), ...]."""
+
+    presence: dict[SpaceName, list[tuple[str, str, Any]]]
+
+
 class ErrorBody(Struct, omit_defaults=True):
     """The body of a response whose status is 4xx or 5xx."""
 
@@ -208,11 +216,13 @@ _image = msgspec.json.Decoder(Image)
 _operation = msgspec.json.Decoder(AnyOperation)
 _result = msgspec.json.Decoder(Result)
 _conflict = msgspec.json.Decoder(ConflictNote)
+_presence = msgspec.json.Decoder(PresenceLine)
 _error = msgspec.json.Decoder(ErrorBody)
 
 encode = _json.encode
 decode_request = _request.decode
 decode_line = _line.decode
+decode_presence = _presence.decode
 decode_error = _error.decode
 decode_images = _images.decode
 decode_image = _image.decode

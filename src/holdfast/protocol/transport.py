@@ -29,7 +29,12 @@ class Exchange(Protocol):
 
 
 class Transport(Protocol):
-    """Carries rounds to one hub."""
+    """Carries rounds to one hub.
+
+    A transport may also have `url` (a name for people), `meter` (a `protocol.meter.Meter`, from which the sizes of
+    requests and pages follow), `abort()` (break off what is under way in another thread), `open_live(deliver)` and
+    `open_news(kind, deliver)` (see `LiveLink` and `NewsLink`). An exchange may have `retry_after` (seconds).
+    """
 
     def exchange(self, body: bytes) -> Exchange:
         """Send a request. Raises `HoldfastError("network")` when the hub cannot be reached."""
@@ -44,12 +49,24 @@ class LiveLink(Protocol):
     """An open live channel (`spec/protocol.md` section 8).
 
     A transport that has one offers `open_live(deliver)`: `deliver` gets every message of the hub, from any thread, and
-    at the end one `HoldfastError`.
+    at the end one `HoldfastError`. It may block: that is how a slow device slows the hub down.
     """
 
     def send(self, message: bytes) -> None:
         """Send one message. Raises `HoldfastError("network")`."""
         ...
+
+    def close(self) -> None:
+        """Close the channel; idempotent."""
+        ...
+
+
+class NewsLink(Protocol):
+    """An open channel that only says that there is news (`spec/protocol.md` section 8).
+
+    A transport that has one offers `open_news(kind, deliver)`, with kind "events" (server-sent events) or "longpoll":
+    `deliver(None)` says that there is news, from any thread, and at the end comes one `HoldfastError`.
+    """
 
     def close(self) -> None:
         """Close the channel; idempotent."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from holdfast.errors import HoldfastError
+from holdfast.protocol import meter
 from holdfast.protocol.codec import decode_error
 from holdfast.protocol.transport import Exchange, Transport
+from holdfast.replica.credentials import Credentials
 from holdfast.replica.events import Channel, Events, PiecesArrived, RoundEnded, Trigger
+from holdfast.replica.failures import behaviour
 from holdfast.replica.loop import Received
 from holdfast.replica.report import SyncReport, conflicts_of, refusals_of
 from holdfast.replica.round import Rounds
@@ -36,6 +39,11 @@ class Totals:
         self.pulled += rows
         self.results += results
 
+    def add_bytes(self, round_: Round) -> None:
+        """What a round carried."""
+        self.sent += round_.sent
+        self.received += round_.received
+
     def report(self) -> SyncReport:
         """The report of all of them."""
         return SyncReport(
@@ -53,24 +61,44 @@ class Totals:
 class Round:
     """One round as the events tell it: begun, counted while it runs, told once at its end."""
 
-    def __init__(self, trigger: Trigger, channel: Channel, url: str, attempt: int, started: int) -> None:
-        self.trigger, self.channel, self.url, self.attempt, self.started = trigger, channel, url, attempt, started
-        self.began = time.monotonic()
+    def __init__(
+        self,
+        trigger: Trigger,
+        channel: Channel,
+        way: Transport | None,
+        attempt: int,
+        started: int,
+        now: Callable[[], float],
+    ) -> None:
+        self._trigger, self._channel, self._attempt, self._started = trigger, channel, attempt, started
+        self._url: str = getattr(way, "url", "")
+        self._meter: meter.Meter | None = getattr(way, "meter", None)
+        self._now, self._began = now, now()
+        self.uploads = False
         self.transactions = self.sent = self.received = self.plain_sent = self.plain_received = 0
-        self.rows = self.pushed = self.refused = self.conflicts = 0
+        self._rows = self._pushed = self._refused = self._conflicts = 0
+
+    def answers(self, asked: Round) -> None:
+        """What came over a live channel is the answer to that request, which measures the link."""
+        if asked._meter is not None:
+            asked._meter.answered(asked.plain_sent, self._began - asked._began)
+            asked._meter.delivered(asked.plain_sent)
+        self._trigger, self._url, self._started, self._began = asked._trigger, asked._url, asked._started, asked._began
+        self.uploads, self.transactions = asked.uploads, asked.transactions
+        self.sent, self.plain_sent = asked.sent, asked.plain_sent
 
     def took(self, accepted: int, results: list[Any], rows: int) -> None:
         """An answer was taken."""
-        self.pushed, self.rows = accepted, rows
-        self.refused = sum(1 for result in results if result.outcome == "refused")
-        self.conflicts = sum(len(result.conflicts) for result in results)
+        self._pushed, self._rows = accepted, rows
+        self._refused = sum(1 for result in results if result.outcome == "refused")
+        self._conflicts = sum(len(result.conflicts) for result in results)
 
     def ended(self, error: HoldfastError | None) -> RoundEnded:
         """The event."""
         return RoundEnded(
-            self.trigger, self.channel, self.url, self.started, time.monotonic() - self.began, self.transactions,
-            self.pushed, self.refused, self.conflicts, self.rows, self.sent, self.received, self.plain_sent,
-            self.plain_received, self.attempt, error,
+            self._trigger, self._channel, self._url, self._started, self._now() - self._began, self.transactions,
+            self._pushed, self._refused, self._conflicts, self._rows, self.sent, self.received, self.plain_sent,
+            self.plain_received, self._attempt, error,
         )  # fmt: skip
 
 
@@ -78,7 +106,7 @@ class Exchanges:
     """The rounds of one replica, each under the file's sync lock.
 
     `error_up` and `error_down` say what holds up each direction since the last round; `attempt` counts the failures in
-    a row, plus one.
+    a row, plus one. `now` is a clock that only goes forward, in seconds.
     """
 
     def __init__(self, path: str, rounds: Rounds, lock: SyncLock, events: Events) -> None:
@@ -89,6 +117,7 @@ class Exchanges:
         self._totals = Totals()
         self._asked: Round | None = None
         self._again = False
+        self.now = time.monotonic
         self.attempt = 1
         self.error_up: HoldfastError | None = None
         self.error_down: HoldfastError | None = None
@@ -99,76 +128,66 @@ class Exchanges:
         return totals.report()
 
     def anything_waits(self) -> bool:
-        """Whether there is something to send."""
+        """Whether there is something to send now."""
         with self._lock.held(LOCK_SECONDS), sqlite_errors(self._path):
             return self._rounds.anything_waits()
 
-    def build(self, trigger: Trigger, url: str) -> bytes:
+    def build(self, trigger: Trigger, way: Transport) -> bytes:
         """The next request, for a live channel."""
         with self._lock.held(LOCK_SECONDS), sqlite_errors(self._path):
-            self._asked = self._begin(trigger, "websocket", url)
-            request = self._build(self._asked)
-            self._asked.sent = len(request)
-            self._totals.sent += len(request)
-            return request
+            self._asked = self._begin(trigger, "websocket", way)
+            return self._build(self._asked, way, uploads=True)
 
-    def receive(self, chunks: Iterator[bytes], url: str) -> Received:
+    def receive(self, chunks: Iterator[bytes]) -> Received:
         """One answer from a live channel: to the last request, or one that the hub sent by itself."""
         with self._lock.held(LOCK_SECONDS), sqlite_errors(self._path):
-            news = self._begin("news", "websocket", url)
-            with self._told(news):
-                received = self._take(chunks, news)
-                news.received = news.plain_received
-                self._totals.received += news.received
-                asked, self._asked = (None, self._asked) if received.live else (self._asked, None)
-                if asked is not None:
-                    asked.received, asked.plain_received = news.received, news.plain_received
-                    asked.pushed, asked.refused, asked.conflicts = news.pushed, news.refused, news.conflicts
-                    asked.rows = news.rows
-                    news.__dict__.update(asked.__dict__)
+            round_ = self._begin("news", "websocket", None)
+            with self._told(round_):
+                received = self._take(chunks, round_)
+                if not received.live and self._asked is not None:
+                    round_.answers(self._asked)
+                    self._asked = None
+                self._totals.add_bytes(round_)
                 return received
 
-    def exchange(self, trigger: Trigger, channel: Channel, transport: Transport) -> bool:
+    def exchange(self, trigger: Trigger, channel: Channel, way: Transport, *, uploads: bool = True) -> bool:
         """One round over a transport; gives whether another one is needed at once."""
         with self._lock.held(LOCK_SECONDS):
-            return self.exchange_locked(trigger, channel, transport)
+            return self.exchange_locked(trigger, channel, way, uploads=uploads)
 
-    def exchange_locked(self, trigger: Trigger, channel: Channel, transport: Transport) -> bool:
+    def exchange_locked(self, trigger: Trigger, channel: Channel, way: Transport, *, uploads: bool = True) -> bool:
         """The same for somebody who holds the lock already."""
         with sqlite_errors(self._path):
             try:
-                return self._round(trigger, channel, transport)
+                return self._round(trigger, channel, way, uploads=uploads)
             except HoldfastError as error:
                 if self._rounds.narrow(error):
                     return True
                 raise
 
-    def _round(self, trigger: Trigger, channel: Channel, transport: Transport) -> bool:
-        round_ = self._begin(trigger, channel, getattr(transport, "url", ""))
+    def _round(self, trigger: Trigger, channel: Channel, way: Transport, *, uploads: bool) -> bool:
+        round_ = self._begin(trigger, channel, way)
         with self._told(round_):
-            exchange = transport.exchange(self._build(round_))
+            exchange = way.exchange(self._build(round_, way, uploads=uploads))
             try:
                 if exchange.status != 200:
                     raise hub_error(exchange)
                 return self._take(exchange.chunks(), round_).again
             finally:
                 round_.sent, round_.received = exchange.bytes_sent, exchange.bytes_received
-                self._totals.sent += exchange.bytes_sent
-                self._totals.received += exchange.bytes_received
+                self._totals.add_bytes(round_)
                 exchange.close()
 
-    def narrow(self, error: HoldfastError) -> bool:
-        """A round over a channel ended with this error; whether the next one, with less in it, is worth a try."""
-        with self._lock.held(LOCK_SECONDS), sqlite_errors(self._path):
-            return self._rounds.narrow(error)
+    def _begin(self, trigger: Trigger, channel: Channel, way: Transport | None) -> Round:
+        return Round(trigger, channel, way, self.attempt, self._rounds.now(), self.now)
 
-    def _begin(self, trigger: Trigger, channel: Channel, url: str) -> Round:
-        return Round(trigger, channel, url, self.attempt, self._rounds.now())
-
-    def _build(self, round_: Round) -> bytes:
-        request = self._rounds.build()
+    def _build(self, round_: Round, way: Transport, *, uploads: bool) -> bytes:
+        measured = getattr(way, "meter", None)
+        page, batch = (measured.page, measured.batch) if measured is not None else (None, meter.MOST_BATCH)
+        request = self._rounds.build(page=page, batch=batch, uploads=uploads)
         self._totals.rounds += 1
-        round_.transactions, round_.plain_sent = self._rounds.sending, len(request)
+        round_.uploads, round_.transactions = uploads, self._rounds.sending
+        round_.plain_sent = round_.sent = len(request)
         return request
 
     @contextmanager
@@ -177,7 +196,9 @@ class Exchanges:
         error: HoldfastError | None = None
         try:
             yield
-            self.attempt, self.error_up, self.error_down = 1, None, None
+            self.error_down = None
+            if round_.uploads:
+                self.error_up = None
         except HoldfastError as raised:
             error = raised
             self.failed(raised)
@@ -188,9 +209,21 @@ class Exchanges:
             self._events.emit(round_.ended(error))
 
     def failed(self, error: HoldfastError) -> None:
-        """Nothing went through: what holds up downloads, and uploads if anything waits to go up."""
-        self.attempt += 1
+        """Nothing went through, in either direction. A request on a live channel will not be answered any more."""
         self.error_down = self.error_up = error
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            self._events.emit(asked.ended(error))
+
+    def narrow(self, error: HoldfastError) -> bool:
+        """A round ended with this error; whether the next one, with less in it, is worth a try at once."""
+        with self._lock.held(LOCK_SECONDS), sqlite_errors(self._path):
+            return self._rounds.narrow(error)
+
+    def interrupt(self) -> None:
+        """Break off what the file is busy with, and waiting for another syncer of it."""
+        self._lock.give_up()
+        self._rounds.interrupt()
 
     def _take(self, chunks: Iterator[bytes], round_: Round) -> Received:
         applied, footer = self._rounds.receive(self._counted(chunks, round_))
@@ -203,8 +236,41 @@ class Exchanges:
     def _counted(self, chunks: Iterator[bytes], round_: Round) -> Iterator[bytes]:
         for chunk in chunks:
             round_.plain_received += len(chunk)
+            round_.received = round_.plain_received
             self._events.emit(PiecesArrived(round_.plain_received))
             yield chunk
+
+
+def sync_now(exchanges: Exchanges, ways: Sequence[Transport], credentials: Credentials) -> None:
+    """Rounds until nothing is left, by somebody who holds the lock: over the first way that works. Raises the last
+    error.
+    """
+    untried = list(ways)
+    renewed = False
+    trigger: Trigger = "sync"
+    while True:
+        try:
+            again = exchanges.exchange_locked(trigger, "poll", untried[0])
+        except HoldfastError as error:
+            if error.code == "unauthenticated" and credentials.renewable and not renewed:
+                renewed = True
+                renew(credentials)
+                continue
+            if not behaviour(error).elsewhere or len(untried) == 1:
+                raise
+            untried.pop(0)
+            continue
+        trigger = "more"
+        if not again:
+            return
+
+
+def renew(credentials: Credentials) -> None:
+    """Fetch a new token. Raises `unauthenticated` when the application's function fails."""
+    try:
+        credentials.renew()
+    except Exception as error:
+        raise HoldfastError("unauthenticated", f"fetch_credentials failed: {error!r}") from error
 
 
 def hub_error(exchange: Exchange) -> HoldfastError:
@@ -214,8 +280,12 @@ def hub_error(exchange: Exchange) -> HoldfastError:
         body += chunk
         if len(body) > MAX_ERROR:
             break
+    details: dict[str, Any] = {"status": exchange.status}
+    wait = getattr(exchange, "retry_after", None)
+    if wait is not None:
+        details["retry_after"] = wait
     error = decode_error(body)
     if error is None:
         message = f"the answer is HTTP {exchange.status} and not the hub's: {body[:200]!r}"
-        return HoldfastError("hub_error", message, status=exchange.status)
-    return HoldfastError(error.code, error.message, **error.details)
+        return HoldfastError("hub_error", message, **details)
+    return HoldfastError(error.code, error.message, **{**error.details, **details})

@@ -1,55 +1,69 @@
-"""The loop: keeps a device in sync in the background, over the live channel or, where there is none, by rounds.
+"""The loop: keeps a device in sync in the background, over the best channel that works.
 
-One thread does everything, driven by one queue of events: commits, messages of the hub, wishes of the application. One
-round is in flight at a time. A failure never needs a new write to be tried again.
+One thread does everything, driven by one queue of happenings: commits, messages of the hub, wishes of the application.
+One round is in flight at a time. A failure never needs a new write to be tried again. What to do when is decided by
+`schedule` and `ladder`, which are pure; this is the shell around them.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
-import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple, Protocol
 
 from holdfast.errors import HoldfastError
-from holdfast.protocol.transport import LiveLink, Transport
-from holdfast.replica.backoff import Backoff
-from holdfast.replica.events import Channel, Trigger
+from holdfast.protocol.transport import LiveLink, NewsLink, Transport
+from holdfast.replica.events import Channel, Events, StateChanged, Trigger
+from holdfast.replica.inbox import Happening, Inbox, RealTime, Stopped, Time
+from holdfast.replica.ladder import LADDER, Ladder
+from holdfast.replica.presence import Presence
 from holdfast.replica.report import SyncReport
+from holdfast.replica.schedule import NEVER, Schedule
 
 log = logging.getLogger("holdfast.replica")
 
 LOOK_SECONDS = 0.5
 """How often a device looks for what other programs wrote in its file."""
 POLL_SECONDS = 30.0
-"""How often it asks the hub where there is no live channel."""
+"""How often it asks the hub where nothing tells it of news."""
+SAFETY_SECONDS = 300.0
+"""How often it asks where something should tell it of news, but is not the hub's own word."""
 SILENCE_SECONDS = 60.0
-"""So long an answer may be silent before the channel counts as broken; pings notice a dead channel earlier."""
+"""So long the hub may be silent on a live channel while an answer is due; pings notice a dead channel earlier."""
+ABORT_SECONDS = 0.05
+STOP_SECONDS = 5.0
 
-
-class Event(NamedTuple):
-    """What woke the loop: look, commit, poke, sync (and a future), message (and bytes), lost (and an error), stop."""
-
-    kind: str
-    value: Any = None
+STATES: dict[str, frozenset[str]] = {
+    "stopped": frozenset({"connecting"}),
+    "connecting": frozenset({"connected", "offline", "paused", "blocked", "stopped"}),
+    "connected": frozenset({"connecting", "offline", "paused", "blocked", "stopped"}),
+    "offline": frozenset({"connecting", "stopped"}),
+    "paused": frozenset({"connecting", "offline", "stopped"}),
+    "blocked": frozenset({"connecting", "stopped"}),
+}
+"""Which states may follow one another; the diagram in docs/explanation is generated from this."""
 
 
 class Syncing(Protocol):
     """What the loop drives: the replica's rounds, each call under its own lock."""
 
+    attempt: int
+    error_up: HoldfastError | None
+    error_down: HoldfastError | None
+
     def anything_waits(self) -> bool:
         """Whether there is something to send."""
 
-    def build(self, trigger: Trigger, url: str) -> bytes:
+    def build(self, trigger: Trigger, way: Transport) -> bytes:
         """The next request."""
 
-    def receive(self, chunks: Iterator[bytes], url: str) -> Received:
+    def receive(self, chunks: Iterator[bytes]) -> Received:
         """Take one answer."""
 
-    def exchange(self, trigger: Trigger, channel: Channel, transport: Transport) -> bool:
+    def exchange(self, trigger: Trigger, channel: Channel, way: Transport, *, uploads: bool = True) -> bool:
         """One round over the transport; gives whether another one is needed at once."""
 
     def failed(self, error: HoldfastError) -> None:
@@ -61,6 +75,9 @@ class Syncing(Protocol):
     def report(self) -> SyncReport:
         """What happened since the last report."""
 
+    def interrupt(self) -> None:
+        """Break off what the device's file is busy with; it is rolled back."""
+
 
 class Received(NamedTuple):
     """`live`: the hub sent it without having been asked; `again`: another request is needed at once."""
@@ -69,153 +86,249 @@ class Received(NamedTuple):
     again: bool
 
 
-class Stopped(Exception):
-    """The loop shall end."""
+class Options(NamedTuple):
+    """`random()` gives a number in [0, 1). `renew` fetches new credentials, in a thread of its own; it
+    raises only `HoldfastError`."""
+
+    random: Callable[[], float]
+    time: Time = RealTime()
+    renew: Callable[[], None] | None = None
+    poll_seconds: float | None = None
 
 
 class Loop:
-    """The background thread of one replica.
-
-    `random()` gives a number in [0, 1). `on_change` is called, in the loop's thread, whenever its state has changed.
-    """
+    """The background thread of one replica. `ways` are the transports of its URLs, in order of preference."""
 
     def __init__(
-        self, syncing: Syncing, transport: Transport, random: Callable[[], float], on_change: Callable[[], None]
+        self, syncing: Syncing, ways: Sequence[Transport], events: Events, presence: Presence, options: Options
     ) -> None:
         self._syncing = syncing
-        self._transport = transport
-        self._backoff = Backoff(random)
-        self._on_change = on_change
-        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._ways = ways
+        self._events = events
+        self._presence = presence
+        self._options = options
+        self._now = options.time.now
+        self._inbox = Inbox(options.time)
+        self._schedule = Schedule(len(ways), options.random, self._now())
+        self._ladders = [Ladder(rungs(way), options.random) for way in ways]
         self._waiters: list[Future[SyncReport]] = []
-        self._dirty = True
-        self._link: LiveLink | None = None
-        self._thread = threading.Thread(target=self._run, name="holdfast-sync", daemon=True)
-        self.state = "connecting"
-        self.error: HoldfastError | None = None
+        self._why: Trigger | None = "start"
+        self._renewal = ""
+        self._link: LiveLink | NewsLink | None = None
+        self._thread = threading.Thread(target=self.run, name="holdfast-sync", daemon=True)
+        self.state = "stopped"
+        self.channel: Channel = "none"
+        self.url = ""
 
     def start(self) -> None:
         """Begin."""
+        self._become("connecting")
         self._thread.start()
 
     def commit(self) -> None:
         """A local transaction was committed."""
-        self._events.put(Event("commit"))
+        self._inbox.put(Happening("commit"))
 
     def poke(self) -> None:
         """The network is back, or somebody knows that there is news: try now."""
-        self._events.put(Event("poke"))
+        self._inbox.put(Happening("poke"))
+
+    def announce(self) -> None:
+        """What this device says of itself has changed."""
+        self._inbox.put(Happening("announce"))
 
     def sync(self, timeout: float) -> SyncReport:
         """Wait until everything captured before now is answered and everything new is here. Raises what went wrong."""
         waiter: Future[SyncReport] = Future()
-        self._events.put(Event("sync", waiter))
+        if not self._inbox.put(Happening("sync", waiter)):
+            raise disconnected()
         try:
             return waiter.result(timeout)
         except TimeoutError:
-            error = self.error
+            error = self._syncing.error_down
             raise error or HoldfastError("busy", f"the sync is not done after {timeout} seconds") from None
 
     def stop(self) -> None:
         """End within a second: what is under way is broken off, nothing is lost by that."""
-        self._events.put(Event("stop"))
+        self._inbox.stop()
+        self._abort()
         link = self._link
         if link is not None:
             link.close()
-        self._transport.close()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(timeout=5.0)
+        if threading.current_thread() is self._thread or not self._thread.ident:
+            return
+        tries = itertools.count()
+        while self._thread.is_alive() and next(tries) * ABORT_SECONDS < STOP_SECONDS:
+            self._thread.join(ABORT_SECONDS)
+            self._abort()
+            self._syncing.interrupt()
+        for way in self._ways:
+            way.close()
 
-    def _run(self) -> None:
+    def _abort(self) -> None:
+        for way in self._ways:
+            abort = getattr(way, "abort", None)
+            if abort is not None:
+                abort()
+
+    def run(self) -> None:
+        """Everything, until the end; `start` calls it in a thread."""
         try:
             while True:
+                number = self._schedule.choose(self._now())
+                if number is None:
+                    self._pause()
+                    continue
                 try:
-                    self._session()
+                    self._session(number)
                 except HoldfastError as error:
-                    self._failed(error)
+                    self._failed(number, error)
                 except Stopped:
                     raise
                 except Exception as error:
                     # Whatever it was: the device must not stay out of sync until somebody restarts the program.
+                    if self._inbox.stopped:
+                        raise Stopped from None
                     log.exception("a mistake in the sync loop; trying again")
-                    self._failed(HoldfastError("loop_failed", f"the sync loop failed: {error!r}"))
+                    self._failed(number, HoldfastError("loop_failed", f"the sync loop failed: {error!r}"))
         except Stopped:
             pass
         finally:
+            self._inbox.stop()
             self._become("stopped")
-            for waiter in self._waiters:
-                waiter.set_exception(HoldfastError("closed", "the replica was disconnected"))
+            left = [happening.value for happening in self._inbox.left() if happening.kind == "sync"]
+            self._tell_waiters([*self._waiters, *left], disconnected())
 
-    def _become(self, state: str, error: HoldfastError | None = None) -> None:
-        if state != self.state or error is not self.error:
-            self.state, self.error = state, error
-            self._on_change()
+    def _become(self, state: str) -> None:
+        assert state == self.state or state in STATES[self.state], f"{self.state} -> {state}"
+        self.state = state
+        wait = max(0.0, self._schedule.next_at() - self._now())
+        retry = wait if state in ("offline", "paused", "blocked") and wait != NEVER else None
+        self._events.emit(
+            StateChanged(state, self.channel, self.url, self._syncing.error_up, self._syncing.error_down, retry)
+        )
 
-    def _session(self) -> None:
-        """From one connection to the next failure."""
-        self._become("connecting", self.error)
-        link = self._open()
-        if link is None:
-            self._poll()
-            return
-        try:
-            self._live(link)
-        finally:
-            self._link = None
-            link.close()
-
-    def _open(self) -> LiveLink | None:
-        """The live channel; None when this transport has none or the hub cannot be reached by one."""
-        open_live = getattr(self._transport, "open_live", None)
-        if open_live is None:
-            return None
-        deliver = self._deliver
-        try:
-            self._link = open_live(deliver)
-        except HoldfastError as error:
-            if error.code != "network":
+    def _session(self, number: int) -> None:
+        """From one connection to its failure, or until a better way deserves a look."""
+        way, ladder = self._ways[number], self._ladders[number]
+        self.url, self.channel = getattr(way, "url", ""), "none"
+        if self._renewal == "needed":
+            self._renew()
+        self._become("connecting")
+        if self._schedule.probing(number):
+            self._syncing.exchange("retry", "poll", way, uploads=False)
+        failed: list[Channel] = []
+        while not self._schedule.better(number, self._now()):
+            rung = ladder.choose(self._now())
+            began = self._now()
+            try:
+                link = self._open(way, rung)
+            except HoldfastError as error:
+                if error.code != "network":
+                    raise
+                # Rounds show whether it is the hub that cannot be reached, or only this kind of channel.
+                self._rounds(number, "poll")
+                log.info("no %s channel, rounds instead: %s", rung, error)
+                ladder.failed(rung, self._now())
+                failed.append(rung)
+                continue
+            self._link = link
+            try:
+                if rung == "websocket":
+                    self._live(number, link)  # type: ignore[arg-type]
+                else:
+                    self._poll(number, rung)
+            except HoldfastError:
+                ladder.lived(rung, self._now(), self._now() - began)
                 raise
-            log.info("no live channel, rounds instead: %s", error)
-            return None
-        return self._link
+            finally:
+                self._link = None
+                self._inbox.shut()
+                self._presence.clear()
+                if link is not None:
+                    link.close()
+        self._schedule.back(self._now())
 
-    def _deliver(self, message: bytes | HoldfastError) -> None:
-        self._events.put(Event("lost", message) if isinstance(message, HoldfastError) else Event("message", message))
+    def _open(self, way: Any, rung: Channel) -> LiveLink | NewsLink | None:
+        """The channel of that kind; None for plain polling, which needs none."""
+        self.channel = rung
+        if rung == "websocket":
+            live: LiveLink = way.open_live(self._inbox.mouth())
+            return live
+        if rung in ("events", "longpoll"):
+            news: NewsLink = way.open_news(rung, self._inbox.mouth())
+            return news
+        return None
 
-    def _poll(self) -> None:
-        """Rounds over the transport until nothing is left, then wait for a reason to go on."""
+    def _rounds(self, number: int, channel: Channel) -> None:
+        """Rounds over the transport until nothing is left."""
+        while self._why is not None:
+            trigger, self._why = self._why, None
+            if self._syncing.exchange(trigger, channel, self._ways[number]):
+                self._why = "more"
+        self._well(number)
+
+    def _poll(self, number: int, rung: Channel) -> None:
+        """Rounds, whenever there is a reason, until a better channel or endpoint deserves a look."""
+        seconds = self._options.poll_seconds or (POLL_SECONDS if rung == "poll" else SAFETY_SECONDS)
+        due = self._now() + seconds
+        self._why = self._why or "news"  # what came before the channel was open was heard by nobody
         while True:
-            self._dirty = False
-            while self._syncing.exchange("timer", "poll", self._transport):
-                pass
-            self._well()
-            if not self._dirty:
-                self._wait(POLL_SECONDS, {"commit", "poke", "sync"})
-                return
+            if self._why is not None:
+                self._rounds(number, rung)
+                due = self._now() + seconds
+            happening = self._next(min(LOOK_SECONDS, max(0.0, due - self._now())))
+            if happening.kind == "news":
+                self._why = "news"
+            elif happening.kind == "look":
+                if self._why is None and self._syncing.anything_waits():
+                    self._why = "commit"
+                elif self._now() >= due:
+                    self._why = "timer"
+                now = self._now()
+                if self._schedule.better(number, now) or self._ladders[number].better(rung, now):
+                    return
 
-    def _live(self, link: LiveLink) -> None:
+    def _live(self, number: int, link: LiveLink) -> None:
         """Rounds over the channel, and what the hub sends by itself."""
-        asked = self._ask(link)
+        asked = self._ask(number, link)
+        told = False
         while True:
-            event = self._next(LOOK_SECONDS)
-            if event.kind == "message":
-                received = self._receive(event.value)
+            if not told and self._presence.mine:
+                self._send(link, self._presence.message())
+            told = True
+            happening = self._next(LOOK_SECONDS)
+            now = self._now()
+            if happening.kind == "message":
+                received = self._receive(happening.value)
                 if received.live:
                     self._send(link, b'{"applied":true}')
                 else:
-                    asked = False
-                self._dirty = self._dirty or received.again
-                if not asked and not self._dirty:
-                    self._well()
-            elif event.kind == "look" and not asked:
-                self._dirty = self._dirty or self._syncing.anything_waits()
-            if self._dirty and not asked:
-                asked = self._ask(link)
+                    asked = 0.0
+                if received.again:
+                    self._why = self._why or "more"
+                if not asked and self._why is None:
+                    self._well(number)
+            elif happening.kind == "announce":
+                told = False
+            elif happening.kind == "look":
+                if asked and now > asked:
+                    raise HoldfastError("network", "the hub did not answer on the live channel in time")
+                waits = not asked and self._syncing.anything_waits()
+                if self._schedule.better(number, now) and not asked:
+                    return
+                self._why = self._why or ("commit" if waits else None)
+            if self._why is not None and not asked:
+                asked = self._ask(number, link)
 
-    def _ask(self, link: LiveLink) -> bool:
-        self._dirty = False
-        self._send(link, b'{"request":' + self._syncing.build("commit", "") + b"}")
-        return True
+    def _ask(self, number: int, link: LiveLink) -> float:
+        """Send a request; gives when its answer is overdue."""
+        way = self._ways[number]
+        trigger, self._why = self._why or "more", None
+        request = self._syncing.build(trigger, way)
+        self._send(link, b'{"request":' + request + b"}")
+        meter = getattr(way, "meter", None)
+        return self._now() + (SILENCE_SECONDS if meter is None else float(meter.silence(len(request))))
 
     def _send(self, link: LiveLink, message: bytes) -> None:
         """Send a message. On a channel that was closed, its last word says more than the failure to send."""
@@ -227,66 +340,111 @@ class Loop:
             raise error from None
 
     def _receive(self, first: bytes) -> Received:
-        return self._syncing.receive(itertools.chain([first], self._rest()), "")
+        return self._syncing.receive(itertools.chain([first], self._rest()))
 
     def _rest(self) -> Iterator[bytes]:
-        """The further messages of an answer; other events are kept in mind."""
+        """The further messages of an answer; other happenings are kept in mind."""
         while True:
-            event = self._next(SILENCE_SECONDS)
-            if event.kind == "message":
-                yield event.value
-            elif event.kind == "look":
+            happening = self._next(SILENCE_SECONDS)
+            if happening.kind == "message":
+                yield happening.value
+            elif happening.kind == "look":
                 raise HoldfastError("network", f"the hub was silent for {SILENCE_SECONDS} seconds inside an answer")
 
-    def _next(self, timeout: float) -> Event:
-        """The next event. Raises `Stopped`, and the error of a lost channel."""
-        try:
-            event = self._events.get(timeout=timeout)
-        except queue.Empty:
-            return Event("look")
-        if event.kind == "stop":
-            raise Stopped
-        if event.kind == "lost":
-            if self._link is None:
-                return Event("late")
-            raise event.value
-        if event.kind == "sync":
-            self._waiters.append(event.value)
-        if event.kind in ("commit", "poke", "sync"):
-            self._dirty = True
-        return event
+    def _next(self, seconds: float) -> Happening:
+        """The next thing that happens. Raises `Stopped`, and the error of a lost channel."""
+        happening = self._inbox.get(seconds)
+        match happening.kind:
+            case "lost":
+                raise happening.value
+            case "sync":
+                self._waiters.append(happening.value)
+                self._why = "sync"
+            case "poke":
+                self._why = self._why or "poke"
+            case "commit":
+                self._why = self._why or "commit"
+            case "presence":
+                self._presence.heard(happening.value)
+        return happening
 
-    def _wait(self, seconds: float, reasons: set[str]) -> None:
-        """Wait, at most so long, for one of the reasons; look for other programs' writes meanwhile."""
-        waited = 0.0
-        while waited < seconds:
-            event = self._next(LOOK_SECONDS)
-            if event.kind in reasons:
-                return
-            if event.kind == "look":
-                waited += LOOK_SECONDS
-                if "commit" in reasons and self._syncing.anything_waits():
-                    return
-
-    def _well(self) -> None:
+    def _well(self, number: int) -> None:
         """Everything is answered and applied."""
-        self._backoff.succeeded()
+        self._schedule.succeeded(number, self._now())
+        self._syncing.attempt, self._renewal = 1, ""
         self._become("connected")
         report = self._syncing.report()
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.set_result(report)
 
-    def _failed(self, error: HoldfastError) -> None:
-        """Wait after a failure. A commit does not shorten it; a wish of the application does."""
+    def _tell_waiters(self, waiters: list[Future[SyncReport]], error: HoldfastError) -> None:
+        for waiter in waiters:
+            waiter.set_exception(error)
+
+    def _failed(self, number: int, error: HoldfastError) -> None:
+        """Decide what follows from a failure."""
+        if self._inbox.stopped:
+            raise Stopped
+        self._why = self._why or "retry"
         if self._syncing.narrow(error):
             log.info("sync failed (%s), trying again with fewer transactions", error)
             return
-        delay = self._backoff.failed(error.details.get("retry_after"))
+        do = self._schedule.failed(number, self._now(), error)
         self._syncing.failed(error)
-        log.info("sync failed (%s), trying again in %.1f s", error, delay)
-        self._become("offline", error)
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            waiter.set_exception(error)
-        self._wait(delay, {"poke", "sync"})
+        self._syncing.attempt = self._schedule.failures + 1
+        if do.state == "paused" and self._options.renew is not None:
+            if self._renewal == "":
+                self._schedule.wish(self._now(), person=True)
+            self._renewal = "needed"
+        self._become(do.state)
+        if self._schedule.next_at() > self._now():
+            wait = self._schedule.next_at() - self._now()
+            log.info("sync failed (%s), trying again in %.1f s", error, wait)
+            waiters, self._waiters = self._waiters, []
+            self._tell_waiters(waiters, error)
+
+    def _pause(self) -> None:
+        """Wait for the next attempt. A commit does not shorten it; a wish of the application does."""
+        happening = self._next(min(self._schedule.next_at() - self._now(), 3600.0))
+        if happening.kind in ("sync", "poke"):
+            self._schedule.wish(self._now(), person=happening.kind == "sync")
+        if happening.kind == "sync" and self._schedule.next_at() > self._now():
+            error = self._syncing.error_down
+            waiters, self._waiters = self._waiters, []
+            self._tell_waiters(waiters, error or HoldfastError("hub_unavailable", "the hub asked to wait"))
+
+    def _renew(self) -> None:
+        """Let the application fetch new credentials. It may take as long as a person needs; until then nothing is
+        sent. Raises `unauthenticated` when it fails.
+        """
+        assert self._options.renew is not None
+        renew = self._options.renew
+
+        def fetch() -> None:
+            try:
+                renew()
+                self._inbox.put(Happening("credentials"))
+            except HoldfastError as error:
+                self._inbox.put(Happening("credentials", error))
+
+        threading.Thread(target=fetch, name="holdfast-credentials", daemon=True).start()
+        while (happening := self._next(3600.0)).kind != "credentials":
+            pass
+        if happening.value is not None:
+            raise happening.value
+        self._renewal = "done"
+
+
+def rungs(way: Transport) -> list[Channel]:
+    """The kinds of channels that a transport offers."""
+    return [
+        *(LADDER[:1] if hasattr(way, "open_live") else ()),
+        *(LADDER[1:3] if hasattr(way, "open_news") else ()),
+        "poll",
+    ]
+
+
+def disconnected() -> HoldfastError:
+    """The error for those who wait for a sync when the replica is disconnected."""
+    return HoldfastError("closed", "the replica was disconnected")

@@ -63,10 +63,11 @@ class Outbox:
             self.refuse(txn, m.Result("", 0, "refused", "transaction_too_large", message))
         return [row[0] for row in found]
 
-    def unanswered(self, after: Mapping[str, int], most: int) -> tuple[list[Sending], bool]:
+    def unanswered(self, after: Mapping[str, int], most: int, batch: int) -> tuple[list[Sending], bool]:
         """The transactions that have been sent and not answered, in the order of naming, and whether there are more.
 
-        `after` maps origins to the n up to which the hub has answered already; `most` is the largest number wanted.
+        `after` maps origins to the n up to which the hub has answered already; `most` is the largest number wanted,
+        `batch` how many bytes of them (one at least).
         """
         sql = "SELECT txn, origin, n, size FROM holdfast_transaction WHERE state = 'sending' ORDER BY place"
         chosen: list[Named] = []
@@ -74,7 +75,7 @@ class Outbox:
         for txn, origin, n, bytes_ in self._db.execute(sql):
             if n <= after.get(origin, 0):
                 continue
-            if chosen and (size + bytes_ > BATCH_BYTES or len(chosen) >= most):
+            if chosen and (size + bytes_ > min(batch, BATCH_BYTES) or len(chosen) >= most):
                 return list(self._bodies(chosen)), True
             chosen.append(Named(txn, origin, n))
             size += bytes_
@@ -102,14 +103,15 @@ class Outbox:
         sql = f"SELECT EXISTS (SELECT 1 FROM holdfast_transaction WHERE {HELD})"
         return not self._db.execute(sql, (now, MAX_HOLD)).get or bool(self.choose(queues, now, 1).chosen)
 
-    def choose(self, queues: Mapping[str, Queue], now: int, most: int) -> Choice:
+    def choose(self, queues: Mapping[str, Queue], now: int, most: int, batch: int = BATCH_BYTES) -> Choice:
         """Which transactions without a name go next, in the order of sending."""
+        batch = min(batch, BATCH_BYTES)
         candidates = self.candidates(now)
         used = [queues.get(name, DEFAULT) for name in {candidate.queue for candidate in candidates}]
         in_order = len({queue.priority for queue in used}) <= 1 and all(queue.plain for queue in used)
         if in_order and not any(candidate.held for candidate in candidates):
-            return first_written(candidates, most, BATCH_BYTES)
-        return choose(candidates, needs(self._db, ("pending", "parked")), queues, most, BATCH_BYTES)
+            return first_written(candidates, most, batch)
+        return choose(candidates, needs(self._db, ("pending", "parked")), queues, most, batch)
 
     def name(self, txns: Sequence[int], origin: str, next_n: int) -> list[Sending]:
         """Give names to transactions, in the order of sending.

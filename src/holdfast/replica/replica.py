@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,11 +24,13 @@ from holdfast.protocol.messages import decode_conflict
 from holdfast.protocol.transport import Transport
 from holdfast.replica import queued
 from holdfast.replica.connections import Connections, Parameters, Receipt, sql_parameters
-from holdfast.replica.events import Events, RoundEnded, SyncEvent, Trigger
-from holdfast.replica.exchange import Exchanges
+from holdfast.replica.credentials import Credentials, Token
+from holdfast.replica.events import Events, RoundEnded, SyncEvent
+from holdfast.replica.exchange import Exchanges, renew, sync_now
 from holdfast.replica.file import applying, connect, prepare, table_numbers
-from holdfast.replica.loop import Loop
+from holdfast.replica.loop import Loop, Options
 from holdfast.replica.observer import Observer
+from holdfast.replica.presence import Presence, Present
 from holdfast.replica.progress import Transfer
 from holdfast.replica.queued import Pending, Refused
 from holdfast.replica.report import Conflict, SyncReport, conflict_of
@@ -41,8 +44,6 @@ from holdfast.replica.tables import UserTables
 from holdfast.replica.watch import Watch
 from holdfast.schema.model import Schema
 
-Token = str | Callable[[], str]
-
 
 def device_clock() -> int:
     """The device's clock, uncorrected: milliseconds since 2020-01-01 UTC."""
@@ -52,8 +53,11 @@ def device_clock() -> int:
 class Replica:
     """One device. Opens lazily at the first use; usable from several threads, and from several processes on one file.
 
-    `path` is the SQLite file, made when it is not there. `url` and `token` reach a hub over HTTP, or `transport` is
-    any other way. `now` (milliseconds since 2020-01-01 UTC) and `random_bits` are arguments for simulations.
+    `path` is the SQLite file, made when it is not there. `url` and `token` reach a hub over HTTP (several URLs of one
+    hub: in order of preference), or `transport` is any other way. `token` may be a function, called for every request;
+    `fetch_credentials()` gives a new token when the hub does not know the last one any more (401), in a thread of its
+    own; nothing is sent until it returns. `now` (milliseconds since 2020-01-01 UTC) and `random_bits` are arguments
+    for simulations.
     """
 
     def __init__(
@@ -61,15 +65,20 @@ class Replica:
         path: str | os.PathLike[str],
         schema: Schema,
         *,
-        url: str | None = None,
+        url: str | Sequence[str] | None = None,
         token: Token | None = None,
+        fetch_credentials: Callable[[], str] | None = None,
         transport: Transport | None = None,
         now: Callable[[], int] = device_clock,
         random_bits: Callable[[int], int] = secrets.randbits,
     ) -> None:
         self.path = str(path)
         self.schema = schema
-        self._url, self._token, self._transport = url, token, transport
+        self._urls = [url] if isinstance(url, str) else list(url or ())
+        self._credentials = Credentials(token, fetch_credentials)
+        self._transport = transport
+        self._ways: list[Transport] | None = None
+        self._presence = Presence()
         self._now, self._random_bits = now, random_bits
         self._sql_clock = None if now is device_clock else now
         self._opening = threading.RLock()
@@ -172,9 +181,7 @@ class Replica:
         with self._lock.held(timeout):
             self._syncing = True
             try:
-                trigger: Trigger = "sync"
-                while self._exchanges.exchange_locked(trigger, "poll", self._reach()):
-                    trigger = "more"
+                sync_now(self._exchanges, self._reach(), self._credentials)
             finally:
                 self._syncing = False
                 report = self._exchanges.report()
@@ -188,10 +195,34 @@ class Replica:
         self._open()
         with self._opening:
             if self._loop is None:
-                transport = self._reach()
-                self._loop = Loop(self._exchanges, transport, random.random, self._observer.wake)
+                self._lock.give_up(False)
+                renewing = partial(renew, self._credentials) if self._credentials.renewable else None
+                options = Options(random.random, renew=renewing)
+                self._loop = Loop(self._exchanges, self._reach(), self.events, self._presence, options)
                 self._connections.on_commit = self._loop.commit
                 self._loop.start()
+
+    def announce(self, space: str, data: Any = None) -> None:
+        """While connected over a live channel, be present in a space, with small data of the application (JSON, up to
+        1,024 bytes): a name, a page, a colour. Raises `announcement_invalid`.
+        """
+        self._presence.announce(space, data)
+        loop = self._loop
+        if loop is not None:
+            loop.announce()
+
+    def withdraw(self, space: str) -> None:
+        """Be present in that space no longer."""
+        self._presence.leave(space)
+        loop = self._loop
+        if loop is not None:
+            loop.announce()
+
+    def presence(self, space: str) -> list[Present]:
+        """Who is in a space where this device has announced itself, this device included, as the hub said last. Empty
+        while there is no live channel: then nobody knows.
+        """
+        return self._presence.here(space)
 
     def poke(self) -> None:
         """The network is back, or somebody knows that there is news: a connected replica tries at once."""
@@ -207,12 +238,15 @@ class Replica:
             self._connections.on_commit = None
             loop.stop()
 
-    def _reach(self) -> Transport:
-        if self._transport is None:
-            if self._url is None:
-                raise HoldfastError("no_transport", "the replica has no hub; pass url= or transport=")
-            self._transport = HttpTransport(self._url, self._token)
-        return self._transport
+    def _reach(self) -> list[Transport]:
+        """The ways to the hub, in order of preference."""
+        if self._transport is not None:
+            return [self._transport]
+        if not self._urls:
+            raise HoldfastError("no_transport", "the replica has no hub; pass url= or transport=")
+        if self._ways is None:
+            self._ways = [HttpTransport(url, self._credentials.token) for url in self._urls]
+        return self._ways
 
     def build_request(self, *, digests: bool = False) -> bytes:
         """The next request as bytes, for a transport of your own; its answer goes to `apply_response`.
@@ -359,8 +393,8 @@ class Replica:
                 self._lock.close()
                 self._sync_db.close()
                 one_sqlite.leave(self._file)
-            if self._transport is not None and self._url is not None:
-                self._transport.close()
+            for way in self._ways or ():
+                way.close()
             self._closed = True
 
     def __enter__(self) -> Replica:

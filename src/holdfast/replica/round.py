@@ -21,7 +21,7 @@ from holdfast.replica.changes import note_sealed
 from holdfast.replica.confirmed import Confirmed, RowName
 from holdfast.replica.dependencies import dependants, needs
 from holdfast.replica.file import applying
-from holdfast.replica.outbox import MAX_HOLD, Outbox, Sending
+from holdfast.replica.outbox import BATCH_BYTES, MAX_HOLD, Outbox, Sending
 from holdfast.replica.pages import Held, MissingError, PageWriter, layout_of, slot_order
 from holdfast.replica.progress import Transfer, count_rows
 from holdfast.replica.seal import Seal, batches
@@ -124,9 +124,21 @@ class Rounds:
             if db.in_transaction:
                 db.execute("RELEASE holdfast_seal")
 
-    def build(self, *, digests: bool = False, limit: int | None = None) -> bytes:
-        """The next request. Names are durable before it returns."""
-        sending, self.more_to_send = self._choose()
+    def build(
+        self,
+        *,
+        digests: bool = False,
+        limit: int | None = None,
+        page: int | None = None,
+        batch: int = BATCH_BYTES,
+        uploads: bool = True,
+    ) -> bytes:
+        """The next request. Names are durable before it returns.
+
+        `page` is what the device wants a page to have, `batch` how many bytes of transactions go out (one at least);
+        without `uploads` none do.
+        """
+        sending, self.more_to_send = self._choose(batch) if uploads else ([], False)
         self._next_n += sum(1 for s in sending if s.origin == self._origin and s.n >= self._next_n)
         acknowledged: list[Any] = self._db.execute("SELECT origin, n FROM holdfast_acknowledge LIMIT 10000").fetchall()
         layout, user = self._db.execute("SELECT layout, user FROM holdfast_state").get
@@ -143,13 +155,18 @@ class Rounds:
             cursors=self._cursors(),
             acknowledged=acknowledged,
             limit=limit,
+            page=page,
             digests=digests,
             echo=self._waits_for_rows(),
             user=user,
         )
         return with_transactions(m.encode(request), sending)
 
-    def _choose(self) -> tuple[list[Sending], bool]:
+    def interrupt(self) -> None:
+        """Break off the statement that runs; called from another thread."""
+        self._db.interrupt()
+
+    def _choose(self, batch: int) -> tuple[list[Sending], bool]:
         """The transactions of the next request, and whether more wait. Writes only when there is something to write.
 
         Those that were sent before go alone: as long as nobody knows where they are, nothing new gets a name. So what
@@ -165,10 +182,10 @@ class Rounds:
             refused = self._outbox.refuse_oversized(MAX_TRANSACTION)
             if refused:
                 self._show_without(refused)
-            sending, more = self._outbox.unanswered(after, self._most)
+            sending, more = self._outbox.unanswered(after, self._most, batch)
             if sending:
                 return sending, more or self._outbox.may_be_sent(now)
-            choice = self._outbox.choose(self._device.tables.queue_by_name, now, self._most)
+            choice = self._outbox.choose(self._device.tables.queue_by_name, now, self._most, batch)
             return self._outbox.name(choice.chosen, self._origin, self._next_n), choice.more
 
     def narrow(self, error: HoldfastError) -> bool:
@@ -177,7 +194,9 @@ class Rounds:
         The one transaction to blame is found by halving. Before it is blamed, an empty request shows that the hub works
         at all.
         """
-        if error.code not in BLAMED or (not self._sent and self._suspect is None):
+        if (error.code not in BLAMED and error.details.get("status") != 413) or (
+            not self._sent and self._suspect is None
+        ):
             return False
         if self._suspect is not None:
             self._suspect, self._most = None, MOST

@@ -7,6 +7,7 @@ and the operating system gives the lock back when a process dies.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,9 @@ import apsw
 from holdfast.errors import HoldfastError
 from holdfast.replica.sqlite_errors import sqlite_errors
 
+SLICE_MS = 50
+"""SQLite waits for so long at once, so that waiting can be given up."""
+
 
 class SyncLock:
     """`path` is that of the device file; the lock stands in `<path>-sync`."""
@@ -22,6 +26,7 @@ class SyncLock:
     def __init__(self, path: str) -> None:
         self._path = f"{path}-sync"
         self._thread = threading.Lock()
+        self._given_up = False
         self._db: apsw.Connection | None = None
 
     @contextmanager
@@ -43,12 +48,20 @@ class SyncLock:
             if self._db is None:
                 self._db = apsw.Connection(self._path)
                 self._db.execute("PRAGMA journal_mode = MEMORY").fetchall()  # nothing is ever written to it
-            self._db.set_busy_timeout(int(timeout * 1000))
-            try:
-                self._db.execute("BEGIN EXCLUSIVE")
-            except apsw.BusyError:
-                raise HoldfastError("busy", "another process is syncing this file", file=self._path) from None
-            return self._db
+                self._db.set_busy_timeout(SLICE_MS)
+            until = time.monotonic() + timeout
+            while True:
+                try:
+                    self._db.execute("BEGIN EXCLUSIVE")
+                except apsw.BusyError:
+                    if time.monotonic() >= until or self._given_up:
+                        raise HoldfastError("busy", "another process is syncing this file", file=self._path) from None
+                else:
+                    return self._db
+
+    def give_up(self, given_up: bool = True) -> None:
+        """Who waits for another process stops waiting, until `give_up(False)`."""
+        self._given_up = given_up
 
     def _let_go(self, db: apsw.Connection) -> None:
         """Let others sync. A disk that fails here must neither fail the sync that is done nor keep the lock."""

@@ -327,3 +327,17 @@ class Migrating(Protocol):
     def script(self, steps: Sequence[Step]) -> str:
         """The steps as SQL text: the very statements that would run, transaction by transaction."""
         ...
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A store that carries short messages between the processes that share it. They may be lost; none is stored."""
+
+    def tell(self, text: str) -> None:
+        """Say `text` (up to 6,000 bytes) to the other processes. Raises `StoreUnavailable`."""
+        ...
+
+    def hear(self, heard: Callable[[str, str], None]) -> Callable[[], None]:
+        """Call `heard(voice, text)` for what other processes say, in a thread of the store's own; `voice` names the
+        process. Gives the function that ends it (idempotent)."""
+        ...

@@ -15,13 +15,13 @@ const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** The bytes of a request. Members that a reader fills in by itself are left out. */
 export function encodeRequest(message: m.Request): Uint8Array {
-  const { protocol, device, schema, clock, layout, cursors, acknowledged, limit, digests, echo, user } = message;
+  const { protocol, device, schema, clock, layout, cursors, acknowledged, limit, page, digests, echo, user } = message;
   const transactions = message.transactions.map(({ origin, n, ops, label }) =>
     compact({ origin, n, ops: ops.map(operationForm) }, { label }),
   );
   const form = compact(
     { protocol, device, schema, clock },
-    { layout, cursors, acknowledged, transactions, limit, digests, echo, user },
+    { layout, cursors, acknowledged, transactions, limit, page, digests, echo, user },
   );
   return utf8.encode(write(form));
 }

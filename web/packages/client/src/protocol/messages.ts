@@ -65,6 +65,7 @@ export const request = struct({
   acknowledged: optional(list(acknowledgement), []),
   transactions: optional(list(transaction, MAX_TRANSACTIONS), []),
   limit: nullable(integer(1)),
+  page: nullable(integer(1)),
   digests: optional(boolean, false),
   echo: optional(boolean, false),
   user: optional(text(0, 200), ""),
