@@ -178,7 +178,7 @@ def test_a_poke_ends_the_wait_after_failures(site: Site, monkeypatch: pytest.Mon
     site.start(site.port)
     anna.execute("insert into note (project, body) values ('1', 'waits')")
     anna.poke()
-    wait_until(lambda: anna.status.pending_count == 0)
+    wait_until(lambda: anna.status.pending_count == 0 and anna.status.connected)
     assert (anna.status.connecting, anna.status.uploading, anna.status.conflict_count) == (False, False, 0)
 
 
