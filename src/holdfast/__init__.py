@@ -35,6 +35,7 @@ from holdfast.schema import (
     column,
     new_id,
     now,
+    via,
 )
 from holdfast.server import Server
 
@@ -76,6 +77,7 @@ __all__ = [
     "new_id",
     "now",
     "testing",
+    "via",
 ]
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from pytest import MonkeyPatch
 
 from holdfast.hub import drain, pull, push, workspace
+from holdfast.hub.moves import Moves
 from holdfast.hub.push import Push, Standing
 from holdfast.kernel.merges.counter import PENDING, Counter
 from holdfast.replica import apply, confirmed, seal
@@ -267,3 +268,9 @@ def hub_numbers_rows_below_the_head(patch: MonkeyPatch) -> None:
         return heads
 
     patch.setattr(MemoryTransaction, "_sequence", sequence)
+
+
+@planted("a child is left behind", "calm", 12, 20)
+def children_stay_where_they_were(patch: MonkeyPatch) -> None:
+    """A parent moves to another space, and its children do not."""
+    patch.setattr(Moves, "_move_along", lambda self, settled: None)

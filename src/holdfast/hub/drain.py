@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from holdfast.hub.hooks import Context
 from holdfast.hub.identity import Identity
+from holdfast.hub.moves import Moves
 from holdfast.hub.push import content_of
 from holdfast.hub.record import history_entry
 from holdfast.hub.workspace import RowName, Standing, Workspace
@@ -16,7 +17,6 @@ from holdfast.kernel.merges import BY_NAME
 from holdfast.kernel.row import Op, Row, apply
 from holdfast.kernel.values import InvalidValue
 from holdfast.protocol.messages import Transaction as WireTransaction
-from holdfast.schema.key import key_values
 from holdfast.schema.model import Schema, Table
 from holdfast.stores.base import Batch, DirtyRow, HistoryEntry, Transaction, Violation
 
@@ -24,6 +24,15 @@ log = logging.getLogger("holdfast.hub")
 
 BATCH = 1_000
 HUB_USER = "(database)"
+
+
+class Step(NamedTuple):
+    """What the write of another program comes to."""
+
+    name: RowName
+    op: Op
+    before: Row | None
+    row: Row
 
 
 class Drain:
@@ -50,28 +59,46 @@ class Drain:
                 self._sequence(tx, notes, now)
         except Violation as violation:
             if len(notes) == 1:
-                self._leave(notes[0], violation.message)
+                self._leave(notes[0].table, notes[0].key, violation.message)
                 return
             middle = len(notes) // 2
             self._part(tx, notes[:middle], now)
             self._part(tx, notes[middle:], now)
 
-    def _leave(self, note: DirtyRow, reason: str) -> None:
-        log.error("%s %r was written by another program and is not synced: %s", note.table, note.key, reason)
+    def _leave(self, table: str, key: str, reason: str) -> None:
+        log.error("%s %r was written by another program and is not synced: %s", table, key, reason)
 
     def _sequence(self, tx: Transaction, notes: Sequence[DirtyRow], now: int) -> None:
         state = tx.hub()
         self._hub, self._hlc, self._now = state.hub, state.hlc, now
         workspace = Workspace(tx, self._schema, [(note.table, note.key) for note in notes])
-        history: list[HistoryEntry] = []
-        for note in notes:
-            self._row(workspace, note, history)
+        moves = Moves(tx, self._schema, workspace)
+        steps: list[Step] = []
+        rows: dict[RowName, Standing] = {}
+        asked: set[RowName] = set()
+        fresh = list(notes)
+        while fresh:
+            for note in fresh:
+                self._row(workspace, note, steps, rows)
+            # Parents that no feed has yet, because their notes come later, are sequenced with their children.
+            wanted = moves.parents(rows) - asked
+            asked |= wanted
+            workspace.load(wanted)
+            missing = sorted(name for name in wanted if workspace.stored(name) is None)
+            fresh = [note for note in tx.current(missing) if note.values is not None] if missing else []
+        settled = moves.settle(rows, None)
+        for problem in settled.unplaced:
+            # A row that names none, a space without a name: it must not hold up the other rows, nor any round.
+            self._leave(*problem.name, problem.message)
+        workspace.accept(settled.rows)
+        history = [self._entry(step, settled.rows) for step in steps if step.name in settled.rows]
         writes = workspace.writes()
         if writes:
             digests = workspace.digest_changes(writes, self._hub.encode())
             tx.write(Batch(writes, history, [], [], digests, content_of(writes), self._hlc, now))
 
-    def _row(self, workspace: Workspace, note: DirtyRow, history: list[HistoryEntry]) -> None:
+    def _row(self, workspace: Workspace, note: DirtyRow, steps: list[Step], rows: dict[RowName, Standing]) -> None:
+        """Merge what another program wrote in one row; its space is found when all rows are known."""
         table = self._schema.by_name[note.table]
         name: RowName = (note.table, note.key)
         before = workspace.standing(table, name)
@@ -82,26 +109,22 @@ class Drain:
             if op is None:
                 return
             row = apply(table, before.row, op, self._hub).row
-            assert row is not None
-            space = self._space(table, note.key, row, before)
         except InvalidValue as error:
-            # A counter beyond its range, a space without a name: it must not hold up the other rows, nor any round.
-            self._leave(note, error.message)
+            # A counter beyond its range: it must not hold up the other rows, nor any round.
+            self._leave(*name, error.message)
             return
+        assert row is not None
         shown = note.values is not None and list(note.values[1]) == list(row.values)
         gone = note.values is None and row.life % 2 == 0
         # A merge type may have kept its own value: nothing is new in the feed then, but the user table must show it.
-        workspace.accept({name: Standing(row, space, foreign=shown or gone, stale=not (shown or gone))})
-        context = Context(Identity(HUB_USER), "", space, self._now)
-        nameless = WireTransaction(self._origin, 0, [])
-        history.append(history_entry(table, op, before.row, row, [], nameless, context))
+        rows[name] = Standing(row, before.space, foreign=shown or gone, stale=not (shown or gone))
+        steps.append(Step(name, op, before.row, row))
 
-    def _space(self, table: Table, key: str, row: Row, before: Standing) -> str:
-        if row.life % 2 == 0 or (table.space.per_user and before.space):
-            return before.space
-        if table.space.per_user:
-            raise InvalidValue("space_invalid", "the table's rows belong to users; only devices can write them")
-        return table.space_name(key_values(table, key), row.values, "")
+    def _entry(self, step: Step, settled: Mapping[RowName, Standing]) -> HistoryEntry:
+        context = Context(Identity(HUB_USER), "", settled[step.name].space, self._now)
+        nameless = WireTransaction(self._origin, 0, [])
+        table = self._schema.by_name[step.name[0]]
+        return history_entry(table, step.op, step.before, step.row, [], nameless, context)
 
 
 def foreign_operation(table: Table, key: str, row: Row | None, values: Sequence[Any] | None, stamp: str) -> Op | None:

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from holdfast.hub.hooks import Change, Context, Hooks, Refuse
 from holdfast.hub.identity import Access, Identity
+from holdfast.hub.moves import Moves, named_parent
 from holdfast.hub.operations import Refusal, kernel_operation
 from holdfast.hub.record import history_entry
 from holdfast.hub.workspace import Draft, RowName, Standing, Workspace
@@ -61,6 +62,16 @@ class Accepted(NamedTuple):
     plain: set[RowName]
     mixed: set[RowName]
     changes: list[Change]
+
+
+class Step(NamedTuple):
+    """What one operation of a transaction did, before the spaces of its rows are known."""
+
+    table: Table
+    op: Op
+    before: Row | None
+    row: Row
+    notes: list[m.ConflictNote]
 
 
 class Written(NamedTuple):
@@ -165,9 +176,11 @@ class Push:
 
     def _decide(self, units: Sequence[Unit]) -> list[Accepted]:
         self._history.clear()
-        self._workspace = Workspace(
-            self._tx, self._schema, {(op.table, op.key) for unit in units for op in unit.transaction.ops}
-        )
+        operations = [op for unit in units for op in unit.transaction.ops]
+        names = {(op.table, op.key) for op in operations} | self._named_parents(operations)
+        self._workspace = Workspace(self._tx, self._schema, names)
+        self._moves = Moves(self._tx, self._schema, self._workspace)
+        self._moves.prepare(operations)
         decided = []
         for unit in units:
             submission = self._submissions[unit.submission]
@@ -180,13 +193,22 @@ class Push:
             decided.append(accepted)
         return decided
 
+    def _named_parents(self, operations: Sequence[m.AnyOperation]) -> set[RowName]:
+        """The parents that inserts name: they are loaded, and locked, with the rows themselves."""
+        found: set[RowName] = set()
+        for op in operations:
+            table = self._schema.by_name.get(op.table)
+            if table is not None and table.via is not None and isinstance(op, m.Insert):
+                found.update(named_parent(self._schema, table, op, None))
+        return found
+
     def _transaction(self, transaction: m.Transaction, submission: Submission) -> Accepted:
         """Apply all operations of one transaction to a draft and accept it. Raises `Refusal`."""
         if transaction.withdrawn:
             raise Refusal("withdrawn", "the device has taken the transaction back before it had an effect")
         draft = Draft(self._workspace)
         accepted = Accepted(None, set(), set(), [])
-        conflicts: list[m.ConflictNote] = []
+        steps: list[Step] = []
         merged = False
         limit = clock.wall(self._now + MAX_AHEAD)
         for operation in transaction.ops:
@@ -200,55 +222,75 @@ class Push:
                 hlc = clock.tick(self._hlc, self._now)
                 op = op._replace(stamp=clock.stamp(hlc, transaction.origin), named=op.stamp)
             self._hlc = max(self._hlc, hlc)
-            op_conflicts, status = self._operation(table, op, transaction, submission, draft, accepted)
             name = (operation.table, operation.key)
-            conflicts.extend(op_conflicts)
-            if status == "applied":
+            if self._operation(table, op, submission, draft, steps) == "applied":
                 accepted.plain.add(name)
             else:
                 merged = True
                 accepted.mixed.add(name)
-        self._workspace.accept(draft.rows)
+        settled = self._settle(draft, submission)
+        for step in steps:
+            self._tell(step, settled, transaction, submission, accepted)
+        self._workspace.accept(settled)
         if not merged:
             return accepted
+        conflicts = [note for step in steps for note in step.notes]
         result = m.Result(transaction.origin, transaction.n, "merged", conflicts=conflicts)
         # The device takes the operations of a plain transaction for confirmed, those of a merged one only from the
         # page: so all rows of this one go back, also those to which nothing else had happened.
         return accepted._replace(result=result, plain=set(), mixed=accepted.mixed | accepted.plain)
 
-    def _operation(
-        self,
-        table: Table,
-        op: Op,
-        transaction: m.Transaction,
-        submission: Submission,
-        draft: Draft,
-        accepted: Accepted,
-    ) -> tuple[list[m.ConflictNote], str]:
-        """Apply one operation to the draft: permission, merge, space, hooks, history."""
+    def _operation(self, table: Table, op: Op, submission: Submission, draft: Draft, steps: list[Step]) -> str:
+        """Merge one operation into the draft, if its writer may write the row where it lives; gives the status."""
         name = (table.name, op.key)
         before = draft.standing(table, name)
-        if before.row is not None and before.row.life > 0:
+        if before.row is not None and before.row.life > 0 and before.space:
             require_write(submission, before.space, name, hidden=True)
         outcome = apply_checked(table, before.row, op, self._hub)
         if outcome.status == "missing":
             raise Refusal("row_missing", f"the hub has no row {op.key!r} in {table.name}", table.name, op.key)
         if outcome.status == "ignored":
-            return [], "merged"
+            return "merged"
         row: Row = outcome.row
-        space = space_of(table, op.key, row, before, submission.identity.user)
-        if space != before.space:
-            require_write(submission, space, name)
-        context = Context(submission.identity, submission.device, space, self._now)
+        draft.rows[name] = Standing(row, before.space)
+        steps.append(Step(table, op, before.row, row, [note(table, op.key, c) for c in outcome.conflicts]))
+        return str(outcome.status)
+
+    def _settle(self, draft: Draft, submission: Submission) -> dict[RowName, Standing]:
+        """The draft's rows in their spaces, now that every row of the transaction is known, and those that move along.
+
+        Raises `Refusal` for a row without a space, or one in which its writer may not write.
+        """
+        settled = self._moves.settle(draft.rows, submission.identity.user)
+        for problem in settled.unplaced:
+            raise Refusal(problem.code, problem.message, *problem.name, problem.column)
+        for name, standing in settled.rows.items():
+            table = self._schema.by_name[name[0]]
+            lived = self._workspace.standing(table, name).space
+            if standing.space != lived:
+                # The name of a parent's space is nothing that the writer has said himself.
+                require_write(submission, standing.space, name, hidden=table.via is not None)
+            if name in settled.along:
+                require_write(submission, lived, name, hidden=True)
+        return settled.rows
+
+    def _tell(
+        self,
+        step: Step,
+        settled: Mapping[RowName, Standing],
+        transaction: m.Transaction,
+        submission: Submission,
+        accepted: Accepted,
+    ) -> None:
+        """Ask the hooks about one operation, and enter it into the history."""
+        table, op, before, row, notes = step
+        context = Context(submission.identity, submission.device, settled[table.name, op.key].space, self._now)
         if self._hooks.wants_before(table.name) or self._hooks.wants_after:
-            change = change_of(table, op.key, before.row, row)
+            change = change_of(table, op.key, before, row)
             if change is not None:
                 ask_hooks(self._hooks, change, context)
                 accepted.changes.append(change)
-        draft.rows[name] = Standing(row, space)
-        notes = [note(table, op.key, conflict) for conflict in outcome.conflicts]
-        self._history.append(history_entry(table, op, before.row, row, notes, transaction, context))
-        return notes, outcome.status
+        self._history.append(history_entry(table, op, before, row, notes, transaction, context))
 
     def _write(self, units: Sequence[Unit], decided: Sequence[Accepted]) -> None:
         """Write the accepted rows and all bookkeeping, and tell the outcomes."""
@@ -306,18 +348,6 @@ def apply_checked(table: Table, row: Row | None, op: Op, hub: str) -> Any:
         return apply(table, row, op, hub)
     except InvalidValue as error:
         raise Refusal(error.code, f"{table.name}: {error.message}", table.name, op.key) from None
-
-
-def space_of(table: Table, key: str, row: Row, before: Standing, user: str) -> str:
-    """The space in which the row lives. A dead row stays where it died; a row of a user stays with the user who made
-    it.
-    """
-    if row.life % 2 == 0 or (table.space.per_user and before.space):
-        return before.space
-    try:
-        return table.space_name(key_values(table, key), row.values, user)
-    except InvalidValue as error:
-        raise Refusal("space_invalid", f"{table.name}: {error.message}", table.name, key) from None
 
 
 def require_write(submission: Submission, space: str, name: RowName, *, hidden: bool = False) -> None:

@@ -47,11 +47,31 @@ class Workspace:
     """All rows that a batch touches."""
 
     def __init__(self, tx: Transaction, schema: Schema, names: Iterable[RowName]) -> None:
+        self._tx = tx
         self._schema = schema
-        self._stored: dict[RowName, StoredRow] = tx.rows(sorted(set(names)))
+        self._looked: set[RowName] = set()
+        self._stored: dict[RowName, StoredRow] = {}
+        self.load(names)
         self._former: dict[RowName, Former] = {}
         self._standing: dict[RowName, Standing] = {}
         self._touched: dict[RowName, None] = {}
+
+    def load(self, names: Iterable[RowName]) -> None:
+        """Take in more rows: all at once, those that were looked for before not again."""
+        unknown = {name for name in names if name not in self._looked}
+        if unknown:
+            self._looked |= unknown
+            self._stored.update(self._tx.rows(sorted(unknown)))
+
+    def touched(self, name: RowName) -> bool:
+        """Whether an accepted transaction of this batch has changed the row."""
+        return name in self._touched
+
+    def as_stored(self, name: RowName) -> Row | None:
+        """The row as it was before this batch."""
+        self.standing(self._schema.by_name[name[0]], name)
+        former = self._former.get(name)
+        return former.row if former is not None else None
 
     def stored(self, name: RowName) -> StoredRow | None:
         """The row as the store held it before this batch."""
@@ -61,6 +81,7 @@ class Workspace:
         """The row as the accepted transactions of this batch left it."""
         found = self._standing.get(name)
         if found is None:
+            self.load([name])
             stored = self._stored.get(name)
             if stored is None:
                 found = Standing(None, "")

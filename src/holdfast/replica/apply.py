@@ -13,13 +13,14 @@ from holdfast.kernel.row import Row
 from holdfast.protocol import messages as m
 from holdfast.protocol.codec import decode_rows
 from holdfast.replica.confirmed import Confirmed, RowName, fold, local_operation
-from holdfast.replica.fresh import fresh_row
+from holdfast.replica.fresh import fresh_stamps
 from holdfast.replica.outbox import Outbox
 from holdfast.replica.pages import Held, PageWriter, layout_of
+from holdfast.replica.places import Places
 from holdfast.replica.seal import batches
 from holdfast.replica.spaces import LocalSpaces
 from holdfast.replica.tables import UserTables
-from holdfast.schema.key import key_values
+from holdfast.schema.model import Schema
 
 
 class StagedPage(NamedTuple):
@@ -60,19 +61,20 @@ class Answered:
 class Apply:
     """Applies one complete answer inside a transaction of the engine, after sealing."""
 
-    def __init__(self, db: apsw.Connection, tables: UserTables) -> None:
+    def __init__(self, db: apsw.Connection, tables: UserTables, schema: Schema) -> None:
         self._db = db
         self._tables = tables
+        self._schema = schema
         self._confirmed = Confirmed(db, tables)
         self._outbox = Outbox(db)
         self._spaces = LocalSpaces(db)
-        self._numbers: dict[str, int] = {}
 
     def run(self, answer: Answer, pages: Iterable[StagedPage]) -> Applied:
         """Apply results and pages. The caller's transaction makes it all or nothing."""
         header = answer.header
-        self._hub, self._user = header.hub, header.user
+        self._hub = header.hub
         self._spaces.grant(header.spaces)
+        self._places = Places(self._db, self._tables, self._schema, header.user)
         layout = self._db.execute("SELECT layout FROM holdfast_state").get
         writer = PageWriter(self._db, self._tables, layout_of(layout))
         held: dict[RowName, Held] = {}
@@ -173,6 +175,7 @@ class Apply:
             self._outbox.release(txn, self._tables.queue_by_name)
         for txn, result in answered.refused:
             self._outbox.refuse(txn, result)
+        self._placed = self._places_together(promoted, held)
         for names in batches(iter(sorted(promoted.keys() | shown))):
             self._settle_rows(self._settle_fresh(names, promoted, shown), promoted, held, shown)
 
@@ -187,8 +190,9 @@ class Apply:
         rows = []
         for name in alone:
             user = self._tables.by_number[name[0]]
-            fresh = fresh_row(user, promoted[name][0], self._user)
-            rows.append((name[0], name[1], self._number_of(fresh.space), 1, fresh.stamps, None))
+            op = promoted[name][0]
+            space = self._placed[name] if name in self._placed else self._places.fresh(name, op)
+            rows.append((name[0], name[1], space, 1, fresh_stamps(user, op), None))
         if rows:
             self._confirmed.save_texts(rows)
             self._confirmed.drop_bases(alone)
@@ -206,6 +210,25 @@ class Apply:
             and name not in shown
         )
 
+    def _fold_own(self, name: RowName, before: Row | None, operations: Iterable[m.AnyOperation]) -> Row | None:
+        """The confirmed row with our own accepted operations over it."""
+        table = self._tables.by_number[name[0]].table
+        return fold(table, before, (local_operation(table, op) for op in operations), self._hub)
+
+    def _places_together(
+        self, promoted: dict[RowName, list[m.AnyOperation]], held: dict[RowName, Held]
+    ) -> dict[RowName, int]:
+        """The spaces of our own rows that are parents or children of others, whatever batch each will be in."""
+        related = sorted(name for name in promoted.keys() - held.keys() if self._places.depends(name))
+        rows: dict[RowName, Row] = {}
+        for names in batches(iter(related)):
+            known = self._confirmed.bases(names)
+            for name in names:
+                row = self._fold_own(name, known.get(name), promoted[name])
+                if row is not None:
+                    rows[name] = row
+        return self._places.find(rows, held) if rows else {}
+
     def _settle_rows(
         self,
         names: Sequence[RowName],
@@ -213,26 +236,24 @@ class Apply:
         held: dict[RowName, Held],
         shown: set[RowName],
     ) -> None:
-        known, lived = self._confirmed.bases(names), self._confirmed.spaces(names)
+        known = self._confirmed.bases(names)
         confirmed: dict[RowName, Row | None] = {}
+        own: dict[RowName, Row] = {}
         metadata: list[tuple[RowName, Row, int]] = []
-        gone: list[RowName] = []
         for name in names:
-            before = known.get(name)
             if name in held:
                 row, space = held[name]
-            else:
-                table = self._tables.by_number[name[0]].table
-                operations = (local_operation(table, op) for op in promoted.get(name, ()))
-                row = fold(table, before, operations, self._hub)
-                space = self._space_of(name, row, lived.get(name)) if name in promoted and row is not None else -1
+                confirmed[name] = row
+                if row is not None:
+                    metadata.append((name, row, space))
+                continue
+            row = self._fold_own(name, known.get(name), promoted.get(name, ()))
             confirmed[name] = row
-            if row is None:
-                gone.append(name)
-            elif space >= 0:
-                metadata.append((name, row, space))
-        self._confirmed.save_metadata(metadata)
-        self._confirmed.drop_metadata(name for name in gone if name in held)
+            if name in promoted and row is not None:
+                own[name] = row
+        placed = self._placed | self._places.find({n: own[n] for n in own.keys() - self._placed.keys()}, held)
+        self._confirmed.save_metadata([*metadata, *((name, row, placed[name]) for name, row in own.items())])
+        self._confirmed.drop_metadata(name for name in names if name in held and held[name].row is None)
         waiting = self._confirmed.waiting(names)
         self._confirmed.save_bases((name, confirmed[name]) for name in names if name in waiting)
         self._confirmed.drop_bases(name for name in names if name not in waiting)
@@ -242,18 +263,6 @@ class Apply:
             if name in shown or user.replaces:
                 row = fold(user.table, confirmed[name], waiting.get(name, ()))
                 user.show(self._db, name[1], row, waits=name in waiting)
-
-    def _space_of(self, name: RowName, row: Row, current: int | None) -> int:
-        """The space of a row that we changed ourselves, by the same rule as the hub's; `current` is where it lived."""
-        table = self._tables.by_number[name[0]].table
-        if current is not None and (row.life % 2 == 0 or table.space.per_user):
-            return current
-        return self._number_of(table.space_name(key_values(table, name[1]), row.values, self._user))
-
-    def _number_of(self, space: str) -> int:
-        if space not in self._numbers:
-            self._numbers[space] = self._spaces.number(space)
-        return self._numbers[space]
 
 
 def joined(first: m.Header | None, second: m.Header) -> m.Header:

@@ -41,24 +41,6 @@ def fresh_insert(user: UserTable, key: str, stored: tuple[Any, ...], stamp: str)
     return FreshInsert(m.encode(m.Insert(user.table.name, key, stamp, 0, changes)), odd)
 
 
-class FreshRow(NamedTuple):
-    """What the hub has made of such an insert: life 1, every cell with the insert's stamp, no states."""
-
-    space: str
-    stamps: str
-
-
-def fresh_row(user: UserTable, op: m.AnyOperation, user_name: str) -> FreshRow:
-    """The confirmed row of an insert that the hub took plainly, whose row it did not have before."""
-    table = user.table
-    given: dict[str, Any] = op.set  # type: ignore[union-attr]
-    named: dict[str, Any] = {}
-    for name in table.space.columns:
-        slot = table.slot.get(name)
-        if slot is None:
-            continue
-        named[name] = given[name] if name in given else table.cells[slot].default
-    if len(named) < len(table.space.columns):
-        named.update(zip(table.key_names, key_values(table, op.key), strict=True))
-    stamps = f"{op.stamp}*{len(table.cells)}" if table.cells else ""
-    return FreshRow(table.space.name_for(named, user_name), stamps)
+def fresh_stamps(user: UserTable, op: m.AnyOperation) -> str:
+    """The stamps of the row that the hub has made of such an insert: life 1, every cell with the insert's stamp."""
+    return f"{op.stamp}*{len(user.table.cells)}" if user.table.cells else ""

@@ -27,9 +27,9 @@ class Held(NamedTuple):
 
 
 class MissingError(Exception):
-    """A patch names a row that is not here: the space, by its number, has to be read anew."""
+    """A row is not here that has to be: the space, by its number, has to be read anew; None: all of them."""
 
-    def __init__(self, table: str, key: str, space: int) -> None:
+    def __init__(self, table: str, key: str, space: int | None = None) -> None:
         super().__init__(f"{table} {key!r} is not in this file, although the hub has sent it before")
         self.space = space
 

@@ -257,7 +257,8 @@ class Rounds:
 
     def _read_anew(self, missing: MissingError) -> None:
         """This file lacks a row that it should have: forget how far its space was read, so that it comes again."""
-        names = [space.name for space in self._spaces.all().values() if space.number == missing.space]
+        spaces = self._spaces.all().values()
+        names = [space.name for space in spaces if missing.space is None or space.number == missing.space]
         log.warning("%s: %s; the space %s is read anew", self._device.path, missing, ", ".join(names))
         self._header = None
         with applying(self._db, self._device.path):
@@ -438,7 +439,7 @@ class Rounds:
             with applying(self._db, self._device.path):
                 self.seal(self._db)
                 with content_of_hub():
-                    applied = Apply(self._db, self._device.tables).run(answer, self._stage.pages())
+                    applied = Apply(self._db, self._device.tables, self._device.schema).run(answer, self._stage.pages())
                 save_state(self._db, answer.header, self._offset, self._sent_at, complete=True)
         except HoldfastError as error:
             if error.code not in TEMPORARY:

@@ -4,6 +4,7 @@ from holdfast.schema.declare import ForeignKey, Schema, Table, column, now
 from holdfast.schema.identifiers import new_id
 from holdfast.schema.meaning import BigInt, BlockKey, Counter, Earliest, GrowSet, JsonValue, Latest, Set
 from holdfast.schema.queue import Queue
+from holdfast.schema.space import via
 
 __all__ = [
     "BigInt",
@@ -21,4 +22,5 @@ __all__ = [
     "column",
     "new_id",
     "now",
+    "via",
 ]

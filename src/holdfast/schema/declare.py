@@ -32,6 +32,7 @@ from holdfast.schema import meaning as meanings
 from holdfast.schema import model, rules, stored
 from holdfast.schema.identifiers import new_id
 from holdfast.schema.queue import DEFAULT, Queue
+from holdfast.schema.space import Via
 from holdfast.schema.wire import wire_of
 
 DEFAULT_SPACE: Final = "default"
@@ -104,7 +105,7 @@ class TableOptions:
 
     name: str | None
     key: str | Sequence[str] | None
-    space: str
+    space: str | Via
     on_delete: str
     priority: int
     indexes: Sequence[str | Sequence[str]]
@@ -123,9 +124,9 @@ class Table:
     """Base class of table declarations. The class is a declaration only; rows are read and written with SQL.
 
     Keywords: `name` (the class name in snake case), `key` (column or tuple of columns; without it `id`, made if it is
-    not declared), `space` (template such as "project:{project_id}" or "user:{@user}", or a constant; "default"),
-    `on_delete` ("keep_edits" or "delete"), `priority`, `indexes` and `unique` (lists of tuples of columns),
-    `foreign_keys`, `queue` (the class in which devices send its transactions, an `hf.Queue`), `exclude` (columns that
+    not declared), `space` (template such as "project:{project_id}" or "user:{@user}", a constant, or `hf.via(column)` for
+    the space of the row that a foreign key names; "default"), `on_delete` ("keep_edits" or "delete"), `priority`,
+    `indexes` and `unique` (lists of tuples of columns), `foreign_keys`, `queue` (the class in which devices send its transactions, an `hf.Queue`), `exclude` (columns that
     only the hub's database has, declared here or not).
     """
 
@@ -137,7 +138,7 @@ class Table:
         *,
         name: str | None = None,
         key: str | Sequence[str] | None = None,
-        space: str = DEFAULT_SPACE,
+        space: str | Via = DEFAULT_SPACE,
         on_delete: str = "keep_edits",
         priority: int = 0,
         indexes: Sequence[str | Sequence[str]] = (),
@@ -194,7 +195,7 @@ class Schema(model.Schema):
 
 
 def _check_queues(tables: Sequence[model.Table], by_space: Mapping[str, Queue]) -> None:
-    for template in by_space.keys() - {table.space.template for table in tables}:
+    for template in by_space.keys() - {table.naming.template for table in tables if table.naming is not None}:
         raise HoldfastError("schema_invalid", f"queues names the space {template!r}, which no table has")
     by_name: dict[str, Queue] = {}
     for table in tables:
@@ -281,7 +282,7 @@ class _Compiler:
                 name=table_name(self.cls),
                 columns=tuple(columns),
                 key_names=key,
-                space=model.SpaceRule(self.options.space),
+                space=given if isinstance(given := self.options.space, Via) else model.SpaceRule(given),
                 on_delete=self.options.on_delete,
                 priority=self.options.priority,
                 indexes=self._groups("indexes", self.options.indexes, "index"),
@@ -297,12 +298,14 @@ class _Compiler:
     def _queue(self) -> Queue:
         if self.options.queue is not None:
             return self.options.queue.named(table_name(self.cls))
-        given = self.queues.get(self.options.space)
-        if given is None:
+        space = self.options.space
+        template = space.root.template if isinstance(space, Via) and space.root is not None else space
+        if isinstance(template, Via) or template not in self.queues:
             return DEFAULT
+        given = self.queues[template]
         if not isinstance(given, Queue):
-            _fail(self.cls, None, f"queues gives {given!r} for {self.options.space!r}; write hf.Queue(...)")
-        return given.named(self.options.space)
+            _fail(self.cls, None, f"queues gives {given!r} for {template!r}; write hf.Queue(...)")
+        return given.named(template)
 
     def _declared(self) -> dict[str, Any]:
         """Column name -> annotation, those of base classes first."""

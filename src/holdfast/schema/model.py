@@ -18,10 +18,10 @@ from holdfast.kernel import values
 from holdfast.schema import rules
 from holdfast.schema.queue import DEFAULT as DEFAULT_QUEUE
 from holdfast.schema.queue import Queue, queue_from_json
-from holdfast.schema.space import SpaceRule
+from holdfast.schema.space import SpaceRule, Via, rule_from_json
 from holdfast.schema.stored import NATURAL, Stored, limiter, parse
 
-__all__ = ["MISSING", "Column", "ForeignKey", "Schema", "SpaceRule", "Table"]
+__all__ = ["MISSING", "Column", "ForeignKey", "Schema", "SpaceRule", "Table", "Via"]
 
 
 class Missing(enum.Enum):
@@ -148,7 +148,7 @@ class Table:
     name: str
     columns: tuple[Column, ...]
     key_names: tuple[str, ...]
-    space: SpaceRule
+    space: SpaceRule | Via
     on_delete: str = "keep_edits"
     priority: int = 0
     indexes: tuple[tuple[str, ...], ...] = ()
@@ -188,21 +188,35 @@ class Table:
         return self.key + self.cells
 
     @cached_property
-    def _space_places(self) -> tuple[tuple[Column, int], ...]:
-        """The columns that name the space, each with its place in an image."""
-        place = {column.name: (column, index) for index, column in enumerate(self.row_columns)}
-        return tuple(place[name] for name in self.space.columns)
+    def naming(self) -> SpaceRule | None:
+        """The template that names the space of a row without a parent; None where every row has one."""
+        return self.space.root if isinstance(self.space, Via) else self.space
 
-    def space_name(self, keys: Sequence[Any], cells: Sequence[Any], user: str) -> str:
-        """The space of a row, from the wire values of its key and of its cells by slot (missing ones: the default).
+    @cached_property
+    def via(self) -> ForeignKey | None:
+        """The foreign key whose row says where a row lives; None when a template alone does."""
+        if not isinstance(self.space, Via):
+            return None
+        return next(key for key in self.foreign_keys if key.columns == self.space.columns)
 
-        Raises `values.InvalidValue` `space_invalid`.
-        """
-        named: dict[str, Any] = {}
-        for column, place in self._space_places:
+    @cached_property
+    def space_columns(self) -> frozenset[str]:
+        """The columns whose change may move a row."""
+        named = self.naming.columns if self.naming is not None else ()
+        return frozenset((*named, *(self.via.columns if self.via is not None else ())))
+
+    @cached_property
+    def _image_place(self) -> dict[str, tuple[Column, int]]:
+        return {column.name: (column, index) for index, column in enumerate(self.row_columns)}
+
+    def values_of(self, columns: Iterable[str], keys: Sequence[Any], cells: Sequence[Any]) -> list[Any]:
+        """Wire values of some columns, from those of the key and of the cells by slot (missing ones: the default)."""
+        found = []
+        for name in columns:
+            column, place = self._image_place[name]
             slot = place - len(keys)
-            named[column.name] = keys[place] if slot < 0 else cells[slot] if slot < len(cells) else column.default
-        return self.space.name_for(named, user)
+            found.append(keys[place] if slot < 0 else cells[slot] if slot < len(cells) else column.default)
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """JSON form, complete; `queue` only when it is not the default."""
@@ -217,7 +231,7 @@ class Table:
             "name": self.name,
             "columns": [column.to_json() for column in self.columns],
             "key": list(self.key_names),
-            "space": self.space.template,
+            "space": self.space.to_json(),
             "on_delete": self.on_delete,
             "priority": self.priority,
             "indexes": [list(columns) for columns in self.indexes],
@@ -247,6 +261,15 @@ class Schema:
         identity = {"version": self.version, "tables": [table.identity() for table in tables]}
         canonical = values.canonical_json(identity).encode()
         object.__setattr__(self, "hash", hashlib.sha256(canonical).hexdigest()[:16])
+
+    @cached_property
+    def offspring(self) -> dict[str, tuple[Table, ...]]:
+        """Table -> the tables whose rows live where its rows live."""
+        found: dict[str, list[Table]] = {}
+        for table in self.tables:
+            if table.via is not None:
+                found.setdefault(table.via.parent, []).append(table)
+        return {parent: tuple(children) for parent, children in found.items()}
 
     def table(self, name: str) -> Table:
         """The table of that name. Raises `HoldfastError` `unknown_table`."""
@@ -296,7 +319,7 @@ def _table_from_json(form: Mapping[str, Any]) -> Table:
         name=form["name"],
         columns=tuple(_column_from_json(column) for column in form["columns"]),
         key_names=tuple(form["key"]),
-        space=SpaceRule(form["space"]),
+        space=rule_from_json(form["space"]),
         on_delete=form["on_delete"],
         priority=form["priority"],
         indexes=tuple(tuple(columns) for columns in form["indexes"]),

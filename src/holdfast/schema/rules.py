@@ -52,6 +52,8 @@ def check_schema(version: int, tables: Sequence[Table]) -> None:
     for table in tables:
         for foreign_key in table.foreign_keys:
             _check_foreign_key(table, foreign_key, by_name)
+    for table in tables:
+        _check_via_cycle(table, by_name)
 
 
 def check_table(table: Table) -> None:
@@ -69,6 +71,7 @@ def check_table(table: Table) -> None:
         _check_column(table, column)
     _check_key(table, by_name)
     _check_space(table, by_name)
+    _check_via(table, by_name)
     if table.on_delete not in ROW_DELETES:
         _fail(table, None, f"on_delete={table.on_delete!r}: use one of {_list(ROW_DELETES)}")
     if type(table.priority) is not int or abs(table.priority) > 1_000_000:
@@ -134,7 +137,8 @@ def _check_stored(table: Table, column: Column) -> None:
     if column.read_only:
         if not column.nullable or column.merge != "register" or column.generate:
             _fail(table, column.name, "a read-only column is a plain optional one: the hub makes it; add '| None'")
-        if column.name in table.key_names or column.name in table.space.columns:
+        naming = table.naming.columns if table.naming is not None else ()
+        if column.name in (*table.key_names, *table.space.columns, *naming):
             _fail(table, column.name, "a read-only column can neither be a key nor name the space")
     if type(column.block) is not int or not 0 <= column.block <= BLOCK_LIMIT:
         _fail(table, column.name, f"block={column.block!r}: use an int from 1 to {BLOCK_LIMIT:,}")
@@ -201,11 +205,50 @@ def _check_key(table: Table, by_name: Mapping[str, Column]) -> None:
 
 
 def _check_space(table: Table, by_name: Mapping[str, Column]) -> None:
-    for name in table.space.columns:
+    naming = table.naming
+    if naming is None:
+        return
+    for name in naming.columns:
         if name not in by_name:
             remedy = "declare it or correct the template"
-            _fail(table, name, f"space template {table.space.template!r} names a column that does not exist; {remedy}")
+            _fail(table, name, f"space template {naming.template!r} names a column that does not exist; {remedy}")
         _check_plain(table, by_name[name], "a column of the space template")
+
+
+def _check_via(table: Table, by_name: Mapping[str, Column]) -> None:
+    """`via` names one foreign key of the table; there is a root exactly where the foreign key may be NULL."""
+    if table.naming is table.space:
+        return
+    columns = table.space.columns
+    where = ", ".join(columns)
+    _check_group(table, "via", columns, by_name)
+    found = [key for key in table.foreign_keys if key.columns == columns]
+    if len(found) != 1:
+        remedy = "declare one, such as column(references=Parent)" if not found else "only one may be on these columns"
+        _fail(table, where, f"via({where}) needs a foreign key on exactly these columns; {remedy}")
+    optional = [name for name in columns if by_name[name].nullable]
+    if optional and table.naming is None:
+        remedy = "add root=\"...\", the space of rows without a parent, or remove '| None'"
+        _fail(table, where, f"{', '.join(optional)} may be NULL, then via({where}) says nothing; {remedy}")
+    if not optional and table.naming is not None:
+        _fail(table, where, f"via({where}) has a root, but is never NULL; remove root=, or add '| None'")
+
+
+def _check_via_cycle(table: Table, tables: Mapping[str, Table]) -> None:
+    """The parents of a row must lead to one whose space has a name: no cycle of tables, but a tree in one table."""
+    if table.via is None:
+        return
+    parent = tables[table.via.parent]
+    where = ", ".join(table.via.columns)
+    if frozenset(table.via.parent_columns) != frozenset(parent.key_names):
+        _fail(table, where, f"via({where}) must refer to the key of {parent.name}, ({', '.join(parent.key_names)})")
+    seen = [table.name]
+    while parent.via is not None and parent.name != seen[-1]:
+        if parent.name in seen:
+            path = " -> ".join([*seen[seen.index(parent.name) :], parent.name])
+            _fail(table, where, f"the spaces go round in a circle, {path}; give one of the tables a template")
+        seen.append(parent.name)
+        parent = tables[parent.via.parent]
 
 
 def _check_plain(table: Table, column: Column, what: str) -> None:

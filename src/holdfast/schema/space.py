@@ -1,4 +1,4 @@
-"""Which space a row lives in: a template over its columns, such as `project:{project_id}`."""
+"""Which space a row lives in: a template over its columns, such as `project:{project_id}`, or its parent's space."""
 
 from __future__ import annotations
 
@@ -77,6 +77,50 @@ class SpaceRule:
             )
             raise values.InvalidValue("space_invalid", message)
         return space
+
+    def may_name(self, space: str) -> bool:
+        """Whether the template gives this name for some row and user."""
+        pattern = ".+".join(re.escape(literal) for literal in self.parts[::2])
+        return re.fullmatch(pattern, space, re.DOTALL) is not None
+
+    def to_json(self) -> Any:
+        """JSON form."""
+        return self.template
+
+
+@dataclass(frozen=True)
+class Via:
+    """The row lives where the row lives that its foreign key `columns` names.
+
+    `root` is the template for rows whose foreign key is NULL, None where it never is.
+    """
+
+    columns: tuple[str, ...]
+    root: SpaceRule | None = None
+
+    def to_json(self) -> Any:
+        """JSON form; without a root the member is left out."""
+        form: dict[str, Any] = {"via": list(self.columns)}
+        return form if self.root is None else {**form, "root": self.root.template}
+
+
+def via(*columns: str, root: str | None = None) -> Via:
+    """`space=hf.via("submission_id")`: a row lives in the space of the row that this foreign key names, and moves with
+    it.
+
+    `root` is a template for rows whose foreign key is NULL, such as the top of a tree:
+    `hf.via("parent_id", root="project:{project_id}")`. Raises `HoldfastError` `schema_invalid`.
+    """
+    if not columns or not all(isinstance(name, str) for name in columns):
+        raise HoldfastError("schema_invalid", 'via() needs the names of foreign key columns: hf.via("submission_id")')
+    return Via(tuple(columns), None if root is None else SpaceRule(root))
+
+
+def rule_from_json(form: Any) -> SpaceRule | Via:
+    """The rule of a JSON form."""
+    if isinstance(form, Mapping):
+        return via(*form["via"], root=form.get("root"))
+    return SpaceRule(form)
 
 
 def _text(value: Any) -> str:

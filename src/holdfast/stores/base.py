@@ -244,6 +244,16 @@ class Transaction(Protocol):
         """Up to `limit` rows that other programs wrote, oldest note first, with what the user tables hold now."""
         ...
 
+    def current(self, names: Sequence[tuple[str, str]]) -> list[DirtyRow]:
+        """What the user tables hold now of these rows, by (table, key), as notes with the mark 0; a row that does not
+        fit the schema, or whose key is none, is left out."""
+        ...
+
+    def children(self, table: str, columns: Sequence[str], values: Sequence[Sequence[Any]]) -> list[str]:
+        """Keys of the rows that a user table holds now with one of these value tuples (wire forms) in the columns.
+        Rows that do not fit the schema are left out."""
+        ...
+
     def write(self, batch: Batch) -> dict[str, Space]:
         """Write everything and give the new heads of the spaces that changed.
 

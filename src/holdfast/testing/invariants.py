@@ -124,6 +124,7 @@ class Watch:
                 missing, extra = differences(rows, shown[table_name])
                 raise Violation(7, f"hub table {table_name}: the feed has {missing}, the table has {extra}")
         self._check_foreign_keys(shown)
+        self._check_places()
 
     def _check_feed(self, name: str, snapshot: Snapshot) -> None:
         stored = self._hub.feed(name, snapshot.space.head)
@@ -168,6 +169,26 @@ class Watch:
                     wanted = pick(table, row, reference.columns)
                     if None not in wanted and wanted not in there:
                         raise Violation(13, f"{table.name} {row!r} names a row of {parent.name} that is not there")
+
+    def _check_places(self) -> None:
+        """A living row lives where its template says, or where the row lives that its foreign key names."""
+        found: dict[Name, tuple[str, m.Image]] = {}
+        for space, snapshot in self._latest.items():
+            images = {name: m.decode_image(fed.image) for name, fed in snapshot.rows.items()}
+            found.update((name, (space, image)) for name, image in images.items() if image.life)
+        for name, (space, image) in found.items():
+            table = self._hub.schema.by_name[name[0]]
+            row = whole(table.row_columns, image.values)
+            if image.life % 2 == 0 or table.via is None:
+                continue
+            parent = self._hub.schema.by_name[table.via.parent]
+            keys = dict(zip(table.via.parent_columns, pick(table, row, table.via.columns), strict=True))
+            if None in keys.values():
+                wanted = f"p:{pick(table, row, ['project'])[0]}"
+            else:
+                wanted = found[parent.name, key_text(parent, [keys[column] for column in parent.key_names])][0]
+            if space != wanted:
+                raise Violation(20, f"{name} lives in {space}, its parent or template says {wanted}")
 
     def check_stamps(self) -> None:
         """No row of a feed has a stamp more than 5 minutes ahead of the hub's clock and its own time."""

@@ -22,6 +22,7 @@ from holdfast.schema import (
     Set,
     Table,
     column,
+    via,
 )
 
 
@@ -118,6 +119,32 @@ class Toy(Table, key="id", space="p:{project}"):
     lent: str | None = column(default=None, references=Owner, on_delete="set_null")
 
 
+class Page(Table, key="id", space=via("owner"), on_delete="delete"):
+    """A child that lives where its parent lives, and goes with it."""
+
+    id: str
+    owner: str = column(references=Owner, on_delete="cascade")
+    text: str = ""
+    marks: Counter = 0
+
+
+class Line(Table, key=("page", "number"), space=via("page")):
+    """A grandchild whose key names its parent."""
+
+    page: str = column(references=Page, on_delete="cascade")
+    number: int
+    text: str = ""
+
+
+class Node(Table, key="id", space=via("parent", root="p:{project}")):
+    """A tree: where the root lives, all of it lives."""
+
+    id: str
+    project: str = "1"
+    parent: str | None = column(default=None, references="node", on_delete="set_null")
+    name: str = ""
+
+
 class Mine(Table, key="id", space="user:{@user}"):
     """Rows of one user."""
 
@@ -133,5 +160,5 @@ class Bare(Table, key=("project", "id"), space="p:{project}"):
     id: str
 
 
-SCHEMA = Schema(Entry, Echo, Account, Form, Item, Code, Owner, Pet, Toy, Mine, Bare, version=1)
+SCHEMA = Schema(Entry, Echo, Account, Form, Item, Code, Owner, Pet, Toy, Page, Line, Node, Mine, Bare, version=1)
 ACCOUNTS = ("a", "b", "c")

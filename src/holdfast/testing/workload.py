@@ -18,6 +18,9 @@ KEYS: dict[str, tuple[Any, ...]] = {
     "owner": ("x", "y", ""),
     "pet": ("p", "q"),
     "toy": ("t", "u"),
+    "page": ("a", "b"),
+    "line": (("a", 1), ("b", 1)),
+    "node": ("r", "s", "v"),
     "mine": ("m", "n"),
     "bare": (("1", "a"), ("2", "a")),
 }
@@ -28,6 +31,8 @@ SMALL: dict[tuple[str, str], tuple[Any, ...]] = {
     ("pet", "owner"): ("x", "y", None),
     ("toy", "owner"): ("x", "y", None),
     ("toy", "lent"): ("x", "y", None),
+    ("page", "owner"): ("x", "y"),
+    ("node", "parent"): ("r", "s", "v", None),
 }
 TABLES = (*(SCHEMA.by_name[name] for name in KEYS), *(SCHEMA.by_name[n] for n in ("form", "code", "owner", "form")))
 VERBS = ("INSERT", "INSERT OR REPLACE", "REPLACE", "INSERT OR IGNORE", "INSERT OR FAIL", "UPSERT", "UPSERT", "NOTHING")
@@ -95,10 +100,15 @@ def family(choose: random.Random) -> list[Statement]:
             Statement("family gone", "DELETE FROM toy WHERE owner = ?", (owner,)),
             Statement("family gone", "DELETE FROM owner WHERE id = ?", (owner,)),
         ]
+    if choose.random() < 0.3:
+        return [Statement("family moves", "UPDATE owner SET project = ? WHERE id = ?", (project, owner))]
     return [
         Statement("family", "INSERT OR IGNORE INTO owner (id, project) VALUES (?, ?)", (owner, project)),
         Statement("family", "INSERT OR REPLACE INTO pet (id, project, owner) VALUES ('p', ?, ?)", (project, owner)),
         Statement("family", "INSERT OR REPLACE INTO toy (id, project, owner) VALUES ('t', ?, ?)", (project, owner)),
+        # The grandchild before the child: what lives where is known when the transaction ends.
+        Statement("family", "INSERT OR IGNORE INTO line (page, number) VALUES ('a', 1)", ()),
+        Statement("family", "INSERT OR REPLACE INTO page (id, owner) VALUES ('a', ?)", (owner,)),
     ]
 
 

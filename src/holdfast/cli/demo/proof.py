@@ -78,11 +78,13 @@ def _rows(db: sqlite3.Connection, table: Table) -> Iterator[tuple[tuple[Any, ...
 def _by_space(db: sqlite3.Connection, table: Table) -> dict[str, Rows]:
     """The hub's rows of a table, by the space in which each belongs."""
     found: dict[str, Rows] = {}
+    naming = table.naming
+    assert naming is not None  # the demo's tables all name their spaces themselves
     for key, row in _rows(db, table):
         key_values, values = from_sql_row(table, list(row[::2]))
         members = dict(zip((c.name for c in table.key), key_values, strict=True))
         members |= dict(zip((c.name for c in table.cells), values, strict=True))
-        found.setdefault(table.space.name_for(members, ""), {})[key] = row
+        found.setdefault(naming.name_for(members, ""), {})[key] = row
     return found
 
 

@@ -183,6 +183,56 @@ class ForeignCases(Ground):
         assert [unpacked(note) for note in notes] == [(keys[0], []), None]
 
 
+class FamilyCases(Ground):
+    """Who names whom, by what the user tables hold now."""
+
+    def test_current_rows_are_read_by_name(self, tmp_path: Path) -> None:
+        store = self.open(tmp_path)
+        write(store, batch(place("1", code="x")))
+        self.foreign_write(store, "place", ["2"], ["theirs", None, None, None])
+        for writing in (True, False):
+            with store.transaction(write=writing) as tx:
+                notes = tx.current([("place", "2"), ("place", "3"), ("place", "1"), ("badge", BADGE_KEY)])
+            assert [(note.table, note.key, note.mark) for note in notes] == [
+                ("place", "2", 0),
+                ("place", "3", 0),
+                ("place", "1", 0),
+                ("badge", BADGE_KEY, 0),
+            ]
+            assert [unpacked(note) for note in notes] == [
+                (["2"], ["theirs", None, None, None]),
+                None,
+                (["1"], ["place 1", "x", None, None]),
+                None,
+            ]
+
+    def test_children_are_found_by_what_they_name(self, tmp_path: Path) -> None:
+        store = self.open(tmp_path)
+        write(store, batch(place("1", code="x"), place("2"), item("i", "1"), item("j", "2"), item("k", None)))
+        self.foreign_write(store, "item", ["l"], ["1", "x", "draft", ""])
+        self.foreign_write(store, "item", ["j"], None)
+        with store.transaction(write=True) as tx:
+            tx.write(batch(item("m", "2")))
+            assert sorted(tx.children("item", ["place"], [["1"], ["2"], ["3"]])) == ["i", "l", "m"]
+            assert tx.children("item", ["place_code", "place"], [["x", "1"], ["x", "2"]]) == ["l"]
+            assert tx.children("item", ["place"], []) == []
+
+    def test_children_are_found_by_values_of_every_type(self, tmp_path: Path) -> None:
+        store = self.open(tmp_path)
+        values = [values for _, values in every_value()]
+        write(store, batch(*(row(READING, [number], one) for number, one in enumerate(values))))
+        names = [f"a_{name}" for name in ("int", "bigint", "bool", "date", "datetime", "decimal", "uuid")]
+        with store.transaction(write=False) as tx:
+            for name in names:
+                slot = [column.name for column in READING.cells].index(name)
+                for wanted in [one[slot] for one in values if one[slot] is not None]:
+                    found = tx.children("reading", [name], [[wanted]])
+                    assert found == [str(n) for n, one in enumerate(values) if one[slot] == wanted], (name, wanted)
+
+
+BADGE_KEY = row(BADGE, ["a", 1, True, "2"], []).key
+
+
 def unpacked(note: DirtyRow) -> tuple[list[Any], list[Any]] | None:
     """The values of a note as lists."""
     return None if note.values is None else (list(note.values[0]), list(note.values[1]))

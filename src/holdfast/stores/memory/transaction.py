@@ -134,6 +134,16 @@ class MemoryTransaction:
         row = self._view.get(self._tables.by_name[table].map, key)
         return None if row is None else (list(row.key_values), list(row.values))
 
+    def current(self, names: Sequence[tuple[str, str]]) -> list[DirtyRow]:
+        """What the user tables hold now of these rows."""
+        return [DirtyRow(table, key, 0, self._native(table, key)) for table, key in names]
+
+    def children(self, table: str, columns: Sequence[str], values: Sequence[Sequence[Any]]) -> list[str]:
+        """Keys of the rows that hold one of these value tuples in the columns."""
+        wanted = {tuple(one) for one in values}
+        user = self._tables.by_name[table]
+        return sorted(key for key, row in self._view.items(user.map) if user.pick(row, columns) in wanted)
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """A part that is undone alone when an exception leaves it."""

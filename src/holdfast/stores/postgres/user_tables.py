@@ -9,6 +9,7 @@ import msgspec
 
 from holdfast.schema.emit.postgres_text import names as listed
 from holdfast.schema.emit.postgres_text import qualified, quote
+from holdfast.schema.key import key_text
 from holdfast.schema.model import MISSING, Column, Table
 from holdfast.schema.postgres_values import from_sql, read_expression, record_type, write_expression
 from holdfast.stores.base import RowWrite
@@ -122,6 +123,29 @@ class UserTable:
     def to_key(self, key_values: Sequence[Any], number: int) -> Record:
         """The record of a key, with a number that `read` gives back."""
         return {**dict(zip(self._key_members, key_values, strict=True)), "n": number}
+
+    def children(self, columns: Sequence[str]) -> bytes:
+        """The statement that finds the keys of rows by what these columns hold; see `child_record`."""
+        places = {column.name: (column, member) for column, member in zip(self._columns, self._members, strict=True)}
+        known = [places[name] for name in columns]
+        declared = ", ".join(f"{member} {record_type(column)}" for column, member in known)
+        matches = " AND ".join(
+            f"t.{quote(column.name)} = {write_expression(column, f'r.{member}', self._within)}"
+            for column, member in known
+        )
+        shown = ", ".join(read_expression(column, f"t.{quote(column.name)}") for column in self.table.key)
+        source = f"json_to_recordset(%s::json) AS r({declared})"
+        return f"SELECT {shown} FROM {source} JOIN {self._target} t ON {matches}".encode()
+
+    def child_record(self, columns: Sequence[str], values: Sequence[Any]) -> Record:
+        """One record of the parameter of `children`: one value tuple."""
+        places = {column.name: member for column, member in zip(self._columns, self._members, strict=True)}
+        return {places[name]: value for name, value in zip(columns, values, strict=True)}
+
+    def key_of(self, row: Sequence[Any]) -> str:
+        """The key text of what `children` gave. Raises `values.InvalidValue`."""
+        wires = [from_sql(column, value) for column, value in zip(self.table.key, row, strict=True)]
+        return key_text(self.table, wires)
 
     def from_row(self, row: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """Wire forms (key values, values by slot) of what `read` gave. Raises `values.InvalidValue`, naming the

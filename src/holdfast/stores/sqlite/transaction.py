@@ -157,6 +157,20 @@ class SqliteTransaction:
             if found or not notes or not self._write:
                 return found
 
+    def current(self, names: Sequence[tuple[str, str]]) -> list[DirtyRow]:
+        """What the user tables hold now of these rows; one that does not fit the schema is left out."""
+        problems: dict[int, str] = {}
+        values: dict[int, tuple[list[Any], list[Any]]] = {}
+        for name in {table for table, _ in names}:
+            own = [(number, key) for number, (table, key) in enumerate(names) if table == name]
+            self._read_native(self._catalog.tables[name], own, values, problems)
+        found = enumerate(names)
+        return [DirtyRow(table, key, 0, values.get(n)) for n, (table, key) in found if n not in problems]
+
+    def children(self, table: str, columns: Sequence[str], values: Sequence[Sequence[Any]]) -> list[str]:
+        """Keys of the rows that hold one of these value tuples in the columns."""
+        return self._catalog.tables[table].children(self._reader, columns, values)
+
     def _read_native(
         self,
         table: UserTable,

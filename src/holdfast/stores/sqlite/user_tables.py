@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import apsw
 
+from holdfast.kernel.values import InvalidValue
 from holdfast.schema.emit.sqlite_text import names as listed
 from holdfast.schema.emit.sqlite_text import quote
+from holdfast.schema.key import key_text
 from holdfast.schema.model import MISSING, Column, Table
 from holdfast.schema.sqlite_values import from_sql, to_sql
 from holdfast.stores.base import RowWrite
@@ -104,6 +106,21 @@ class UserTable:
         """SQL rows by number; a key is (key columns..., number)."""
         return {row[0]: row[1:] for row in connection.executemany(self._read, keys)}
 
+    def children(
+        self, connection: apsw.Connection, columns: Sequence[str], values: Sequence[Sequence[Any]]
+    ) -> list[str]:
+        """Keys of the rows with one of these value tuples (wire forms) in the columns."""
+        known = [self.table.column(name) for name in columns]
+        sql = f"SELECT {listed(self.key)} FROM {quote(self.name)} WHERE {equal(columns)}"
+        found = []
+        for row in connection.executemany(sql, [_to_sql(known, one) for one in values]):
+            try:
+                wires = [from_sql(column, value) for column, value in zip(self.table.key, row, strict=True)]
+                found.append(key_text(self.table, wires))
+            except InvalidValue:
+                continue  # it is not in any feed
+        return found
+
     def place(self, column: str) -> int | None:
         """Index of a column in a SQL row; None when it is not one of the schema's."""
         return self.columns.index(column) if column in self.columns else None
@@ -128,6 +145,11 @@ class UserTable:
         known = [(*row, *extras[row[:width]]) for row in rows if row[:width] in extras]
         connection.executemany(self._insert_with_extras, known)
         connection.executemany(self.insert, [row for row in rows if row[:width] not in extras])
+
+
+def _to_sql(columns: Sequence[Column], values: Sequence[Any]) -> SqlRow:
+    converts = [to_sql(column) for column in columns]
+    return tuple(v if c is None else c(v) for c, v in zip(converts, values, strict=True))
 
 
 def _converters(columns: Sequence[Column]) -> list[tuple[int, Callable[[Any], Any]]]:
