@@ -124,10 +124,10 @@ class Table:
     """Base class of table declarations. The class is a declaration only; rows are read and written with SQL.
 
     Keywords: `name` (the class name in snake case), `key` (column or tuple of columns; without it `id`, made if it is
-    not declared), `space` (template such as "project:{project_id}" or "user:{@user}", a constant, or `hf.via(column)` for
+    not declared), `space` (template such as "project:{project_id}" or "user:{@user}", a constant, or `hf.via(column)`:
     the space of the row that a foreign key names; "default"), `on_delete` ("keep_edits" or "delete"), `priority`,
-    `indexes` and `unique` (lists of tuples of columns), `foreign_keys`, `queue` (the class in which devices send its transactions, an `hf.Queue`), `exclude` (columns that
-    only the hub's database has, declared here or not).
+    `indexes` and `unique` (lists of tuples of columns), `foreign_keys`, `queue` (the class in which devices send its
+    transactions, an `hf.Queue`), `exclude` (columns that only the hub's database has, declared here or not).
     """
 
     __holdfast_options__: typing.ClassVar[TableOptions]
