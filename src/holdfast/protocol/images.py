@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
+from holdfast.kernel.column import Table as KernelTable
 from holdfast.kernel.column import default_of
 from holdfast.kernel.merges import BY_NAME
 from holdfast.kernel.row import Row
 from holdfast.kernel.stamps import decode_stamps, encode_stamps
 from holdfast.protocol.messages import Image, decode_image, encode
-from holdfast.schema.model import Table
+
+
+class Table(KernelTable, Protocol):
+    """What an image needs to know of a table: its cells, and how many key columns come before them."""
+
+    @property
+    def key(self) -> Sequence[Any]: ...
 
 
 def row_of(table: Table, image: Image) -> Row:

@@ -17,7 +17,7 @@ from holdfast.errors import HoldfastError
 from holdfast.kernel import causality, clock, digest, row, stamps, values
 from holdfast.kernel.column import Cell
 from holdfast.kernel.merges import BY_NAME
-from holdfast.protocol import codec, messages
+from holdfast.protocol import codec, images, messages
 
 Form = dict[str, Any]
 
@@ -43,6 +43,7 @@ class DriverTable:
 
     cells: tuple[DriverColumn, ...]
     on_delete: str
+    key: tuple[int, ...] = ()
 
 
 def answer(name: str, form: Form) -> Form:
@@ -107,6 +108,25 @@ def _row_apply(form: Form) -> Form:
 
 def _row_join(form: Form) -> Form | None:
     return _write_row(row.join(_read_table(form), _read_row(form["a"]), _read_row(form["b"])))
+
+
+def _keyed_table(form: Form) -> DriverTable:
+    return DriverTable(tuple(DriverColumn(**column) for column in form["columns"]), "", tuple(range(form["keys"])))
+
+
+def _image_row(form: Form) -> Form | None:
+    image = messages.decode_image(messages.encode(form["image"]))
+    return _write_row(images.row_of(_keyed_table(form), image))
+
+
+def _image_patched(form: Form) -> Form | None:
+    image = messages.decode_image(messages.encode(form["image"]))
+    return _write_row(images.patched(_keyed_table(form), _read_row(form["row"]), image))
+
+
+def _image_of(form: Form) -> Any:
+    image = images.image_of(form["table"], form["key_values"], _read_row(form["row"]))
+    return _without_absent(json.loads(messages.encode(messages.decode_image(image))))
 
 
 def _merge_check(form: Form) -> Any:
@@ -192,6 +212,9 @@ CALLS: dict[str, Callable[[Form], Any]] = {
     "rows.apply": _row_apply,
     "rows.join": _row_join,
     "rows.follows": lambda c: row.follows(c["current"], c["base"], c["stamp"]),
+    "images.row_of": _image_row,
+    "images.image_of": _image_of,
+    "images.patched": _image_patched,
     "digests.bucket": lambda c: digest.bucket(c["table"], c["key"]),
     "digests.leaf": _digest_leaf,
     "digests.add": lambda c: _hexadecimal(digest.add(int(c["total"], 16), int(c["leaf"], 16))),

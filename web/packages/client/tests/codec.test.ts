@@ -1,8 +1,6 @@
 // What the vectors cannot show: streams of bytes, bytes that are no text, numbers that JSON.stringify would change.
 import { describe, expect, test } from "vitest";
-import type { Row } from "../src/kernel/row";
 import { decodeError, decodeLine, encodeRequest, lineCutter } from "../src/protocol/codec";
-import { imageOf, rowOf } from "../src/protocol/images";
 import { parse, write } from "../src/protocol/json";
 import type { Request } from "../src/protocol/messages";
 
@@ -98,16 +96,4 @@ test("a request leaves out what the hub fills in, and keeps what is required", (
     '{"protocol":1,"device":"d","schema":{"version":1,"hash":""},"clock":0,"transactions":[{"origin":"26fd53dc5345",' +
       '"n":1,"ops":[{"op":"delete","table":"note","key":"","stamp":"0329f991e94000-26fd53dc5345","life":1}]}]}',
   );
-});
-
-test("a row and its image", () => {
-  const row: Row = {
-    life: 1,
-    values: ["x", 3],
-    stamps: ["0329f991e94000-26fd53dc5345", null],
-    states: new Map([[1, [2, {}]]]),
-  };
-  const image = imageOf("note", ["k"], row);
-  expect(image).toEqual(["note", 1, ["k", "x", 3], "0329f991e94000-26fd53dc5345*1", { "1": [2, {}] }, null]);
-  expect(rowOf(1, image)).toEqual({ ...row, stamps: ["0329f991e94000-26fd53dc5345"] });
 });

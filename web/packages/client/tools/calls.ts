@@ -10,6 +10,7 @@ import * as stamps from "../src/kernel/stamps";
 import * as values from "../src/kernel/values";
 import { HoldfastError } from "../src/errors";
 import * as codec from "../src/protocol/codec";
+import * as images from "../src/protocol/images";
 import { parse } from "../src/protocol/json";
 import * as forms from "./forms";
 import { type Form, formIn, numberIn, textIn } from "./forms";
@@ -63,6 +64,19 @@ const ROWS: Record<string, Call> = {
     row.follows(form["current"] as string | null, form["base"] as string | null, textIn(form, "stamp")),
 };
 
+const IMAGES: Record<string, Call> = {
+  "images.row_of": (form) =>
+    forms.rowForm(images.rowOf(forms.keyedTableFrom(form), numberIn(form, "keys"), forms.imageFrom(form))),
+  "images.image_of": (form) => {
+    const row = forms.rowFrom(formIn(form, "row"));
+    return forms.imageForm(images.imageOf(textIn(form, "table"), form["key_values"] as Wire[], row));
+  },
+  "images.patched": (form) => {
+    const [table, row] = [forms.keyedTableFrom(form), forms.rowFrom(formIn(form, "row"))];
+    return forms.rowForm(images.patched(table, numberIn(form, "keys"), row, forms.imageFrom(form)));
+  },
+};
+
 const MERGES: Record<string, Call> = {
   "merges.check": (form) => {
     const column = forms.columnFrom(formIn(form, "column"));
@@ -107,7 +121,7 @@ const MESSAGES: Record<string, Call> = {
 };
 
 const CALLS = new Map(
-  Object.entries({ ...VALUES, ...CLOCK, ...CAUSALITY, ...ROWS, ...MERGES, ...DIGESTS, ...MESSAGES }),
+  Object.entries({ ...VALUES, ...CLOCK, ...CAUSALITY, ...ROWS, ...IMAGES, ...MERGES, ...DIGESTS, ...MESSAGES }),
 );
 
 /** What a call makes of its input: `{"out": value}`, or `{"error": code}` when it refuses it with a code. */

@@ -39,6 +39,22 @@ export function tableFrom(form: Form): Table {
   };
 }
 
+/** The table of an image call: only its cells matter. */
+export function keyedTableFrom(form: Form): Table {
+  return { cells: (form["columns"] as unknown as Form[]).map(columnFrom), onDelete: "keep_edits" };
+}
+
+/** An image as it is sent, where states and slots may be absent. */
+export function imageFrom(form: Form): Image {
+  const [table, life, values, stamps, states = {}, slots = null] = form["image"] as unknown as Partial<Image>;
+  return [table ?? "", life ?? 0, values ?? [], stamps ?? "", states, slots];
+}
+
+/** An image as an encoder writes it. */
+export function imageForm(image: Image): Wire {
+  return image.slice(0, itemsSent(image));
+}
+
 export function cellFrom(form: Form): Cell {
   return { value: form["value"] ?? null, stamp: form["stamp"] as string | null, state: form["state"] ?? null };
 }
@@ -93,7 +109,7 @@ function cellsForm(cells: Cells): Wire {
 
 /** The members of a response that are left out when they are empty. */
 const OPTIONAL = new Set(
-  "through revoked reset layout results code message table key column details conflicts cursors digests"
+  "ahead through revoked reset layout results code message table key column details conflicts cursors digests"
     .split(" "),
 ); // prettier-ignore
 
@@ -101,7 +117,7 @@ const OPTIONAL = new Set(
 export function lineForm(line: Line): Wire {
   if (line.kind === "page") {
     const { space, cursor, rows } = line.page;
-    const images = rows.map((image) => image.slice(0, itemsSent(image)));
+    const images = rows.map(imageForm);
     return { page: { space, cursor, rows: images } };
   }
   if (line.kind === "footer") return { footer: compact(line.footer) };
@@ -125,5 +141,7 @@ function compact(members: Members): Members {
 }
 
 function isEmpty(value: Wire): boolean {
-  return value === null || value === "" || (typeof value === "object" && Object.keys(value).length === 0);
+  return (
+    value === null || value === "" || value === 0 || (typeof value === "object" && Object.keys(value).length === 0)
+  );
 }
