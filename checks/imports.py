@@ -59,6 +59,11 @@ RULES: dict[str, Rule] = {
         "msgspec starlette uvicorn urllib3 websockets zstandard anyio",
         "thin input and output around the core; it decides nothing and opens no store",
     ),
+    "adopt": _rule(
+        "errors kernel schema stores.postgres",
+        "psycopg",
+        "reads a database and writes a schema; no hub and no device is running then",
+    ),
     "cli": _rule(ANY, "apsw cyclopts msgspec rich starlette uvicorn", "the terminal joins everything"),
     "testing": _rule(
         ANY, "apsw hypothesis msgspec pytest starlette uvicorn", "what users test with may join everything"

@@ -11,7 +11,7 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError
 
 import holdfast
-from holdfast.cli import init, migrate, serve, status, sync, token
+from holdfast.cli import adopt, init, migrate, serve, status, sync, token
 from holdfast.cli.demo import command as demo
 from holdfast.cli.failures import LOCAL, Exit, exit_of
 from holdfast.cli.terminal import Terminal
@@ -28,6 +28,7 @@ app = App(
 )
 COMMANDS: tuple[Callable[..., int], ...] = (
     init.init,
+    adopt.adopt,
     serve.serve,
     migrate.migrate,
     sync.sync,

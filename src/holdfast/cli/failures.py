@@ -50,7 +50,7 @@ LOCAL: dict[str, LocalCode] = {
         Exit.USAGE, "The file does not define the name, or it is something else.", "Name it as FILE:name."
     ),
     "file_exists": LocalCode(
-        Exit.FAILURE, "`init` never overwrites a file.", "Choose another folder, or move the file away."
+        Exit.FAILURE, "`init` and `adopt` never overwrite a file.", "Choose another place, or move the file away."
     ),
     "secret_missing": LocalCode(
         Exit.USAGE, "HOLDFAST_SECRET is not set, or too short.", 'export HOLDFAST_SECRET="$(openssl rand -hex 32)"'

@@ -166,6 +166,9 @@ CODES: dict[str, Code] = {
     ),
     "store_open": Code(0, "The hub's database cannot be opened.", "The message names the file and the reason."),
     "store_format": Code(0, "The hub's database was written by a newer Holdfast.", "Update Holdfast."),
+    "adopt_nothing": Code(
+        0, "`holdfast adopt` finds no such schema or table.", "Check the names, and that the role may read them."
+    ),
     "store_migrate": Code(
         0,
         "The hub's database is not ready for the schema or the release, and the hub does not change it by itself.",

@@ -222,7 +222,9 @@ def _local_names(cls: type[Table]) -> dict[str, Any]:
 def _resolve(cls: type[Table], local_names: Mapping[str, Any]) -> dict[str, Any]:
     """The annotations of the class itself, with texts (`from __future__ import annotations`) turned into types."""
     module = sys.modules.get(cls.__module__)
-    names = {**(vars(module) if module else {}), **local_names, cls.__name__: cls, **vars(cls)}
+    # Of what the class holds, only classes: a column that is named `bytes` or `datetime` does not hide the type.
+    nested = {name: value for name, value in vars(cls).items() if isinstance(value, type)}
+    names = {**(vars(module) if module else {}), **local_names, cls.__name__: cls, **nested}
     resolved = {}
     for name, annotation in inspect.get_annotations(cls).items():
         holder = type("Holder", (), {"__annotations__": {name: annotation}})
