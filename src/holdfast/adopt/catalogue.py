@@ -118,4 +118,7 @@ def _tables(db: Connection, rows: Sequence[tuple[Any, ...]]) -> list[Table]:
         parts[oid][1].append(Index(name, primary, unique, tuple(columns), *members))
     for oid, name, kind, columns, schema, parent, parents, *members in db.execute(QUERIES["constraints"], (oids,)):
         parts[oid][2].append(Constraint(name, kind, tuple(columns), schema, parent, tuple(parents), *members))
-    return [Table(*members, *parts[oid]) for oid, *members in rows]
+    return [
+        Table(name, kind, row_security, persistence, comment, inherits, *parts[oid])
+        for oid, name, kind, row_security, persistence, comment, inherits in rows
+    ]
