@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from holdfast.errors import HoldfastError
 from holdfast.hub.hooks import Change, Context, Refuse
 from holdfast.hub.identity import Identity
+from holdfast.replica.connections import Receipt
 from holdfast.replica.progress import Flow, Progress
 from holdfast.replica.queued import Pending, Refused
 from holdfast.replica.replica import Replica
 from holdfast.replica.report import Conflict, SyncReport
 from holdfast.replica.status import Status
+from holdfast.replica.steering import Cancelled
 from holdfast.replica.sync_log import LogLine
 from holdfast.replica.watch import Watch
 from holdfast.schema import (
@@ -47,6 +49,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BigInt",
     "BlockKey",
+    "Cancelled",
     "Change",
     "Conflict",
     "Context",
@@ -63,6 +66,7 @@ __all__ = [
     "Pending",
     "Progress",
     "Queue",
+    "Receipt",
     "Refuse",
     "Refused",
     "Replica",

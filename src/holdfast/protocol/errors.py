@@ -103,6 +103,29 @@ CODES: dict[str, Code] = {
         "A validation hook of the application raised an error of its own.",
         "See the hub's log; correct the hook, then retry the transaction.",
     ),
+    "transaction_unknown": Code(
+        0,
+        "The outbox has no such transaction.",
+        "See `replica.pending()` and `replica.refused()`, or `holdfast queue list`.",
+    ),
+    "transaction_state": Code(
+        0,
+        "The transaction is in a state in which that cannot be done.",
+        "Cancel what waits; retry, edit or drop what was refused or parked.",
+    ),
+    "has_dependants": Code(
+        0,
+        "Other transactions depend on this one; `details.dependants` names them.",
+        "Take them back with it (`dependants=True`, `--dependants`), or leave it.",
+    ),
+    "not_sendable": Code(
+        0,
+        "The device itself refused the transaction, because no request can carry it.",
+        "Write it again as it should be, then drop this one.",
+    ),
+    "not_editable": Code(
+        0, "A change of a set cannot be edited as a value.", "Write the row again, then drop this transaction."
+    ),
     "withdrawn": Code(
         0,
         "The device has taken the transaction back before the hub had processed it.",

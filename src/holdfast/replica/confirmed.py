@@ -17,6 +17,7 @@ from holdfast.kernel.stamps import decode_stamps, encode_stamps
 from holdfast.protocol import messages as m
 from holdfast.protocol.images import image_of, row_from_bytes
 from holdfast.replica.tables import UserTable, UserTables, states_text
+from holdfast.schema import sqlite_values
 from holdfast.schema.key import key_values
 from holdfast.schema.model import Table
 
@@ -101,6 +102,23 @@ class Confirmed:
             "INSERT OR REPLACE INTO holdfast_base (tbl, key, image) VALUES (?, ?, ?)",
             ((name[0], name[1], self._image(name, row)) for name, row in rows),
         )
+
+    def keep_bases(self, names: Sequence[RowName]) -> None:
+        """Keep the confirmed rows of those names of which the user tables show them so far."""
+        known = self.bases(names)
+        missing = [name for name in names if name not in known]
+        self.save_bases([(name, self.confirmed_row(name)) for name in missing])
+
+    def confirmed_row(self, name: RowName) -> Row | None:
+        """The confirmed row of a name on which nothing waits: the user table shows it."""
+        row = self.metadata([name]).get(name)
+        if row is None or row.life % 2 == 0:
+            return row
+        user = self._tables.by_number[name[0]]
+        shown = user.read(self._db, name[1])
+        cells = shown[len(user.table.key) :] if shown is not None else [None] * len(user.table.cells)
+        row.values = [sqlite_values.from_sql(c, v) for c, v in zip(user.table.cells, cells, strict=True)]
+        return row
 
     def _image(self, name: RowName, row: Row | None) -> bytes | None:
         if row is None:

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 
@@ -38,11 +38,14 @@ from holdfast.replica.results import ResultRow
 from holdfast.replica.round import Device, Rounds
 from holdfast.replica.sqlite_errors import sqlite_errors
 from holdfast.replica.status import Status, at_rest, read_standing, waiting_operations
+from holdfast.replica.steering import Cancelled, Steering
 from holdfast.replica.sync_lock import SyncLock
 from holdfast.replica.sync_log import LogLine, SyncLog, line_of, read_log
 from holdfast.replica.tables import UserTables
 from holdfast.replica.watch import Watch
 from holdfast.schema.model import Schema
+
+Done = TypeVar("Done")
 
 
 def device_clock() -> int:
@@ -276,6 +279,39 @@ class Replica:
         """The transactions that were refused, with reason and values, oldest first."""
         with self._sealed() as db:
             return queued.refused(db)
+
+    def cancel(self, which: int | Receipt, *, dependants: bool = False) -> Cancelled:
+        """Take back a transaction that the hub has not answered; what it wrote is rolled back here.
+
+        Others that depend on it go with it if `dependants` is True; else `has_dependants` is raised and names them. One
+        that was sent may be on the hub already: the hub is asked not to take it.
+        """
+        return self._steer(which, lambda steering, txn: steering.cancel(txn, with_dependants=dependants))
+
+    def retry(self, which: int | Receipt) -> None:
+        """Send a refused or parked transaction again, or one that is held back at once."""
+        self._steer(which, lambda steering, txn: steering.retry(txn))
+
+    def edit(self, which: int | Receipt, table: str, key: str, /, **values: Any) -> None:
+        """Change what a refused or parked transaction writes in one row; `retry` sends it.
+
+        A counter takes the increment. Only rows and values that the transaction can write; sets must be written again.
+        """
+        self._steer(which, lambda steering, txn: steering.edit(txn, table, key, values))
+
+    def drop(self, which: int | Receipt, *, dependants: bool = False) -> Cancelled:
+        """Forget a refused transaction for ever, with its values; a parked one is rolled back, as by `cancel`."""
+        return self._steer(which, lambda steering, txn: steering.drop(txn, with_dependants=dependants))
+
+    def _steer(self, which: int | Receipt, act: Callable[[Steering, int], Done]) -> Done:
+        with self._sealed() as db, applying(db, self.path):
+            steering = Steering(db, self._tables)
+            if isinstance(which, Receipt) and which.mark is None:
+                raise HoldfastError("transaction_unknown", "the transaction of this receipt wrote nothing")
+            done = act(steering, which if isinstance(which, int) else steering.number_of(which.mark or 0))
+        if self._connections.on_commit is not None:
+            self._connections.on_commit()
+        return done
 
     def conflicts(self) -> list[Conflict]:
         """The conflicts that the hub reported about this device's writes, oldest first."""

@@ -18,15 +18,17 @@ from holdfast.replica.apply import Answer, Applied, Apply, StagedPage, is_known,
 from holdfast.replica.arrival import Arrival, content_of_hub
 from holdfast.replica.capture import make_readable
 from holdfast.replica.changes import note_sealed
+from holdfast.replica.coalesce import Coalescing
 from holdfast.replica.confirmed import Confirmed, RowName
 from holdfast.replica.dependencies import dependants, needs
 from holdfast.replica.file import applying
 from holdfast.replica.outbox import BATCH_BYTES, MAX_HOLD, Outbox, Sending
 from holdfast.replica.pages import Held, MissingError, PageWriter, layout_of, slot_order
 from holdfast.replica.progress import Transfer, count_rows
-from holdfast.replica.seal import Seal, batches
+from holdfast.replica.seal import Seal
 from holdfast.replica.spaces import LocalSpace, LocalSpaces
 from holdfast.replica.stage import Stage, write_stage
+from holdfast.replica.steering import refresh
 from holdfast.replica.tables import UserTables
 from holdfast.schema.model import Schema
 
@@ -181,10 +183,12 @@ class Rounds:
             self.seal(self._db)
             refused = self._outbox.refuse_oversized(MAX_TRANSACTION)
             if refused:
-                self._show_without(refused)
+                names = {(tbl, key) for _, tbl, key, _ in self._outbox.operations(refused)}
+                refresh(Confirmed(self._db, self._device.tables), names)
             sending, more = self._outbox.unanswered(after, self._most, batch)
             if sending:
                 return sending, more or self._outbox.may_be_sent(now)
+            Coalescing(self._db, self._device.tables).run()
             choice = self._outbox.choose(self._device.tables.queue_by_name, now, self._most, batch)
             return self._outbox.name(choice.chosen, self._origin, self._next_n), choice.more
 
@@ -225,13 +229,6 @@ class Rounds:
             self._outbox.fail(suspect.txn, suspect.error, self._device.now() + wait)
             needed = dependants(needs(self._db, ("sending",)), [suspect.txn])
             self._outbox.withdraw([suspect.txn, *needed], "release")
-
-    def _show_without(self, refused: list[int]) -> None:
-        """Bring the rows of transactions that were refused here back to what the rest says."""
-        confirmed = Confirmed(self._db, self._device.tables)
-        names = {(tbl, key) for _, tbl, key, _ in self._outbox.operations(refused)}
-        for chunk in batches(iter(sorted(names))):
-            confirmed.drop_bases(confirmed.show(chunk, confirmed.bases(chunk)))
 
     def anything_waits(self) -> bool:
         """Whether something was captured, or waits to be sent."""

@@ -41,6 +41,7 @@ TRANSITIONS: Final = (
     Transition("sending", "cancel", "cancelled", "`cancel` reached the hub before the transaction had an effect"),
     Transition("refused", "retry", "pending", "`retry`: sent again, as it is or as `edit` has changed it"),
     Transition("refused", "drop", "cancelled", "`drop`: nobody needs it any more"),
+    Transition("pending", "retry", "pending", "`retry`: one that is held back is tried at once"),
     Transition("parked", "retry", "pending", "`retry`"),
     Transition("parked", "drop", "cancelled", "`drop`: what it wrote is rolled back here"),
 )

@@ -1,0 +1,86 @@
+"""A building site with classes of every kind, its hub, and devices beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import holdfast as hf
+
+
+class Form(hf.Table, key="id", space="site", queue=hf.Queue(priority=1)):
+    """What a foreman fills in: urgent."""
+
+    id: str
+    title: str = ""
+    visits: hf.Counter = 0
+
+
+class Album(hf.Table, key="id", space="site", unique=[("name",)], queue=hf.Queue("slow", priority=9)):
+    """A parent in a slow class, with a unique name."""
+
+    id: str
+    name: str | None = None
+
+
+class Photo(hf.Table, key="id", space="site", queue=hf.Queue("slow", priority=9)):
+    """A picture: it can wait."""
+
+    id: str
+    album: str | None = hf.column(default=None, references=Album)
+    note: str = ""
+
+
+class Caption(hf.Table, key="id", space="site", queue=hf.Queue(priority=2)):
+    """An urgent child of a slow parent."""
+
+    id: str
+    album: str = hf.column(references=Album)
+
+
+class Sample(hf.Table, key="id", space="lab", queue=hf.Queue(batch_size=2)):
+    """Two at once."""
+
+    id: str
+    value: int = 0
+
+
+class Fragile(hf.Table, key="id", space="lab", queue=hf.Queue(retries=1, coalesce=False)):
+    """The hub of these tests fails when it is told to."""
+
+    id: str
+    value: int = 0
+
+
+SCHEMA = hf.Schema(Form, Album, Photo, Caption, Sample, Fragile, version=1)
+IDENTITY = hf.Identity("anna", {"site": "rw", "lab": "rw"})
+
+
+class Site:
+    """A hub, and the way to it; `sent` holds the requests in order."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.hub = hf.Server(f"sqlite:///{folder / 'hub.db'}", SCHEMA)
+        self.way = hf.testing.LocalTransport(self.hub, IDENTITY)
+        self.now = 0
+
+    def device(self, name: str = "device", **options: Any) -> hf.Replica:
+        return hf.Replica(self.folder / f"{name}.db", SCHEMA, transport=self.way, **options)
+
+    def order(self, device: hf.Replica) -> list[str]:
+        """The keys in the order of the next request."""
+        import json
+
+        request = json.loads(device.build_request())
+        return [op["key"] for transaction in request.get("transactions", []) for op in transaction["ops"]]
+
+    def rows(self, table: str) -> list[Any]:
+        """What a fresh device sees of a table."""
+        with self.device(f"look{self.now}") as other:
+            self.now += 1
+            other.sync()
+            return other.execute(f"SELECT * FROM {table} ORDER BY id")
+
+    def close(self) -> None:
+        self.hub.close()
