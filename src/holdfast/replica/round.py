@@ -44,11 +44,21 @@ TEMPORARY = frozenset({"busy", "disk_full", "file_unusable"})
 
 
 BLAMED = frozenset({"internal_error", "request_malformed", "request_too_large"})
-"""Errors of the hub that may be about one transaction in the request."""
+BLAMED_STATUS = frozenset({400, 403, 406, 413, 414, 422, 500, 501})
+"""Errors of the hub, and answers of something on the way to it, that may be about one transaction in the request."""
 
 MOST = m.MAX_TRANSACTIONS // 2
 FIRST_HOLD = 60 * 1000
 """So many milliseconds a transaction that the hub cannot process is held back; each time four times longer."""
+
+
+def may_be_about_one(error: HoldfastError) -> bool:
+    """Whether the failure of a request may be due to one transaction in it, and not to the network or the hub."""
+    return (
+        error.code in BLAMED
+        or error.details.get("status") == 413
+        or (error.code == "hub_error" and error.details.get("status") in BLAMED_STATUS)
+    )
 
 
 class Suspect(NamedTuple):
@@ -198,9 +208,7 @@ class Rounds:
         The one transaction to blame is found by halving. Before it is blamed, an empty request shows that the hub works
         at all.
         """
-        if (error.code not in BLAMED and error.details.get("status") != 413) or (
-            not self._sent and self._suspect is None
-        ):
+        if not may_be_about_one(error) or (not self._sent and self._suspect is None):
             return False
         if self._suspect is not None:
             self._suspect, self._most = None, MOST

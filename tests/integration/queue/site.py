@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ class Form(hf.Table, key="id", space="site", queue=hf.Queue(priority=1)):
     id: str
     title: str = ""
     visits: hf.Counter = 0
+    data: hf.JsonValue | None = None
 
 
 class Album(hf.Table, key="id", space="site", unique=[("name",)], queue=hf.Queue("slow", priority=9)):
@@ -56,13 +58,51 @@ SCHEMA = hf.Schema(Form, Album, Photo, Caption, Sample, Fragile, version=1)
 IDENTITY = hf.Identity("anna", {"site": "rw", "lab": "rw"})
 
 
+class Gate:
+    """A gateway before the hub that does not let a request pass which contains `dislikes`, as firewalls do. `broken`:
+    nothing passes.
+    """
+
+    def __init__(self, way: Any) -> None:
+        self._way = way
+        self.dislikes = b""
+        self.broken = False
+        self.requests = self.stopped = 0
+
+    def exchange(self, body: bytes) -> Any:
+        self.requests += 1
+        if self.broken or (self.dislikes and self.dislikes in body):
+            self.stopped += 1
+            return Stopped(len(body))
+        return self._way.exchange(body)
+
+    def close(self) -> None:
+        pass
+
+
+class Stopped:
+    """The gateway's own answer."""
+
+    status = 403
+    bytes_received = 0
+
+    def __init__(self, bytes_sent: int) -> None:
+        self.bytes_sent = bytes_sent
+
+    def chunks(self) -> Iterator[bytes]:
+        yield b"<html>blocked</html>"
+
+    def close(self) -> None:
+        pass
+
+
 class Site:
     """A hub, and the way to it; `sent` holds the requests in order."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.hub = hf.Server(f"sqlite:///{folder / 'hub.db'}", SCHEMA)
-        self.way = hf.testing.LocalTransport(self.hub, IDENTITY)
+        self.way = Gate(hf.testing.LocalTransport(self.hub, IDENTITY))
         self.now = 0
 
     def device(self, name: str = "device", **options: Any) -> hf.Replica:

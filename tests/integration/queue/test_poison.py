@@ -1,0 +1,120 @@
+"""One transaction that cannot be processed never blocks the others."""
+
+from __future__ import annotations
+
+import pytest
+
+import holdfast as hf
+from holdfast.testing.clock import HOUR, MINUTE, PartyClock, WorldTime
+from tests.integration.queue.site import Site
+
+
+def write_backlog(device: hf.Replica) -> None:
+    """Ten forms, a poison in their middle, and what depends on it."""
+    for number in range(5):
+        device.execute("INSERT INTO form (id) VALUES (?)", (f"f{number}",))
+    device.execute("INSERT INTO fragile (id, value) VALUES ('poison', 13)")
+    device.execute("UPDATE fragile SET value = 14 WHERE id = 'poison'")
+    for number in range(5, 10):
+        device.execute("INSERT INTO form (id) VALUES (?)", (f"f{number}",))
+
+
+def test_the_one_to_blame_is_found_and_the_others_arrive(site: Site) -> None:
+    time = WorldTime()
+    with site.device(now=PartyClock(time)) as device:
+        write_backlog(device)
+        site.way.dislikes = b'"value":13'
+        assert device.sync().pushed == 10
+        first, second = device.pending()
+        assert (first.state, first.attempts, first.not_before, second.waits_for) == (
+            "pending",
+            1,
+            time.now + MINUTE,
+            [6],
+        )
+        assert "403" in first.error
+        assert device.execute("SELECT value FROM fragile") == [(14,)]  # still shown
+        requests = site.way.requests
+        assert device.sync().pushed == 0
+        assert site.way.requests == requests + 1  # it is not tried before its time
+
+
+def test_after_its_retries_it_is_parked_and_told(site: Site) -> None:
+    time = WorldTime()
+    with site.device(now=PartyClock(time)) as device:
+        write_backlog(device)
+        site.way.dislikes = b'"value":13'
+        device.sync()
+        time.advance(MINUTE + 1)
+        device.sync()
+        parked, waiting = device.pending()
+        assert (parked.state, parked.attempts, waiting.state, waiting.waits_for) == ("parked", 2, "pending", [6])
+        time.advance(30 * HOUR)
+        stopped = site.way.stopped
+        device.sync()
+        assert site.way.stopped == stopped  # no more
+        site.way.dislikes = b""
+        device.retry(6)
+        assert device.sync().pushed == 2
+        assert device.pending() == []
+    assert site.rows("fragile") == [("poison", 14)]
+
+
+def test_a_parked_transaction_is_edited_or_dropped_with_what_depends_on_it(site: Site) -> None:
+    time = WorldTime()
+    with site.device(now=PartyClock(time)) as device:
+        write_backlog(device)
+        site.way.dislikes = b'"value":13'
+        device.sync()
+        time.advance(MINUTE + 1)
+        device.sync()
+        device.edit(6, "fragile", "poison", value=12)
+        device.retry(6)
+        assert device.sync().pushed == 2
+        device.execute("INSERT INTO fragile (id, value) VALUES ('other', 13)")
+        device.sync()
+        time.advance(MINUTE + 1)
+        device.sync()
+        device.execute("UPDATE fragile SET value = 20 WHERE id = 'other'")
+        with pytest.raises(hf.HoldfastError) as error:
+            device.drop(13)
+        assert error.value.details["dependants"] == [14]
+        device.drop(13, dependants=True)
+        assert device.execute("SELECT id FROM fragile") == [("poison",)]
+        assert device.pending() == []
+
+
+def test_an_outage_is_nobodys_fault(site: Site) -> None:
+    with site.device() as device:
+        write_backlog(device)
+        site.way.broken = True
+        for _ in range(3):
+            with pytest.raises(hf.HoldfastError, match="403"):
+                device.sync()
+        assert {item.attempts for item in device.pending()} == {0}
+        site.way.broken = False
+        assert device.sync().pushed == 12
+
+
+def test_a_clock_that_was_set_back_does_not_hold_a_transaction_for_ever(site: Site) -> None:
+    time = WorldTime()
+    clock = PartyClock(time)
+    with site.device(now=clock) as device:
+        device.execute("INSERT INTO fragile (id, value) VALUES ('poison', 13)")
+        site.way.dislikes = b'"value":13'
+        device.sync()
+        site.way.dislikes = b""
+        clock.jump(-1000 * HOUR)
+        assert device.sync().pushed == 1
+
+
+def test_many_poisons_among_many(site: Site) -> None:
+    with site.device() as device:
+        for number in range(200):
+            device.execute(
+                "INSERT INTO fragile (id, value) VALUES (?, ?)", (f"x{number:03}", 13 if number % 50 == 7 else 1)
+            )
+        site.way.dislikes = b'"value":13'
+        assert device.sync().pushed == 196
+        assert len(device.pending()) == 4
+        assert site.way.requests < 120
