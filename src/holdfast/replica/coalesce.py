@@ -44,7 +44,12 @@ def compose(user: UserTable, operations: Sequence[m.AnyOperation]) -> list[m.Any
 
 
 def _give_way(column: Column, earlier: m.Update, later: m.Update, name: str) -> None:
-    """Let the later change of a column stand for both, if one change can."""
+    """Let the later change of a column stand for both, if one change can.
+
+    Only one whose writer saw the earlier change as the latest one: what came from others in between counts.
+    """
+    if later.base.get(name) != earlier.stamp:
+        return
     joined = _joined(column, earlier.set[name], earlier.stamp, later.set[name], later.stamp)
     if joined is None:
         return
