@@ -188,6 +188,9 @@ class HttpTransport:
                 "POST", self._endpoint, body=body, headers=headers, timeout=urllib3.Timeout(connect, silence),
                 preload_content=False, decode_content=False, redirect=False, retries=False,
             )  # fmt: skip
+        except (NewConnectionError, NameResolutionError, ConnectTimeoutError) as error:
+            self.meter.unreachable()
+            raise _network(self._endpoint, _reason(error)) from error
         except _BROKEN as error:
             self.meter.lost(plain)
             raise _network(self._endpoint, _reason(error)) from error

@@ -6,8 +6,8 @@ are those of RFC 6298.
 
 from __future__ import annotations
 
-LEAST_PAGE, MOST_PAGE = 2 * 1024, 256 * 1024
-LEAST_BATCH, MOST_BATCH = 4 * 1024, 4 * 1024 * 1024
+LEAST_PAGE, MOST_PAGE = 1024, 256 * 1024
+LEAST_BATCH, MOST_BATCH = 512, 4 * 1024 * 1024
 PAGE_SECONDS = 1.0
 """A page is so large that it takes about so long: what a broken connection costs at most."""
 BATCH_SECONDS = 4.0
@@ -48,18 +48,22 @@ class Meter:
         self._patience = 1.0
         if received > SMALL:
             self.down = smoothed(self.down, received / max(seconds, 1e-3))
-        if received >= self._page:
-            self._page = min(2 * self._page, MOST_PAGE)
+        if 2 * received > self._page:
+            self._page = min(self._page * 3 // 2, MOST_PAGE)
 
     def delivered(self, sent: int) -> None:
         """A request of `sent` bytes was answered."""
-        if sent >= self._batch:
-            self._batch = min(2 * self._batch, MOST_BATCH)
+        if 2 * sent > self._batch:
+            self._batch = min(self._batch * 3 // 2, MOST_BATCH)
 
     def cut(self, received: int) -> None:
         """An answer broke off after `received` bytes: the next pages are smaller, so that whole ones come through."""
         self._patience = min(2 * self._patience, 8.0)
         self._page = max(LEAST_PAGE, min(self._page // 2, max(received, LEAST_PAGE)))
+
+    def unreachable(self) -> None:
+        """No connection came about: that says nothing about sizes."""
+        self._patience = min(2 * self._patience, 8.0)
 
     def lost(self, sent: int) -> None:
         """No answer came to a request of `sent` bytes: the next one is smaller, and is waited for longer."""

@@ -20,6 +20,9 @@ RETRIES = 30
 RETRY_EVERY_SECONDS = 20.0
 """In the long run one retry in so many seconds."""
 
+EARNED = 5.0
+"""So many retries an attempt earns that brought something through."""
+
 TRIP = 3
 """So many failures in a row open a breaker."""
 OPEN_SECONDS, LONGEST_OPEN_SECONDS = 30.0, 900.0
@@ -55,15 +58,22 @@ def wished(retry_after: object) -> float:
 
 
 class Budget:
-    """Retries that may still be made: a bucket of `RETRIES`, refilled by one every `RETRY_EVERY_SECONDS`."""
+    """Retries that may still be made: a bucket of `RETRIES`, refilled by one every `RETRY_EVERY_SECONDS` and by what
+    comes through. Once it is empty, waits are random, so that they never beat in time with what breaks the network.
+    """
 
-    def __init__(self, now: float) -> None:
-        self._left, self._at = float(RETRIES), now
+    def __init__(self, now: float, random: Callable[[], float]) -> None:
+        self._left, self._at, self._random = float(RETRIES), now, random
 
     def wait(self, now: float) -> float:
         """Seconds until a retry is in the budget."""
         self._refill(now)
-        return max(0.0, (1.0 - self._left) * RETRY_EVERY_SECONDS)
+        return max(0.0, (1.0 - self._left) * RETRY_EVERY_SECONDS) * (1.0 + self._random())
+
+    def earn(self, now: float) -> None:
+        """Something came through: that is worth some retries."""
+        self._refill(now)
+        self._left = min(float(RETRIES), self._left + EARNED)
 
     def take(self, now: float) -> None:
         """A retry is made."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from holdfast.errors import HoldfastError
@@ -106,7 +106,8 @@ class Exchanges:
     """The rounds of one replica, each under the file's sync lock.
 
     `error_up` and `error_down` say what holds up each direction since the last round; `attempt` counts the failures in
-    a row, plus one. `now` is a clock that only goes forward, in seconds.
+    a row, plus one; `progressed` is whether the last round that failed had brought pages. `now` is a clock that only
+    goes forward, in seconds.
     """
 
     def __init__(self, path: str, rounds: Rounds, lock: SyncLock, events: Events) -> None:
@@ -119,6 +120,7 @@ class Exchanges:
         self._again = False
         self.now = time.monotonic
         self.attempt = 1
+        self.progressed = False
         self.error_up: HoldfastError | None = None
         self.error_down: HoldfastError | None = None
 
@@ -172,7 +174,13 @@ class Exchanges:
             try:
                 if exchange.status != 200:
                     raise hub_error(exchange)
-                return self._take(exchange.chunks(), round_).again
+                pieces = exchange.chunks()
+                again = self._take(pieces, round_).again
+                # The footer is not the end of the body: what is read to its end keeps its connection.
+                with suppress(HoldfastError):
+                    for _ in pieces:
+                        pass
+                return again
             finally:
                 round_.sent, round_.received = exchange.bytes_sent, exchange.bytes_received
                 self._totals.add_bytes(round_)
@@ -194,6 +202,7 @@ class Exchanges:
     def _told(self, round_: Round) -> Iterator[None]:
         """Tell of the round at its end, and keep what holds up each direction."""
         error: HoldfastError | None = None
+        self.progressed = False
         try:
             yield
             self.error_down = None
@@ -201,6 +210,7 @@ class Exchanges:
                 self.error_up = None
         except HoldfastError as raised:
             error = raised
+            self.progressed = self._rounds.kept > 0
             self.failed(raised)
             raise
         finally:

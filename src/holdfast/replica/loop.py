@@ -53,6 +53,7 @@ class Syncing(Protocol):
     attempt: int
     error_up: HoldfastError | None
     error_down: HoldfastError | None
+    progressed: bool
 
     def anything_waits(self) -> bool:
         """Whether there is something to send."""
@@ -116,13 +117,12 @@ class Loop:
         self._renewal = ""
         self._link: LiveLink | NewsLink | None = None
         self._thread = threading.Thread(target=self.run, name="holdfast-sync", daemon=True)
-        self.state = "stopped"
+        self.state = "connecting"
         self.channel: Channel = "none"
         self.url = ""
 
     def start(self) -> None:
         """Begin."""
-        self._become("connecting")
         self._thread.start()
 
     def commit(self) -> None:
@@ -173,6 +173,7 @@ class Loop:
 
     def run(self) -> None:
         """Everything, until the end; `start` calls it in a thread."""
+        self._become("connecting")
         try:
             while True:
                 number = self._schedule.choose(self._now())
@@ -390,7 +391,7 @@ class Loop:
         if self._syncing.narrow(error):
             log.info("sync failed (%s), trying again with fewer transactions", error)
             return
-        do = self._schedule.failed(number, self._now(), error)
+        do = self._schedule.failed(number, self._now(), error, progress=self._syncing.progressed)
         self._syncing.failed(error)
         self._syncing.attempt = self._schedule.failures + 1
         if do.state == "paused" and self._options.renew is not None:

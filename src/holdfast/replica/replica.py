@@ -198,12 +198,17 @@ class Replica:
         self._open()
         with self._opening:
             if self._loop is None:
-                self._lock.give_up(False)
                 renewing = partial(renew, self._credentials) if self._credentials.renewable else None
-                options = Options(random.random, renew=renewing)
-                self._loop = Loop(self._exchanges, self._reach(), self.events, self._presence, options)
+                self._loop = self.loop(Options(random.random, renew=renewing))
                 self._connections.on_commit = self._loop.commit
                 self._loop.start()
+
+    def loop(self, options: Options) -> Loop:
+        """The loop that `connect` runs in the background, not begun: for simulations (`holdfast.testing.run_loop`)."""
+        self._open()
+        self._lock.give_up(False)
+        self._exchanges.now = options.time.now
+        return Loop(self._exchanges, self._reach(), self.events, self._presence, options)
 
     def announce(self, space: str, data: Any = None) -> None:
         """While connected over a live channel, be present in a space, with small data of the application (JSON, up to

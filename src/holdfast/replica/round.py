@@ -101,6 +101,7 @@ class Rounds:
         self._in_flight = False
         self.more_to_send = False
         self.rows_direct = 0
+        self.kept = 0
         self._most = MOST
         self._suspect: Suspect | None = None
         self.transfer = Transfer(time.monotonic)
@@ -156,6 +157,7 @@ class Rounds:
         layout, user = self._db.execute("SELECT layout, user FROM holdfast_state").get
         self._sent, self._in_flight = sending, True
         self.transfer.asks(sends=bool(sending))
+        self.kept = 0
         self._acknowledged = acknowledged
         self._sent_at = self._device.now()
         request = m.Request(
@@ -322,6 +324,7 @@ class Rounds:
                 )
             else:
                 page = StagedPage(part.space, part.cursor, bytes(part.rows))
+                self.kept += 1
                 self.transfer.page(count_rows(page.rows), len(page.rows))
                 space = known.get(part.space)
                 if space is None or not (space.ready or space.lost):

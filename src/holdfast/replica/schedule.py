@@ -26,7 +26,7 @@ class Schedule:
         self._not_before = [0.0] * endpoints
         self._backoff = Backoff(random)
         self._slow = Backoff(random, SLOW_SECONDS, SLOWEST_SECONDS)
-        self._budget = Budget(now)
+        self._budget = Budget(now, random)
         self._tried: set[int] = set()
         self._next = now
         self._since = now
@@ -56,9 +56,13 @@ class Schedule:
         """Whether the attempt is a probe: a round without uploads first."""
         return self._breakers[number].state == "half-open"
 
-    def failed(self, number: int, now: float, error: HoldfastError) -> Behaviour:
-        """An attempt failed. Gives what to do; `next_at` says when."""
+    def failed(self, number: int, now: float, error: HoldfastError, *, progress: bool = False) -> Behaviour:
+        """An attempt failed. Gives what to do; `next_at` says when. `progress`: something new had come through before,
+        so the link is bad but works, and the next attempt need not wait for long.
+        """
         do = behaviour(error)
+        if progress:
+            self.succeeded(number, now)
         self.failures += 1
         wish = wished(error.details.get("retry_after"))
         self._not_before[number] = now + wish
@@ -87,6 +91,7 @@ class Schedule:
         if self.failures:
             self._since = now
         self.failures = 0
+        self._budget.earn(now)
         self._backoff.succeeded()
         self._slow.succeeded()
         self._breakers[number].succeeded()

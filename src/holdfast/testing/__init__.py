@@ -15,7 +15,9 @@ from holdfast.testing.faulty_disk import FaultyDisk
 from holdfast.testing.hub import SimulatedHub
 from holdfast.testing.invariants import Violation
 from holdfast.testing.network import Fault, Link, Network
+from holdfast.testing.proxy import FaultProxy, Faults
 from holdfast.testing.simulation import Simulation
+from holdfast.testing.weather import FaultyTransport, VirtualTime, Weather, run_loop
 
 __all__ = [
     "DAY",
@@ -25,7 +27,10 @@ __all__ = [
     "Crash",
     "Disk",
     "Fault",
+    "FaultProxy",
+    "Faults",
     "FaultyDisk",
+    "FaultyTransport",
     "Link",
     "LocalTransport",
     "Network",
@@ -35,5 +40,8 @@ __all__ = [
     "Simulation",
     "StoreContract",
     "Violation",
+    "VirtualTime",
+    "Weather",
     "WorldTime",
+    "run_loop",
 ]

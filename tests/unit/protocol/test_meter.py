@@ -49,10 +49,11 @@ def test_a_failure_makes_patient_and_pieces_small_until_it_goes_well_again() -> 
     for _ in range(20):
         meter.cut(100)
         meter.lost(100_000)
+        meter.unreachable()
     assert (meter.page, meter.batch) == (of.LEAST_PAGE, of.LEAST_BATCH)
     assert meter.silence(0) <= of.MOST_SECONDS
     assert meter.connecting <= of.MOST_SECONDS
-    for _ in range(30):
+    for _ in range(40):
         meter.read(300_000, 0.001)
         meter.delivered(of.MOST_BATCH)
     assert meter.silence(0) < before + 1

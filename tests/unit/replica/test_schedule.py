@@ -152,7 +152,7 @@ def test_a_poke_every_second_is_held_to_the_budget() -> None:
 
 
 def test_the_budget_fills_again() -> None:
-    budget = Budget(0.0)
+    budget = Budget(0.0, lambda: 0.0)
     for _ in range(backoff.RETRIES):
         assert budget.wait(0.0) == 0.0
         budget.take(0.0)
