@@ -37,7 +37,7 @@ def _rule(inside: str, outside: str, why: str) -> Rule:
 
 RULES: dict[str, Rule] = {
     "errors": _rule("", "", "everybody raises it, so it may know nobody"),
-    "kernel": _rule("", "msgspec", "pure and written twice (Python, TypeScript): nothing from here may leak in"),
+    "kernel": _rule("", "msgspec pycrdt", "pure and written twice (Python, TypeScript): nothing from here may leak in"),
     "schema": _rule("errors kernel", "msgspec", "a declaration knows values, for its defaults, and no storage"),
     "protocol": _rule("errors kernel schema", "msgspec zstandard", "bytes to bytes: no store, no file, no socket"),
     "stores": _rule(
@@ -49,7 +49,9 @@ RULES: dict[str, Rule] = {
         "errors kernel schema protocol stores.base", "msgspec", "the core runs on any store, without any transport"
     ),
     "replica": _rule(
-        "errors kernel schema protocol edge.http", "apsw msgspec", "a device has no server in it, only a way to one"
+        "errors kernel schema protocol edge.http",
+        "apsw msgspec pycrdt",
+        "a device has no server in it, only a way to one",
     ),
     "one_sqlite": _rule("errors", "", "a guard that every opener of an SQLite file needs"),
     "server": _rule(ANY, "starlette", "joins a hub, its store and its doors"),

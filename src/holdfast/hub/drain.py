@@ -11,9 +11,9 @@ from holdfast.hub.identity import Identity
 from holdfast.hub.moves import Moves
 from holdfast.hub.push import content_of
 from holdfast.hub.record import history_entry
-from holdfast.hub.workspace import RowName, Standing, Workspace
+from holdfast.hub.workspace import RowName, Standing, Workspace, edits_of
 from holdfast.kernel import clock
-from holdfast.kernel.merges import BY_NAME
+from holdfast.kernel.merges import BY_NAME, started, written
 from holdfast.kernel.row import Op, Row, apply
 from holdfast.kernel.values import InvalidValue
 from holdfast.protocol.messages import Transaction as WireTransaction
@@ -117,7 +117,7 @@ class Drain:
         shown = note.values is not None and list(note.values[1]) == list(row.values)
         gone = note.values is None and row.life % 2 == 0
         # A merge type may have kept its own value: nothing is new in the feed then, but the user table must show it.
-        rows[name] = Standing(row, before.space, foreign=shown or gone, stale=not (shown or gone))
+        rows[name] = Standing(row, before.space, shown or gone, not (shown or gone), edits_of(table, op))
         steps.append(Step(name, op, before.row, row))
 
     def _entry(self, step: Step, settled: Mapping[RowName, Standing]) -> HistoryEntry:
@@ -133,14 +133,14 @@ def foreign_operation(table: Table, key: str, row: Row | None, values: Sequence[
     if values is None:
         return Op("delete", key, stamp, row.life, {}, list(row.stamps)) if row is not None and alive else None
     if row is None or not alive:
-        changes = {}
+        changes, life = {}, row.life if row is not None else 0
         for slot, column in enumerate(table.cells):
-            merge = BY_NAME[column.merge]
-            changes[slot] = merge.difference(column, merge.empty, None, values[slot])
-        return Op("insert", key, stamp, row.life if row is not None else 0, changes, {})
+            empty = BY_NAME[column.merge].empty
+            changes[slot] = written(column, empty, started(column, life), values[slot], stamp[15:])
+        return Op("insert", key, stamp, life, changes, {})
     current = [*row.values, *(column.default for column in table.cells[len(row.values) :])]
     changes = {
-        slot: BY_NAME[column.merge].difference(column, current[slot], row.states.get(slot), values[slot])
+        slot: written(column, current[slot], row.states.get(slot), values[slot], stamp[15:])
         for slot, column in enumerate(table.cells)
         if current[slot] != values[slot] or type(current[slot]) is not type(values[slot])
     }

@@ -16,7 +16,7 @@ from holdfast.hub.identity import Access, Identity
 from holdfast.hub.moves import Moves, named_parent
 from holdfast.hub.operations import Refusal, kernel_operation
 from holdfast.hub.record import history_entry
-from holdfast.hub.workspace import Draft, RowName, Standing, Workspace
+from holdfast.hub.workspace import Draft, RowName, Standing, Workspace, edits_of
 from holdfast.kernel import clock
 from holdfast.kernel.row import Conflict as KernelConflict
 from holdfast.kernel.row import Op, Row, apply
@@ -252,7 +252,7 @@ class Push:
         if outcome.status == "ignored":
             return "merged"
         row: Row = outcome.row
-        draft.rows[name] = Standing(row, before.space)
+        draft.rows[name] = Standing(row, before.space, edits=before.edits + edits_of(table, op))
         steps.append(Step(table, op, before.row, row, [note(table, op.key, c) for c in outcome.conflicts]))
         return str(outcome.status)
 

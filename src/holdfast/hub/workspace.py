@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from holdfast.kernel import digest
-from holdfast.kernel.row import Row
+from holdfast.kernel.merges import document
+from holdfast.kernel.row import Op, Row
 from holdfast.kernel.stamps import encode_stamps
 from holdfast.protocol.images import dead_image, image_of, leave_image, patch_of, row_of
 from holdfast.protocol.messages import decode_image
@@ -26,13 +27,15 @@ class Standing(NamedTuple):
     """A row as it stands. `row` is None when it never existed, `space` empty when it lives in none yet.
 
     `foreign` says that the user table already shows it, because another program wrote it there; `stale` that the user
-    table shows something else, whatever the feed says.
+    table shows something else, whatever the feed says; `edits` are the updates that this batch brought to its
+    documents, by slot.
     """
 
     row: Row | None
     space: str
     foreign: bool = False
     stale: bool = False
+    edits: tuple[tuple[int, str], ...] = ()
 
 
 class Former(NamedTuple):
@@ -132,22 +135,25 @@ class Workspace:
             left_image=leave_image(table, keys) if left is not None else None,
             fresh=stored is None,
             foreign=standing.foreign,
-            patch=None if former is None or moved else self._patch(name, keys, former, row, whole),
+            patch=None if former is None or moved else self._patch(name, keys, former, standing, whole),
             before=stored.seq if stored is not None else 0,
         )
 
-    def _patch(self, name: RowName, keys: Sequence[Any], former: Former, row: Row, whole: bytes) -> bytes | None:
+    def _patch(
+        self, name: RowName, keys: Sequence[Any], former: Former, standing: Standing, whole: bytes
+    ) -> bytes | None:
         """What changed, for devices that have the former row; None where only the whole row will do.
 
         Values of unique constraints are never patched: two rows may swap them, and a device writes one row at a time.
         """
-        table = self._schema.by_name[name[0]]
+        table, row = self._schema.by_name[name[0]], standing.row
+        assert row is not None
         if row.life != former.row.life or row.life % 2 == 0:
             return None
         slots = changed_slots(former.row, row)
         if any(table.cells[slot].name in columns for columns in table.unique for slot in slots):
             return None
-        patch = patch_of(name[0], keys, row, slots)
+        patch = patch_of(name[0], table, keys, row, slots, added_to_documents(former.row, row, standing.edits))
         return patch if len(patch) < len(whole) else None
 
     def digest_changes(self, writes: Sequence[RowWrite], key: bytes) -> DigestChanges:
@@ -189,6 +195,21 @@ def changed_slots(old: Row, new: Row) -> list[int]:
         or new.stamps[slot : slot + 1] != old.stamps[slot : slot + 1]
         or new.states.get(slot) != old.states.get(slot)
     ]
+
+
+def added_to_documents(old: Row, new: Row, edits: Sequence[tuple[int, str]]) -> dict[int, list[str]]:
+    """Slot of a document -> the updates that lead from its old state to the new one, in order."""
+    added: dict[int, list[str]] = {}
+    for slot, update in edits:
+        state = new.states.get(slot)
+        if state is not None and state[0] == (old.states[slot][0] if slot in old.states else 1):
+            added.setdefault(slot, []).append(update)
+    return added
+
+
+def edits_of(table: Table, op: Op) -> tuple[tuple[int, str], ...]:
+    """The updates that an operation brings to documents, by slot."""
+    return tuple((slot, update) for slot, update in op.changes.items() if document(table.cells[slot]) is not None)
 
 
 def _all_values(table: Table, row: Row) -> list[Any]:

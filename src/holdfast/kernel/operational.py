@@ -126,8 +126,8 @@ def apply(text: str, operation: Operation) -> str:
 
 
 def transform(operation: Operation, other: Operation, *, first: bool) -> Operation:
-    """`operation` as it reads after `other`; both were made on one text. `first`: of two insertions at one place its own
-    stands first. The same replacement in both counts once.
+    """`operation` as it reads after `other`; both were made on one text. `first`: of two insertions at one place its
+    own stands first. The same replacement in both counts once.
 
     TP1: applying a and then transform(b, a, first=False) gives what b and then transform(a, b, first=True) gives.
     """
@@ -164,6 +164,13 @@ def _meets(a: Edit, b: Edit) -> bool:
     if a.removed and b.removed:
         return a.start < end_b and b.start < end_a
     return (b.start < a.start < end_b) or (a.start < b.start < end_a)
+
+
+def rebased(old: str, new: str, seen: str) -> str:
+    """The text that results when what was done to `old` to make `new` is done to `seen`."""
+    if old == seen:
+        return new
+    return apply(seen, transform(between(old, new), between(old, seen), first=False))
 
 
 class _Cursor:

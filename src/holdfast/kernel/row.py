@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from holdfast.kernel.clock import after, origin_of
 from holdfast.kernel.column import Cell, Column, Table, default_of
 from holdfast.kernel.merges import BY_NAME
+from holdfast.kernel.merges.merge_text import MergeText
 from holdfast.kernel.values import same
 
 Base = dict[int, str] | list[str | None]
@@ -238,6 +239,12 @@ def _merge_cell(
         elif not following and not same(cell.value, change):
             winner = "mine" if stamp > current else "theirs"
             conflicts.append(Conflict(slot, column.merge, change, cell.value, winner))
+    if isinstance(merge, MergeText):
+        merged = merge.merged(cell, change, stamp, op.named or op.stamp, hub)
+        if merged.conflict is not None:
+            conflicts.append(Conflict(slot, column.merge, *merged.conflict))
+        _put(row, slot, merged.cell)
+        return differs
     _put(row, slot, merge.apply(column, cell, change, stamp, op.named or op.stamp, hub))
     return differs
 

@@ -166,6 +166,40 @@ CODES: dict[str, Code] = {
         "The write names a column that only the hub's database makes (`read_only`).",
         "Leave the column out; its value comes from the hub.",
     ),
+    # documents and merged texts
+    "document_malformed": Code(
+        0,
+        "The bytes are no update of a document of this kind of column.",
+        "Send what the Yjs library made of edits of plain text (hf.Text), or of objects and arrays (hf.Json).",
+    ),
+    "document_gap": Code(
+        0,
+        "The update builds on edits that the document does not have: they were refused, or the row was made again.",
+        "Look at the earlier refusal; what was typed stands in the refused transaction.",
+    ),
+    "document_closed": Code(
+        0,
+        "A document was used outside of the transaction in which it was opened.",
+        "Call `replica.document()` inside `with replica.transaction():`, and edit there.",
+    ),
+    "document_plain": Code(
+        0,
+        "A text document was given attributes or something embedded.",
+        "hf.Text holds plain text; use hf.Json for more.",
+    ),
+    "not_a_document": Code(
+        0,
+        "`replica.document()` was asked for a column that is no document, or for JSON without parts.",
+        "Declare the column hf.Text or hf.Json; write an object or an array before editing its parts.",
+    ),
+    "documents_unavailable": Code(
+        0, "The schema has documents, and the library for them is not installed.", "Run `pip install 'holdfast[crdt]'`."
+    ),
+    "edit_misfit": Code(
+        0,
+        "An edit of a merged text was made on another text than the one that it names.",
+        "A mistake of the client: it must make the edit on the text whose stamp it sends.",
+    ),
     "key_too_long": Code(0, "The key is longer than 1,024 characters.", "Use a shorter key."),
     "depends_on_refused": Code(
         0,

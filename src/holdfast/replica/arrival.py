@@ -16,9 +16,11 @@ from typing import Any
 import apsw
 
 from holdfast.errors import HoldfastError
+from holdfast.kernel.merges import document
 from holdfast.kernel.stamps import decode_stamps
 from holdfast.kernel.values import InvalidValue
 from holdfast.protocol import messages as m
+from holdfast.replica.document_arrival import check_additions, is_document_state, is_past
 from holdfast.replica.tables import UserTable, UserTables
 from holdfast.schema.key import KEY_LIMIT
 from holdfast.schema.model import Column
@@ -33,7 +35,9 @@ _KINDS: dict[str, frozenset[type]] = {
 _TEXT = frozenset({str})
 _NULL = frozenset({type(None)})
 MAX_INT = 2**53 - 1
-_STATE_LENGTHS = {"counter": 2, "set": 3, "grow_set": 1, "earliest": 1, "latest": 1}
+_STATE_LENGTHS = {
+    "counter": 2, "set": 3, "grow_set": 1, "earliest": 1, "latest": 1, "text": 2, "json": 2, "merge_text": 3,
+}  # fmt: skip
 
 
 @contextmanager
@@ -102,7 +106,10 @@ class Arrival:
                 raise InvalidValue("value_format", f"a patch of {user.table.name} has a wrong shape")
             by_slots.setdefault(slots, []).append(image.values)
         for slots, rows in by_slots.items():
-            _check_values(user, [*columns[:keys], *(columns[keys + slot] for slot in slots)], rows, keys)
+            chosen = [columns[keys + slot] for slot in slots]
+            _check_values(user, [*columns[:keys], *map(_but_documents, chosen)], rows, keys)
+        for image in images if user.has_documents else ():
+            check_additions(columns[keys:], image, keys)
 
     def _in_hub_order(self, user: UserTable) -> list[Column | None]:
         """Key columns, then the column of each slot of the hub; None for one that this device does not have."""
@@ -127,6 +134,11 @@ def _check_values(user: UserTable, columns: Sequence[Column | None], rows: list[
                 _check_column(f"{user.table.name}.{column.name}", column, values)
     if max(map(len, map(user.key_of, rows)), default=0) > KEY_LIMIT:
         raise InvalidValue("key_too_long", f"a key of {user.table.name} is too long")
+
+
+def _but_documents(column: Column | None) -> Column | None:
+    """The column, unless it is a document: a patch says what was added to it."""
+    return None if column is None or document(column) is not None else column
 
 
 def _check_column(name: str, column: Column, values: Sequence[Any]) -> None:
@@ -157,6 +169,10 @@ def _check_states(user: UserTable, columns: Sequence[Column | None], states: dic
 def _is_state(merge: str, state: Any) -> bool:
     if not isinstance(state, list) or len(state) != _STATE_LENGTHS.get(merge, 0) or not _is_count(state[0], 1):
         return False
+    if merge in ("text", "json"):
+        return is_document_state(state, text=merge == "text")
+    if merge == "merge_text":
+        return is_past(state)
     if merge == "counter":
         return isinstance(state[1], dict) and all(_is_pair(entry) for entry in state[1].values())
     return all(isinstance(part, list) and all(map(_is_dotted, part)) for part in state[1:])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apsw
@@ -39,12 +39,12 @@ class LocalTransaction(NamedTuple):
         return self.mark is not None
 
 
-def read_captured(db: apsw.Connection) -> Iterator[Captured]:
+def read_captured(db: apsw.Connection) -> Generator[Captured, None, None]:
     """Everything captured, in order, streamed."""
     return _read(db, "ORDER BY op")
 
 
-def read_first_touched(db: apsw.Connection) -> Iterator[Captured]:
+def read_first_touched(db: apsw.Connection) -> Generator[Captured, None, None]:
     """What was captured of rows that the hub has confirmed and that have no base yet: row by row, in order within each
     row, streamed; the order is ready before the first is given, so bases may be written meanwhile.
     """
@@ -56,8 +56,13 @@ def read_first_touched(db: apsw.Connection) -> Iterator[Captured]:
     )
 
 
-def _read(db: apsw.Connection, rest: str) -> Iterator[Captured]:
-    for op, tbl, kind, key, hlc, _version, *cells in db.execute(f"SELECT c.* FROM holdfast_capture c {rest}"):
+def read_captured_of(db: apsw.Connection, name: RowName) -> list[Captured]:
+    """Everything captured of one row, in order."""
+    return list(_read(db, "WHERE tbl = ? AND key = ? ORDER BY op", name))
+
+
+def _read(db: apsw.Connection, rest: str, values: Sequence[Any] = ()) -> Generator[Captured, None, None]:
+    for op, tbl, kind, key, hlc, _version, *cells in db.execute(f"SELECT c.* FROM holdfast_capture c {rest}", values):
         yield Captured(op, kind, (tbl, key), hlc, tuple(cells[::2]), tuple(cells[1::2]))
 
 

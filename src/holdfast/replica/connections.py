@@ -14,6 +14,7 @@ import apsw
 
 from holdfast.errors import HoldfastError
 from holdfast.kernel.values import InvalidValue
+from holdfast.replica.documents import Documents
 from holdfast.replica.file import connect, immediate, snapshot
 from holdfast.replica.results import ResultRow, result_rows
 from holdfast.replica.sqlite_errors import sqlite_errors
@@ -35,9 +36,15 @@ class Receipt:
 class Connections:
     """Runs the application's SQL. Reads never wait for writes, nor for a sync; writes wait for one another."""
 
-    def __init__(self, path: str, now: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        now: Callable[[], int] | None,
+        new_documents: Callable[[apsw.Connection], Documents],
+    ) -> None:
         self._path = path
         self._now = now
+        self._new_documents = new_documents
         self._writer = connect(path, now=now)
         self._writing = threading.RLock()
         self._depth = 0
@@ -47,6 +54,7 @@ class Connections:
         self._registering = threading.Lock()
         self.on_commit: Callable[[], None] | None = None
         self.on_write: Callable[[], None] = lambda: None
+        self.documents: Documents | None = None
 
     def execute(self, sql: str, parameters: Parameters = ()) -> list[ResultRow]:
         """One statement: a read in a snapshot of its own, or a write in a transaction of its own."""
@@ -85,15 +93,24 @@ class Connections:
 
     def _inside(self, sql: str, values: Any) -> list[ResultRow]:
         """A statement inside `transaction()`; one that ends the transaction is an error, and undoes it."""
+        if self.documents is not None:
+            self.documents.before_statement()
+        changes = self._writer.total_changes()
         rows = run_statement(self._writer, sql, values)
         if not self._writer.in_transaction:
             raise own_transactions()
+        if self.documents is not None and self._writer.total_changes() != changes:
+            self.documents.after_statement()
         return rows
 
     def executemany(self, sql: str, rows: Any) -> None:
         """One statement for many parameter rows, in one transaction."""
         with self.transaction(), sqlite_errors(self._path):
+            if self.documents is not None:
+                self.documents.before_statement()
             self._writer.executemany(sql, (sql_parameters(row) for row in rows))
+            if self.documents is not None:
+                self.documents.after_statement()
 
     @contextmanager
     def transaction(self, label: str = "", after: Sequence[Receipt] = ()) -> Iterator[Receipt]:
@@ -111,9 +128,13 @@ class Connections:
                 try:
                     first = self._next_op()
                     yield receipt
+                    if self.documents is not None:
+                        self.documents.end(keep=True)
                     mark = self._mark(first, label, after)
                 finally:
                     self._depth = 0
+                    if self.documents is not None:
+                        self.documents.end(keep=False)
             receipt.mark = mark
             self.on_write()
             if mark is not None and self.on_commit is not None:
@@ -123,15 +144,30 @@ class Connections:
     def _nested(self) -> Iterator[None]:
         self._depth += 1
         name = f"holdfast_{self._depth}"
+        if self.documents is not None:
+            self.documents.before_statement()
         self._writer.execute(f"SAVEPOINT {name}")
         try:
             yield
+            if self.documents is not None:
+                self.documents.before_statement()
         except BaseException:
             self._writer.execute(f"ROLLBACK TO {name}")
+            if self.documents is not None:
+                self.documents.end(keep=False)
             raise
         finally:
             self._writer.execute(f"RELEASE {name}")
             self._depth -= 1
+
+    def document(self, table: str, key: Any, column: str) -> Any:
+        """A document to edit inside the present transaction of this thread. Raises `document_closed` outside of one."""
+        if not self._owns_transaction():
+            raise HoldfastError("document_closed", "a document is edited inside `with replica.transaction():`")
+        if self.documents is None:
+            self.documents = self._new_documents(self._writer)
+        with sqlite_errors(self._path):
+            return self.documents.open(table, key, column)
 
     def _next_op(self) -> int:
         return int(self._writer.execute("SELECT coalesce(max(op), 0) + 1 FROM holdfast_capture").get)

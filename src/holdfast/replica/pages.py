@@ -13,8 +13,9 @@ import apsw
 
 from holdfast.errors import HoldfastError
 from holdfast.kernel.row import Row
+from holdfast.kernel.values import InvalidValue
 from holdfast.protocol import messages as m
-from holdfast.protocol.images import patched, row_of
+from holdfast.protocol.images import added_to, patched, row_of
 from holdfast.replica.confirmed import Confirmed, RowName
 from holdfast.replica.tables import UserTable, UserTables, states_text
 
@@ -114,7 +115,10 @@ class PageWriter:
         if image.slots is not None:
             if before is None or before.life != image.life:
                 raise MissingError(user.table.name, user.key_of(image.values), space)
-            return patched(user.table, before, image)
+            try:
+                return patched(user.table, before, image)
+            except InvalidValue:
+                raise MissingError(user.table.name, user.key_of(image.values), space) from None
         row = row_of(user.table, image)
         if image.life % 2 == 0 and before is not None:
             # The wire tells of a dead row without its cells; what we had of them is what a revival brings back.
@@ -143,6 +147,8 @@ class PageWriter:
     def _write_patches(self, user: UserTable, patches: Sequence[m.Image], space: int) -> None:
         """Write the cells that changed, one statement for all rows in which the same ones did."""
         by_slots: dict[tuple[int, ...], list[m.Image]] = {}
+        if user.has_documents:
+            self._add_to_documents(user, patches, space)
         for image in patches:
             by_slots.setdefault(tuple(image.slots or ()), []).append(image)
         for slots, images in by_slots.items():
@@ -151,6 +157,17 @@ class PageWriter:
             if self._db.total_changes() - before < len(images):
                 missing = next(key for i in images if user.read(self._db, key := user.key_of(i.values)) is None)
                 raise MissingError(user.table.name, missing, space)
+
+    def _add_to_documents(self, user: UserTable, patches: Sequence[m.Image], space: int) -> None:
+        """Make the patches say all of their documents, from what is confirmed here."""
+        names = [(user.number, user.key_of(image.values)) for image in patches]
+        known = self._confirmed.metadata(names)
+        for name, image in zip(names, patches, strict=True):
+            before = known.get(name)
+            try:
+                added_to(user.table, before if before is not None else Row(0, [], []), image)
+            except InvalidValue:
+                raise MissingError(user.table.name, name[1], space) from None
 
     def _place(self, user: UserTable, key: str) -> int | None:
         """The space in which the row lives as far as we know; None when it was never confirmed here.

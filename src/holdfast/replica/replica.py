@@ -25,6 +25,7 @@ from holdfast.protocol.transport import Transport
 from holdfast.replica import queued
 from holdfast.replica.connections import Connections, Parameters, Receipt, sql_parameters
 from holdfast.replica.credentials import Credentials, Token
+from holdfast.replica.documents import Documents, require_library
 from holdfast.replica.events import Events, RoundEnded, SyncEvent
 from holdfast.replica.exchange import Exchanges, renew, sync_now
 from holdfast.replica.file import applying, connect, prepare, table_numbers
@@ -105,6 +106,7 @@ class Replica:
                 raise HoldfastError("closed", f"the replica {self.path} was closed", file=self.path)
             if self._opened:
                 return
+            require_library(self.schema)
             if self.path in ("", ":memory:"):
                 raise HoldfastError("file_unusable", "a replica is a file: what is in memory is lost with the process")
             folder = Path(self.path).parent
@@ -116,7 +118,7 @@ class Replica:
                 try:
                     device = prepare(db, self.path, self.schema, self._random_bits)
                     self._tables = UserTables(self.schema, table_numbers(db))
-                    self._connections = Connections(self.path, self._sql_clock)
+                    self._connections = Connections(self.path, self._sql_clock, self._new_documents)
                 except BaseException:
                     db.close()
                     raise
@@ -158,6 +160,21 @@ class Replica:
         """Run one statement for each of many parameter rows, all in one transaction."""
         self._open()
         self._connections.executemany(sql, rows)
+
+    def document(self, table: str, key: Any, column: str) -> Any:
+        """The document in a column declared `hf.Text` or `hf.Json`, to be edited inside `with replica.transaction():`.
+
+        Gives a `pycrdt` object: a `Text` whose positions count code points, a `Map` for an object, an `Array` for an
+        array. What is edited is part of the transaction, and the plain column shows it to its next SQL statement. `key`
+        is the key, a list for a composite one. The object belongs to the thread and ends with the transaction.
+
+        Raises `row_missing`, `not_a_document`, and `document_closed` outside of a transaction.
+        """
+        self._open()
+        return self._connections.document(table, key, column)
+
+    def _new_documents(self, db: apsw.Connection) -> Documents:
+        return Documents(db, self.schema, self._tables, lambda: self._rounds.origin)
 
     def transaction(self, label: str = "", *, after: Sequence[Receipt] = ()) -> AbstractContextManager[Receipt]:
         """`with replica.transaction():` everything inside is one transaction, here and on the hub: all or nothing.

@@ -113,6 +113,11 @@ class Rounds:
         return self._device.now()
 
     @property
+    def origin(self) -> str:
+        """The origin under which this process writes."""
+        return self._origin
+
+    @property
     def sending(self) -> int:
         """How many transactions the last request holds."""
         return len(self._sent)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 from collections.abc import Set as AbstractSet
+from contextlib import closing
 from itertools import groupby
 from typing import Any
 
@@ -17,7 +18,7 @@ import apsw
 import msgspec
 
 from holdfast.kernel import clock
-from holdfast.kernel.merges import BY_NAME
+from holdfast.kernel.merges import BY_NAME, document, started, written
 from holdfast.kernel.merges.counter import PENDING
 from holdfast.kernel.row import Op, Row, apply
 from holdfast.kernel.stamps import encode_stamps
@@ -28,11 +29,13 @@ from holdfast.replica.capture import (
     LocalTransaction,
     local_transactions,
     read_captured,
+    read_captured_of,
     read_first_touched,
     without_suspects,
 )
 from holdfast.replica.confirmed import Confirmed, RowName, fold
 from holdfast.replica.dependencies import Use, uses_of
+from holdfast.replica.document_seal import edit_of, meant, typed, value_in
 from holdfast.replica.fresh import fresh_insert
 from holdfast.replica.sealed import Meta, Sealed
 from holdfast.replica.tables import UserTable, UserTables
@@ -82,19 +85,39 @@ class Seal:
         self._hlc: int = self._db.execute("SELECT hlc FROM holdfast_state").get
         self._keep_bases()
         count = 0
-        for chunk in chunks(local_transactions(self._db, read_captured(self._db))):
-            touched = Counter(change.name for transaction in chunk for change in transaction.changes)
-            unknown = self._keep_unknown(chunk)
-            self._seen = dict.fromkeys(unknown) | self._load(touched.keys() - unknown)
-            self._fresh = {name for name in unknown if touched[name] == 1}
-            for transaction in chunk:
-                count += self._transaction(transaction)
-            self._sealed.flush()
+        # Closed at once also when the disk is full: an open read would keep its snapshot, and the next write is busy.
+        with closing(read_captured(self._db)) as captured:
+            for chunk in chunks(local_transactions(self._db, captured)):
+                touched = Counter(change.name for transaction in chunk for change in transaction.changes)
+                unknown = self._keep_unknown(chunk)
+                self._seen = dict.fromkeys(unknown) | self._load(touched.keys() - unknown)
+                self._fresh = {name for name in unknown if touched[name] == 1}
+                for transaction in chunk:
+                    count += self._transaction(transaction)
+                self._sealed.flush()
         self._db.execute("DELETE FROM holdfast_capture")
         self._db.execute("DELETE FROM holdfast_mark")
         self._db.execute("UPDATE holdfast_state SET hlc = ?", (self._hlc,))
         self._mend_rows()
         return count
+
+    def preview(self, name: RowName) -> tuple[Row | None, list[tuple[Captured, Op | None]]]:
+        """How one row would stand after sealing, and the operations that would make it so; nothing is sealed.
+
+        Raises `Unsendable`.
+        """
+        self._hlc = self._db.execute("SELECT hlc FROM holdfast_state").get
+        changes = read_captured_of(self._db, name)
+        if changes:
+            self._keep_bases()
+        if name in self._confirmed.bases([name]):
+            self._seen = self._load({name})
+        else:
+            self._seen = {name: self._confirmed_row(name, self._confirmed.metadata([name]).get(name), [])}
+        whole = without_suspects(self._db, self._tables, LocalTransaction("", changes)).changes
+        operations = [(change, self._operation(change)) for change in whole]
+        self._mend.clear()
+        return self._seen[name], operations
 
     def _keep_unknown(self, chunk: list[LocalTransaction]) -> set[RowName]:
         """Note that the hub knows nothing of the rows that this chunk makes; gives those of which nothing was known
@@ -110,12 +133,13 @@ class Seal:
 
     def _keep_bases(self) -> None:
         """Keep the confirmed image of every row of the hub's that was touched for the first time."""
-        rows = ((name, list(changes)) for name, changes in groupby(read_first_touched(self._db), key=lambda c: c.name))
-        for chunk in batches(rows):
-            metadata = self._confirmed.metadata([name for name, _ in chunk])
-            self._confirmed.save_bases(
-                (name, self._confirmed_row(name, metadata.get(name), changes)) for name, changes in chunk
-            )
+        with closing(read_first_touched(self._db)) as touched:
+            rows = ((name, list(changes)) for name, changes in groupby(touched, key=lambda c: c.name))
+            for chunk in batches(rows):
+                metadata = self._confirmed.metadata([name for name, _ in chunk])
+                self._confirmed.save_bases(
+                    (name, self._confirmed_row(name, metadata.get(name), changes)) for name, changes in chunk
+                )
 
     def _confirmed_row(self, name: RowName, row: Row | None, changes: list[Captured]) -> Row | None:
         """The confirmed row, from what the user table shows now and what the changes say was there before them."""
@@ -135,7 +159,15 @@ class Seal:
             shown = user.read(self._db, name[1])
             for slot in open_slots if shown is not None else ():
                 cells[slot] = shown[len(user.table.key) + slot]  # type: ignore[index]
-        row.values = [sqlite_values.from_sql(c, v) for c, v in zip(user.table.cells, cells, strict=True)]
+        documents = [slot for slot, column in enumerate(user.table.cells) if document(column) is not None]
+        for slot in documents:
+            cells[slot] = None
+        row.values = [
+            None if slot in documents else sqlite_values.from_sql(c, v)
+            for slot, (c, v) in enumerate(zip(user.table.cells, cells, strict=True))
+        ]
+        for slot in documents:
+            row.values[slot] = value_in(user.table.cells[slot], row, slot)
         return row
 
     def _load(self, names: AbstractSet[RowName]) -> dict[RowName, Row | None]:
@@ -196,6 +228,13 @@ class Seal:
 
     def _change(self, change: Captured) -> tuple[RowName, bytes] | None:
         """One change in wire form, and the row moved on. None when it says nothing. Raises `Unsendable`."""
+        op = self._operation(change)
+        if op is None:
+            return None
+        return change.name, m.encode(wire_operation(self._tables.by_number[change.name[0]], op))
+
+    def _operation(self, change: Captured) -> Op | None:
+        """The operation of one change, and the row moved on by it."""
         name, user = change.name, self._tables.by_number[change.name[0]]
         if change.op in self._unreadable:
             raise Unsendable("value_format", f"the key of a row of {user.table.name} is not UTF-8", name)
@@ -215,7 +254,8 @@ class Seal:
             raise self._orphan(user, name)
         if op.kind == "update" and not op.changes:
             return None
-        return name, self._moved(user, name, op, change)
+        self._move(user, name, op, change)
+        return op
 
     def _insert(self, user: UserTable, change: Captured, seen: Row | None, stamp: str) -> Op:
         try:
@@ -225,13 +265,18 @@ class Seal:
                 error.code, f"the key of a row of {user.table.name}: {error.message}", change.name
             ) from None
         changes = {}
+        life = seen.life if seen is not None else 0
         for slot, cell in enumerate(user.cells):
+            edit = edit_of(change.new[slot])
+            if edit is not None:
+                changes[slot] = edit
+                continue
             value = self._wire(user, change, slot)
             default = cell.column.default
             if default is MISSING or not same(value, default):
-                empty = BY_NAME[cell.column.merge].empty
-                changes[slot] = value if cell.is_register else self._difference(user, change, slot, empty, None, value)
-        return Op("insert", change.name[1], stamp, seen.life if seen is not None else 0, changes, {})
+                empty, state = BY_NAME[cell.column.merge].empty, started(cell.column, life)
+                changes[slot] = value if cell.is_register else self._difference(user, change, slot, empty, state, value)
+        return Op("insert", change.name[1], stamp, life, changes, {})
 
     def _update(self, user: UserTable, change: Captured, seen: Row, stamp: str) -> Op:
         """An update; an insert over a row that is there reads as one, too: REPLACE overwrote it."""
@@ -239,11 +284,14 @@ class Seal:
         current = user.whole([*key_values(user.table, change.name[1]), *seen.values])[len(user.table.key) :]
         changes, base = {}, {}
         for slot in slots:
-            value = self._wire(user, change, slot)
-            if same(value, current[slot]):
-                continue
-            old = self._old(user, change, slot, current[slot])
-            changes[slot] = self._difference(user, change, slot, old, seen.states.get(slot), value)
+            edit = edit_of(change.new[slot])
+            if edit is None:
+                value = self._wire(user, change, slot)
+                if same(value, current[slot]):
+                    continue
+                old = self._old(user, change, slot, current[slot])
+                edit = self._difference(user, change, slot, old, seen.states.get(slot), value, current[slot])
+            changes[slot] = edit
             stamp_seen = seen.stamps[slot] if slot < len(seen.stamps) else None
             if stamp_seen is not None:
                 base[slot] = stamp_seen
@@ -273,16 +321,20 @@ class Seal:
         except InvalidValue:
             return seen
 
-    def _difference(self, user: UserTable, change: Captured, slot: int, old: Any, state: Any, new: Any) -> Any:
+    def _difference(
+        self, user: UserTable, change: Captured, slot: int, old: Any, state: Any, new: Any, seen: Any = None
+    ) -> Any:
         column = user.table.cells[slot]
         try:
-            return BY_NAME[column.merge].difference(column, old, state, new)
+            if seen is not None and column.merge in ("text", "merge_text"):
+                old, new = seen, meant(old, new, seen)
+            return written(column, old, state, new, self._origin)
         except InvalidValue as error:
             message = f"{user.table.name}.{column.name}: {error.message}"
             raise Unsendable(error.code, message, change.name, column.name) from None
 
-    def _moved(self, user: UserTable, name: RowName, op: Op, change: Captured) -> bytes:
-        """Move the seen row on by the operation, and give the operation's wire form."""
+    def _move(self, user: UserTable, name: RowName, op: Op, change: Captured) -> None:
+        """Move the seen row on by the operation."""
         try:
             after = apply(user.table, self._seen[name], op, PENDING).row
         except InvalidValue as error:
@@ -294,7 +346,6 @@ class Seal:
         merged = user.merging.intersection(op.changes)
         if after is not None and any(_shown_differs(user, after, change, slot) for slot in merged):
             self._mend.add(name)
-        return m.encode(wire_operation(user, op))
 
     def _orphan(self, user: UserTable, name: RowName) -> Unsendable:
         cause = self._refused_rows.get(name)
@@ -320,7 +371,12 @@ class Seal:
         form: dict[str, Any] = {"op": change.kind, "table": user.table.name, "key": change.name[1]}
         if change.kind != "delete":
             slots = range(len(user.table.cells)) if change.kind == "insert" else sorted(_touched(change))
-            form["set"] = {user.table.cells[slot].name: _printable(change.new[slot]) for slot in slots}
+            form["set"] = {
+                user.table.cells[slot].name: _printable(
+                    typed(change.new[slot], text=user.table.cells[slot].type == "text")
+                )
+                for slot in slots
+            }
         return form
 
     def _mend_rows(self) -> None:
@@ -363,6 +419,8 @@ def _touched(change: Captured, among: set[int] | None = None) -> set[int]:
 def _shown_differs(user: UserTable, row: Row, change: Captured, slot: int) -> bool:
     """Whether the merge type made something else of the value than the user table shows."""
     write, value = user.cells[slot].write, row.values[slot]
+    if edit_of(change.new[slot]) is not None:
+        return False
     return bool((value if write is None else write(value)) != change.new[slot])
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import apsw
 
+from holdfast.kernel.merges import document
 from holdfast.kernel.row import Row
 from holdfast.kernel.values import InvalidValue
 from holdfast.replica.file import note_written
@@ -73,6 +74,7 @@ class UserTable:
         self.cells = tuple(
             CellForm(c, sqlite_values.reader(c), sqlite_values.to_sql(c), c.merge == "register") for c in table.cells
         )
+        self.has_documents = any(document(column) is not None for column in table.cells)
         self.merging = frozenset(slot for slot, cell in enumerate(self.cells) if not cell.is_register)
         self.fresh_forms = None if self.merging else tuple(map(fresh_form, self.cells))
         self.has_uses = bool(table.foreign_keys or table.unique)

@@ -2,7 +2,19 @@
 
 from holdfast.schema.declare import ForeignKey, Schema, Table, column, now
 from holdfast.schema.identifiers import new_id
-from holdfast.schema.meaning import BigInt, BlockKey, Counter, Earliest, GrowSet, JsonValue, Latest, Set
+from holdfast.schema.meaning import (
+    BigInt,
+    BlockKey,
+    Counter,
+    Earliest,
+    GrowSet,
+    Json,
+    JsonValue,
+    Latest,
+    MergeText,
+    Set,
+    Text,
+)
 from holdfast.schema.queue import Queue
 from holdfast.schema.space import via
 
@@ -13,12 +25,15 @@ __all__ = [
     "Earliest",
     "ForeignKey",
     "GrowSet",
+    "Json",
     "JsonValue",
     "Latest",
+    "MergeText",
     "Queue",
     "Schema",
     "Set",
     "Table",
+    "Text",
     "column",
     "new_id",
     "now",

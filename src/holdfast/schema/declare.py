@@ -382,6 +382,10 @@ class _Compiler:
                 return 0
             if meaning.type == "set":
                 return []
+            if meaning.merge in ("text", "merge_text"):
+                return ""
+            if meaning.merge == "json":
+                return {}
             return None if meaning.nullable else model.MISSING
         if given is None:
             if not meaning.nullable:

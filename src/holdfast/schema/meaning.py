@@ -47,6 +47,9 @@ Set = Annotated[AbstractSet[T], Merge("set")]
 GrowSet = Annotated[AbstractSet[T], Merge("grow_set")]
 Earliest = Annotated[T, Merge("earliest")]
 Latest = Annotated[T, Merge("latest")]
+Text = Annotated[str, Merge("text")]
+Json = Annotated[Any, Kind("json"), Merge("json")]
+MergeText = Annotated[str, Merge("merge_text")]
 
 PYTHON_TYPES: Mapping[Any, str] = {
     str: "text",
@@ -66,7 +69,8 @@ STORED: Mapping[Any, str] = {datetime.time: stored.TIME, datetime.timedelta: "in
 SUPPORTED = (
     "str, int, float, bool, bytes, datetime.date, datetime.datetime, datetime.time, datetime.timedelta, "
     "decimal.Decimal, uuid.UUID, list[...], an Enum, Literal[...], hf.BigInt, hf.BlockKey, hf.JsonValue, hf.Counter, "
-    "hf.Set[...], hf.GrowSet[...], hf.Earliest[...], hf.Latest[...]; with | None if it is optional"
+    "hf.Set[...], hf.GrowSet[...], hf.Earliest[...], hf.Latest[...], hf.Text, hf.Json, "
+    "hf.MergeText; with | None if it is optional"
 )
 
 

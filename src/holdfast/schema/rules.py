@@ -21,7 +21,7 @@ TYPES: Final = (*KEY_TYPES, "float", "bytes", "json", "set")
 ELEMENT_TYPES: Final = values.SCALAR_TYPES
 EXTREMUM_TYPES: Final = ("date", "datetime", "int", "bigint", "float", "decimal")
 CHOICE_TYPES: Final = tuple(name for name in KEY_TYPES if name != "bool")
-MERGES: Final = ("register", "counter", "set", "grow_set", "earliest", "latest")
+MERGES: Final = ("register", "counter", "set", "grow_set", "earliest", "latest", "text", "json", "merge_text")
 ROW_DELETES: Final = ("keep_edits", "delete")
 CHILD_DELETES: Final = ("restrict", "cascade", "set_null")
 GENERATES: Final = ("uuid7", "now", "block")
@@ -121,6 +121,7 @@ def _check_column(table: Table, column: Column) -> None:
     if column.merge in ("earliest", "latest") and column.type not in EXTREMUM_TYPES:
         _fail(table, name, f"{column.merge} needs an ordered type: one of {_list(EXTREMUM_TYPES)}, not {column.type}")
     _check_stored(table, column)
+    _check_document(table, column)
     _check_choices(table, column)
     _check_default(table, column)
 
@@ -146,6 +147,16 @@ def _check_stored(table: Table, column: Column) -> None:
         _fail(table, column.name, "block= goes with hf.BlockKey, and is at least 1; change one of the two")
     if column.generate == "block" and (table.key_names != (column.name,) or column.type != "int"):
         _fail(table, column.name, "an hf.BlockKey is the only key column of its table; use int")
+
+
+def _check_document(table: Table, column: Column) -> None:
+    wanted = {"text": "text", "merge_text": "text", "json": "json"}.get(column.merge)
+    if wanted is None:
+        return
+    if column.type != wanted:
+        _fail(table, column.name, f"merge {column.merge} needs the type {wanted}, not {column.type}")
+    if column.nullable:
+        _fail(table, column.name, "a document is never NULL, it may be empty; remove '| None'")
 
 
 def _check_choices(table: Table, column: Column) -> None:

@@ -16,11 +16,14 @@ from holdfast.schema import (
     Counter,
     Earliest,
     GrowSet,
+    Json,
     JsonValue,
     Latest,
+    MergeText,
     Schema,
     Set,
     Table,
+    Text,
     column,
     via,
 )
@@ -69,6 +72,9 @@ class Form(Table, key="id", space="p:{project}"):
     seen: GrowSet[int]
     first: Earliest[datetime.date] | None = None
     last: Latest[decimal.Decimal] | None = None
+    story: Text = "Once upon a time"
+    setup: Json = {"a": 1, "list": [1, 2]}  # noqa: RUF012
+    memo: MergeText = ""
 
 
 class Item(Table, key=("project", "number", "good"), space="p:{project}", on_delete="delete"):

@@ -175,12 +175,28 @@ def _where(table: Table, choose: random.Random) -> tuple[str, tuple[Any, ...]]:
 def _update(table: Table, choose: random.Random) -> Statement:
     sets, values = [], []
     for column in some_cells(table, choose, 1):
-        adds = column.merge == "counter" and choose.random() < 0.7
-        sets.append(f"{column.name} = {column.name} + ?" if adds else f"{column.name} = ?")
-        values.append(cell_value(table, column, choose))
+        expression, value = _written(table, column, choose)
+        sets.append(f"{column.name} = {expression}")
+        values.append(value)
     where, key = _where(table, choose)
     verb = choose.choice(UPDATE_VERBS)
     return Statement("update", f"UPDATE {verb}{table.name} SET {', '.join(sets)}{where}", (*values, *key))
+
+
+def _written(table: Table, column: Column, choose: random.Random) -> tuple[str, Any]:
+    """An expression for the new value of a column, with its parameter: mostly a change of what is there."""
+    name, value = column.name, cell_value(table, column, choose)
+    if choose.random() < 0.3:
+        return "?", value
+    if column.merge == "counter":
+        return f"{name} + ?", value
+    if column.merge in ("text", "merge_text"):
+        at, gone = choose.randint(0, 12), choose.choice((0, 0, 0, 1, 4))
+        return f"substr({name}, 1, {at}) || ? || substr({name}, {at + gone + 1})", value[:5]
+    if column.merge == "json":
+        path = choose.choice(("$.a", "$.b.c", "$.list[#]", "$.list[0]"))
+        return f"CASE json_type({name}) WHEN 'object' THEN json_set({name}, '{path}', ?) ELSE {name} END", value
+    return "?", value
 
 
 def _rekey(table: Table, choose: random.Random) -> Statement:

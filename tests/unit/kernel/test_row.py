@@ -39,15 +39,17 @@ def test_what_changes_nothing_returns_the_row_itself() -> None:
 
 def test_a_column_without_a_default_of_the_compiled_schema() -> None:
     """`model.MISSING` is no wire value: the cell begins with what its merge type begins with."""
+    types = {"set": "set", "grow_set": "set", "text": "text", "merge_text": "text", "json": "json"}
     cells = tuple(
-        model.Column(name, "set" if "set" in merge else "int", element="int" if "set" in merge else "", merge=merge)
-        for name, merge in zip("abcdef", BY_NAME, strict=True)
+        model.Column(f"column_{merge}", types.get(merge, "int"), element="int" if "set" in merge else "", merge=merge)
+        for merge in BY_NAME
     )
     assert all(column.default is model.MISSING for column in cells)
     op = row.Op("insert", "k", STAMP, 0, {}, {})
     made = row.apply(Table(cells), None, op, "1" * 12).row  # type: ignore[arg-type]
     assert made is not None
-    assert made.values == [None, 0, [], [], None, None]
+    empty = {"counter": 0, "set": [], "grow_set": [], "text": "", "merge_text": "", "json": {}}
+    assert made.values == [empty.get(merge) for merge in BY_NAME]
 
 
 def test_a_false_default_is_a_default() -> None:

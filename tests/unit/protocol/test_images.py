@@ -52,7 +52,7 @@ def test_every_code_says_what_it_means_and_what_to_do() -> None:
 
 def test_a_patch_makes_the_new_row_of_the_old_one() -> None:
     old, new = Row(1, ["x"], [S]), Row(1, ["y", 7], [S, S], {1: [1, {"abcdef012345": [7, 0]}]})
-    patch = images.patch_of("note", ["k"], new, [1])
+    patch = images.patch_of("note", TABLE, ["k"], new, [1], {})
     form = ["note", 1, ["k", 7], f"{S}*2", {"1": [1, {"abcdef012345": [7, 0]}]}, [1]]
     assert json.loads(patch) == form
     made = images.patched(TABLE, old, decode_image(patch))
@@ -62,7 +62,7 @@ def test_a_patch_makes_the_new_row_of_the_old_one() -> None:
 
 def test_a_patch_may_change_no_value_but_who_wrote_it() -> None:
     old, new = Row(1, ["x", 0], [S, S]), Row(1, ["x", 0], [S, "0329f991e95001-00000000000a"])
-    made = images.patched(TABLE, old, decode_image(images.patch_of("note", ["k"], new, [])))
+    made = images.patched(TABLE, old, decode_image(images.patch_of("note", TABLE, ["k"], new, [], {})))
     assert (made.values, made.stamps) == (new.values, new.stamps)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any
 
 from holdfast.kernel.documents.library import library
 from holdfast.kernel.documents.update import Ranges, read_ranges, read_update, read_vector, write_ranges

@@ -1,17 +1,20 @@
-"""The document library, looked for once: it is an extra (`holdfast[crdt]`), and only columns that need it ask for it."""
+"""The document library, looked for once: it is an extra (`holdfast[crdt]`), and only documents ask for it."""
 
 from __future__ import annotations
 
 from typing import Any
 
+_library: Any = None
 try:
     import pycrdt
-except ModuleNotFoundError:  # pragma: no cover (an installation without the extra)
-    pycrdt = None  # type: ignore[assignment]
 
-AVAILABLE = pycrdt is not None
+    _library = pycrdt
+except ModuleNotFoundError:  # pragma: no cover (an installation without the extra)
+    pass
+
+AVAILABLE = _library is not None
 
 
 def library() -> Any:
     """The module pycrdt. Whoever opens a schema with documents has looked at `AVAILABLE` before."""
-    return pycrdt
+    return _library

@@ -30,13 +30,14 @@ _ARRAY, _MAP = 0, 1
 @dataclass(slots=True)
 class Update:
     """What an update brings (`structs`: client -> (first clock, clock after the last)), the ids that it needs, what it
-    deletes, and where the part about deletions begins in its bytes.
+    deletes, where the part about deletions begins in its bytes, and the texts that were typed.
     """
 
     structs: dict[int, tuple[int, int]] = field(default_factory=dict)
     needs: dict[int, int] = field(default_factory=dict)
     deletes: Ranges = field(default_factory=dict)
     deletes_at: int = 0
+    typed: list[str] = field(default_factory=list)
 
     def lacks(self, known: dict[int, int]) -> bool:
         """Whether something is missing for it in a document with that state vector (client -> number of clocks)."""
@@ -177,7 +178,9 @@ class _Reader:
         if kind == _DELETED:
             return self.count()
         if self._text and kind == _STRING:
-            return len(self.string().encode("utf-16-le")) // 2 or self.empty()
+            typed = self.string()
+            self._found.typed.append(typed)
+            return len(typed.encode("utf-16-le")) // 2 or self.empty()
         if not self._text and kind == _ANY:
             count = self.count()
             for _ in range(count):
@@ -237,13 +240,16 @@ class _Reader:
         if self.byte() & 128:
             self.number()
 
+    def value_text(self) -> None:
+        self._found.typed.append(self.string())
+
     def real(self, size: int) -> None:
         if not math.isfinite(struct.unpack(">f" if size == 4 else ">d", self.take(size))[0]):
             raise malformed("a number is not finite")
 
 
 _SIMPLE: dict[int, Callable[[_Reader], object]] = {
-    119: _Reader.string,
+    119: lambda reader: reader.value_text(),
     125: _Reader.integer,
     124: lambda reader: reader.real(4),
     123: lambda reader: reader.real(8),

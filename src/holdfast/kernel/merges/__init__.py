@@ -6,10 +6,14 @@ from typing import Any, Protocol
 
 from holdfast.kernel.column import Cell, Column
 from holdfast.kernel.merges.counter import Counter
+from holdfast.kernel.merges.document import Document
 from holdfast.kernel.merges.extremum import Extremum
 from holdfast.kernel.merges.grow_set import GrowSet
+from holdfast.kernel.merges.json_document import JsonDocument
+from holdfast.kernel.merges.merge_text import MergeText
 from holdfast.kernel.merges.orset import OrSet
 from holdfast.kernel.merges.register import Register
+from holdfast.kernel.merges.text import Text
 
 
 class Merge(Protocol):
@@ -46,4 +50,28 @@ BY_NAME: dict[str, Merge] = {
     "grow_set": GrowSet(),
     "earliest": Extremum(-1),
     "latest": Extremum(1),
+    "text": Text(),
+    "json": JsonDocument(),
+    "merge_text": MergeText(),
 }
+
+
+def document(column: Column) -> Document | None:
+    """The merge type of a document column, None for any other column."""
+    merge = BY_NAME[column.merge]
+    return merge if isinstance(merge, Document) else None
+
+
+def written(column: Column, old_value: Any, old_state: Any, new_value: Any, writer: str) -> Any:
+    """The change that `writer`, an origin, makes by writing `new_value` over `old_value`. Raises InvalidValue."""
+    found = document(column)
+    if found is not None:
+        return found.edit(column, old_value, old_state, new_value, writer)
+    return BY_NAME[column.merge].difference(column, old_value, old_state, new_value)
+
+
+def started(column: Column, life: int) -> Any:
+    """The state of a document cell that an insert starts over a row of that life; None for other columns."""
+    if document(column) is None:
+        return None
+    return BY_NAME[column.merge].initial(life + 1 if life % 2 == 0 else life + 2)

@@ -8,19 +8,19 @@ Source: Nicolaescu, Jahns, Derntl, Klamma, *Near Real-Time Peer-to-Peer Shared E
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from holdfast.kernel import clock
 from holdfast.kernel.column import Cell, Column, default_of
 from holdfast.kernel.documents.content import NOTHING, Content, client_of, decoded, encoded
 from holdfast.kernel.documents.update import read_update
 from holdfast.kernel.merges.counter import PENDING
-from holdfast.kernel.values import InvalidValue, canonical_json
+from holdfast.kernel.values import InvalidValue, canonical_json, same
 
 
 class Document:
-    """State: `[epoch, update]`, the whole document as one update in base64 (empty text: nothing in it); `[1, ""]` is kept
-    as None.
+    """State: `[epoch, update]`, the whole document as one update in base64 (empty text: nothing in it); `[1, ""]` is
+    kept as None.
 
     The stamp of a written cell is the latest HLC of all changes in it, with the name of its content in place of an
     origin: equal stamps mean equal content, in whatever order the changes came.
@@ -28,7 +28,7 @@ class Document:
 
     lossless = True
     text = True
-    empty: Any = ""
+    empty: ClassVar[Any] = ""
 
     def initial(self, epoch: int) -> Any:
         """The state of a cell that an insert starts."""
@@ -48,7 +48,13 @@ class Document:
         return self.edit(column, old_value, old_state, new_value, "")
 
     def edit(self, column: Column, old_value: Any, old_state: Any, new_value: Any, writer: str) -> Any:
-        """The change that `writer`, an origin, makes by writing `new_value`: a minimal edit. No writer: a default."""
+        """The change that `writer`, an origin, makes by writing `new_value`: a minimal edit. No writer: a default.
+
+        Without a state the cell was never written and shows its default, or `old_value` is the empty value and there is
+        no cell yet.
+        """
+        if old_state is None and same(old_value, self.empty):
+            old_state = self.initial(1)
         epoch = old_state[0] if old_state is not None else 1
         client = client_of("writer", writer, str(epoch)) if writer else client_of("default", canonical_json(new_value))
         content = self.open(column, Cell(old_value, None if old_state is None else "", old_state), client)

@@ -1,7 +1,8 @@
 """JSON that many edit at once: members of objects and elements of arrays merge path by path.
 
-An object lies in the root "object", an array in the root "array", anything else in the root "value" under "value"; under
-"kind" stands which of them counts, an object if nothing stands there. Specification: `spec/documents.md`, section 5.
+An object lies in the root "object", an array in the root "array", anything else in the root "value" under "value";
+under "kind" stands which of them counts, an object if nothing stands there. Specification: `spec/documents.md`,
+section 5.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class JsonDocument(Document):
 
 def kind_of(content: Content) -> str:
     """Which root counts: "object", "array" or "value"."""
-    kind = content.scalar["kind"] if "kind" in content.scalar else "object"
+    kind = content.scalar.get("kind", "object")
     return kind if kind in ("array", "value") else "object"
 
 

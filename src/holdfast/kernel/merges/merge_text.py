@@ -49,8 +49,8 @@ class Merged(NamedTuple):
 class MergeText:
     """State: `[epoch, version before the first kept edit, [edit...]]`; the initial one, `[1, "", []]`, is kept as None.
 
-    An edit: `[version, sent, done, name, base]`, `done`, `name` and `base` null where they are `sent`, `version` and the
-    version before. The stamp of the cell is its version.
+    An edit: `[version, sent, done, name, base]`, `done`, `name` and `base` null where they are `sent`, `version` and
+    the version before. The stamp of the cell is its version.
     """
 
     lossless = True
@@ -181,7 +181,7 @@ def _epoch(cell: Cell) -> int:
 def _cell(cell: Cell, text: str, entry: Entry) -> Cell:
     """The cell with one edit more in its past, and of the past as much as is kept."""
     before = cell.stamp or ""
-    written = [
+    written: list[Any] = [
         entry.version,
         entry.sent,
         None if entry.done == entry.sent else entry.done,

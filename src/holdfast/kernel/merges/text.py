@@ -5,7 +5,7 @@ Positions are Unicode code points; the library counts bytes. Specification: `spe
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from holdfast.kernel.column import Column
 from holdfast.kernel.documents.content import Content
@@ -17,7 +17,7 @@ class Text(Document):
     """The value is the text; the document has one root, a text named "text"."""
 
     text = True
-    empty: Any = ""
+    empty: ClassVar[Any] = ""
 
     def write(self, content: Content, value: Any) -> None:
         """Turn the text into `value` by the edits of `edit_script`, from the end to the start."""

@@ -30,6 +30,16 @@ def capture_table(width: int) -> str:
     )
 
 
+def note_edit(slot: int) -> str:
+    """The statement that notes an edit of a document which left its plain value alone: parameters table number, key,
+    schema version, captured edit.
+    """
+    return (
+        f"INSERT INTO holdfast_capture (tbl, kind, key, hlc, version, new_{slot}) "
+        f"VALUES (?1, 'update', ?2, {_HLC}, ?3, ?4)"
+    )
+
+
 def trigger_names(table: Table) -> list[str]:
     """Names of all triggers that `create_triggers` can make for a table."""
     return [f"holdfast_capture_{table.name}_{event}" for event in EVENTS]

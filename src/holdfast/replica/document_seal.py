@@ -1,0 +1,52 @@
+"""What sealing has to know of documents: edits that were captured as such, and the text that a row had before them.
+
+An edit made through `Replica.document` is captured in the cell of its column: a BLOB of `MARK` and the update, which no
+value of a text or JSON column can be. Its update is final: it is in the library's document already.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from holdfast.kernel import operational
+from holdfast.kernel.column import Cell, Column, default_of
+from holdfast.kernel.documents.content import decoded, encoded
+from holdfast.kernel.documents.update import read_update
+from holdfast.kernel.merges import document
+from holdfast.kernel.row import Row
+
+MARK = b"\0holdfast edit\0"
+
+
+def captured_edit(change: str) -> bytes:
+    """An update in base64 as it is captured."""
+    return MARK + decoded(change)
+
+
+def edit_of(stored: Any) -> str | None:
+    """The update in a captured cell, in base64; None for a plain value."""
+    return encoded(stored[len(MARK) :]) if isinstance(stored, bytes) and stored.startswith(MARK) else None
+
+
+def typed(stored: Any, *, text: bool) -> Any:
+    """A captured cell as people can read it: of an edit what was typed."""
+    change = edit_of(stored)
+    return stored if change is None else {"typed": read_update(decoded(change), text=text).typed}
+
+
+def value_in(column: Column, row: Row, slot: int) -> Any:
+    """The plain value that a document cell has by its state; the value of the row for other columns."""
+    found = document(column)
+    stamp = row.stamps[slot] if slot < len(row.stamps) else None
+    if found is None:
+        return row.values[slot]
+    if stamp is None:
+        return default_of(column, found.empty)
+    return found.read(column, found.open(column, Cell(None, stamp, row.states.get(slot))))
+
+
+def meant(old: str, new: str, seen: str) -> str:
+    """What the writer meant who changed the text `old` to `new`, where `seen` stands because an earlier change of his
+    was refused.
+    """
+    return operational.rebased(old, new, seen)
