@@ -37,6 +37,9 @@ def _rule(inside: str, outside: str, why: str) -> Rule:
 
 RULES: dict[str, Rule] = {
     "errors": _rule("", "", "everybody raises it, so it may know nobody"),
+    "observe": _rule(
+        "errors", "opentelemetry", "metrics, logs and traces are told by everybody, so it may know nobody"
+    ),
     "kernel": _rule("", "msgspec pycrdt", "pure and written twice (Python, TypeScript): nothing from here may leak in"),
     "schema": _rule("errors kernel", "msgspec", "a declaration knows values, for its defaults, and no storage"),
     "protocol": _rule("errors kernel schema", "msgspec zstandard", "bytes to bytes: no store, no file, no socket"),
@@ -46,10 +49,12 @@ RULES: dict[str, Rule] = {
         "a store must be replaceable: it knows no hub",
     ),
     "hub": _rule(
-        "errors kernel schema protocol stores.base", "msgspec", "the core runs on any store, without any transport"
+        "errors observe kernel schema protocol stores.base",
+        "msgspec",
+        "the core runs on any store, without any transport",
     ),
     "replica": _rule(
-        "errors kernel schema protocol edge.http",
+        "errors observe kernel schema protocol edge.http",
         "apsw msgspec pycrdt",
         "a device has no server in it, only a way to one",
     ),
@@ -57,7 +62,7 @@ RULES: dict[str, Rule] = {
     "server": _rule(ANY, "starlette", "joins a hub, its store and its doors"),
     "auth": _rule("errors kernel schema protocol hub.identity", "msgspec", "who asks does not depend on the transport"),
     "edge": _rule(
-        "errors kernel schema protocol hub",
+        "errors observe kernel schema protocol hub",
         "msgspec starlette uvicorn urllib3 websockets zstandard anyio",
         "thin input and output around the core; it decides nothing and opens no store",
     ),

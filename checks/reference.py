@@ -5,12 +5,15 @@ A test compares them with what stands there.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from checks import tree
 from holdfast.cli.application import COMMANDS, app
 from holdfast.cli.failures import LOCAL, MEANING
+from holdfast.observe.hub_metrics import SPECS
+from holdfast.observe.logs import EVENTS
 from holdfast.protocol.errors import CODES
 
 ABOUT_ERRORS = (
@@ -25,13 +28,29 @@ ABOUT_CLI = (
     "`holdfast COMMAND --help` shows the same. With `--json` standard output is one JSON document; of a failure it is "
     '`{"error": {"code", "message", "remedy", "details"}}`. Progress and errors for people go to standard error.'
 )
+ABOUT_METRICS = (
+    "`GET /metrics` gives them in Prometheus' text format to who has the token of `Server(metrics_token=)`. Each process "
+    "counts for itself, from its start. A metric has at most 100 series; what comes after them is counted under the label "
+    "`other`. Bytes are those before compression, times are in seconds. "
+    "[How to set it up](../howto/monitor.md)."
+)
+ABOUT_LOGS = (
+    "Events are records of Python's loggers `holdfast.hub` and `holdfast.replica`. Each has the attributes `event` and "
+    "`fields`; `holdfast serve --log-json` writes them, and every other record, as one JSON object a line, with `time`, "
+    "`level` and `logger`. An event keeps its name and its fields; new ones may come."
+)
 FOLDER = tree.ROOT / "docs" / "reference"
 MADE = "<!-- Made by `python -m checks.reference` from {source}. Change it there. -->"
 
 
 def pages() -> dict[Path, str]:
     """Every generated page with its text."""
-    return {FOLDER / "errors.md": errors(), FOLDER / "cli.md": cli()}
+    return {
+        FOLDER / "errors.md": errors(),
+        FOLDER / "cli.md": cli(),
+        FOLDER / "metrics.md": metrics(),
+        FOLDER / "logs.md": logs(),
+    }
 
 
 def outdated() -> list[str]:
@@ -91,6 +110,38 @@ def cli() -> str:
         ),
     ]
     return _page(lines)
+
+
+def metrics() -> str:
+    """The metrics of a hub."""
+    rows = [
+        (f"`holdfast_{spec.name}`", spec.kind, ", ".join(f"`{label}`" for label in spec.labels), spec.meaning)
+        for spec in SPECS
+    ]
+    return _page(
+        [
+            "# Metrics of a hub",
+            MADE.format(source="src/holdfast/observe/hub_metrics.py"),
+            ABOUT_METRICS,
+            _table(("name", "kind", "labels", "meaning"), rows),
+        ]
+    )
+
+
+def logs() -> str:
+    """The structured events of the log."""
+    rows = [
+        (f"`{name}`", logging.getLevelName(e.level).lower(), e.meaning, ", ".join(f"`{f}`" for f in e.fields.split()))
+        for name, e in EVENTS.items()
+    ]
+    return _page(
+        [
+            "# Events in the log",
+            MADE.format(source="src/holdfast/observe/logs.py"),
+            ABOUT_LOGS,
+            _table(("event", "level", "meaning", "fields"), rows),
+        ]
+    )
 
 
 def _command(name: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -68,6 +69,9 @@ class Server:
     `store` is a URL (see `store_for`) or any `Store`. `authenticate(headers)` tells who asks over HTTP (header names in
     lower case; None: nobody); `spaces(identity)` overrides `identity.spaces`. Further arguments go to `Hub`.
 
+    `metrics_token` lets who sends it as `Authorization: Bearer` read `/metrics`, which names spaces and counts what
+    they hold. Without one nobody may; with "" everybody who reaches the hub.
+
     For PostgreSQL: behind a pooler in transaction mode `listen` is a connection string that leads around it, for LISTEN
     needs a session; `install` says whether the hub may make the database ready when it opens (None: only where no table
     of an application is concerned; True: always; False: never), otherwise `migrate` does.
@@ -80,12 +84,14 @@ class Server:
         *,
         authenticate: Authenticate | None = None,
         spaces: SpacesOf | None = None,
+        metrics_token: str | None = None,
         listen: str | None = None,
         install: bool | None = None,
         **hub_options: Any,
     ) -> None:
         self.schema = schema
         self.authenticate = authenticate
+        self._metrics_token = metrics_token
         self._store = _store_of(store, listen=listen, install=install)
         self._spaces = spaces
         self._options = hub_options
@@ -116,6 +122,16 @@ class Server:
     def health(self) -> dict[str, Any]:
         """That the store can be read. Raises `hub_unavailable`."""
         return self.hub.health()
+
+    def metrics(self, headers: Mapping[str, str]) -> str:
+        """What `/metrics` shows to who sends these headers. Raises `unauthenticated`."""
+        if self._metrics_token is None:
+            message = "this hub shows its metrics to nobody: give the server metrics_token="
+            raise HoldfastError("unauthenticated", message)
+        given = headers.get("authorization", "").removeprefix("Bearer ").encode()
+        if self._metrics_token and not hmac.compare_digest(given, self._metrics_token.encode()):
+            raise HoldfastError("unauthenticated", "metrics are shown to who has the token that metrics_token= names")
+        return self.hub.metrics_text()
 
     def asgi(self, *, close: bool = False) -> Starlette:
         """The ASGI application with /v1/sync, /v1/live, /healthz and /openapi.json; mount it anywhere.

@@ -6,7 +6,7 @@ import errno
 import logging
 import socket
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -15,6 +15,7 @@ from holdfast.cli.loading import load, split
 from holdfast.cli.options import AsJson
 from holdfast.cli.terminal import Terminal, number
 from holdfast.errors import HoldfastError
+from holdfast.observe.logs import JsonLines
 from holdfast.server import Server
 
 
@@ -25,6 +26,8 @@ def serve(
     host: str = "127.0.0.1",
     port: Annotated[int, Parameter(name=("--port", "-p"))] = 8000,
     access_log: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    log_json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    log_level: Literal["error", "warning", "info", "debug"] | None = None,
     as_json: AsJson = False,
 ) -> int:
     """Serve a hub over HTTP until Ctrl-C.
@@ -41,9 +44,14 @@ def serve(
         The port to listen on; 0 takes a free one.
     access_log
         Print one line for each request.
+    log_json
+        Write the log, on standard error, as one JSON object a line: its events and fields are in the reference.
+    log_level
+        How much is logged: warning, or info with --log-json.
     """
     terminal = Terminal(as_json=as_json)
     require_packages()
+    set_up_logging(as_json=log_json, level=log_level or ("info" if log_json else "warning"))
     name, found = load(target, ("server", "app"))
     app, facts = application(found, f"{split(target)[0]}:{name}")
     with listen(host, port) as listening:
@@ -111,13 +119,20 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
+def set_up_logging(*, as_json: bool, level: str) -> None:
+    """The log goes to standard error, as lines of text or of JSON."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if as_json else logging.Formatter("%(asctime)s %(name)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    logging.getLogger("holdfast").setLevel(level.upper())
+
+
 def run(app: Any, listening: socket.socket, *, access_log: bool) -> None:
     """Serve until the process is told to stop."""
     import uvicorn
 
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     level = "info" if access_log else "warning"
-    config = uvicorn.Config(app, log_level=level, access_log=access_log, timeout_graceful_shutdown=10)
+    config = uvicorn.Config(app, log_level=level, access_log=access_log, timeout_graceful_shutdown=10, log_config=None)
     try:
         uvicorn.Server(config).run(sockets=[listening])
     except KeyboardInterrupt:

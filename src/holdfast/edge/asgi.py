@@ -28,6 +28,8 @@ from holdfast.edge.rounds import LiveServer, Round, SyncServer, failure_response
 from holdfast.errors import HoldfastError
 from holdfast.hub.identity import Identity
 from holdfast.hub.response import Response, error_response
+from holdfast.observe import tracing
+from holdfast.observe.metrics import CONTENT_TYPE
 from holdfast.protocol.messages import MAX_REQUEST
 
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -42,8 +44,8 @@ class ClientGoneError(Exception):
 
 
 def asgi(server: LiveServer, *, close: bool = False, idle_seconds: float = IDLE_SECONDS) -> Starlette:
-    """The application: POST /v1/sync, /v1/live (WebSocket, events or long poll), /healthz, /openapi.json; errors are
-    the protocol's JSON.
+    """The application: POST /v1/sync, /v1/live (WebSocket, events or long poll), /healthz, /metrics,
+    /openapi.json; errors are the protocol's JSON.
 
     Mount it under any prefix. `close` closes the server at shutdown; it works only where the application gets lifespan
     events, which mounted ones do not. A client that neither sends nor takes anything for `idle_seconds` is dropped.
@@ -61,6 +63,13 @@ def asgi(server: LiveServer, *, close: bool = False, idle_seconds: float = IDLE_
         except Exception as error:  # noqa: BLE001 - the boundary: `failure_response` logs it
             return _whole(failure_response(error))
 
+    async def metrics(request: Request) -> HttpResponse:
+        try:
+            text = await to_thread.run_sync(server.metrics, dict(request.headers))
+        except Exception as error:  # noqa: BLE001 - the boundary: `failure_response` logs it
+            return _whole(failure_response(error))
+        return HttpResponse(text, 200, HEADERS, CONTENT_TYPE)
+
     async def openapi(request: Request) -> HttpResponse:
         return _json(document(request.scope.get("root_path", "")))
 
@@ -71,6 +80,7 @@ def asgi(server: LiveServer, *, close: bool = False, idle_seconds: float = IDLE_
             WebSocketRoute("/v1/live", channels),
             Route("/v1/live", NewsEndpoint(server, channels), methods=["GET"]),
             Route("/healthz", healthz, methods=["GET"]),
+            Route("/metrics", metrics, methods=["GET"]),
             Route("/openapi.json", openapi, methods=["GET"]),
         ],
         exception_handlers={HTTPException: _routing_error},
@@ -106,8 +116,13 @@ class SyncEndpoint:
                 refusal.headers["Connection"] = "close"
             await refusal(scope, receive, send)
             return
+
+        def work() -> Response:
+            with tracing.continued(headers):
+                return self._server.handle(compression.unpack(encoding, pieces, MAX_REQUEST), identity)
+
         answer = Round(
-            lambda: self._server.handle(compression.unpack(encoding, pieces, MAX_REQUEST), identity),
+            work,
             compression.choose(headers.get("accept-encoding", "")),
         )
         await self._answer(answer, receive, send)

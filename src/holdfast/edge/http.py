@@ -32,6 +32,7 @@ from holdfast.edge.compression import ACCEPT, LEVEL, Decoder, UndecodableError, 
 from holdfast.edge.live_client import Deliver, WebSocketLink
 from holdfast.edge.news_client import NewsThread
 from holdfast.errors import HoldfastError
+from holdfast.observe import tracing
 from holdfast.protocol.messages import PROTOCOL
 from holdfast.protocol.meter import Meter
 
@@ -174,7 +175,7 @@ class HttpTransport:
         Raises `network` when the hub cannot be reached, `hub_error` when it answers with a redirect, `unauthenticated`
         when there is no usable token to send.
         """
-        headers = self._request_headers()
+        headers = self._request_headers() | tracing.carrier()
         plain = len(body)
         if plain > COMPRESS_OVER:
             body = zstandard.ZstdCompressor(level=LEVEL["zstd"]).compress(body)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import anyio
@@ -20,6 +21,7 @@ from holdfast.errors import HoldfastError
 from holdfast.hub.identity import Identity
 from holdfast.hub.live import LiveChannel, decode_message
 from holdfast.hub.response import Response
+from holdfast.observe import tracing
 from holdfast.protocol.messages import MAX_REQUEST
 
 BEARER = "holdfast.bearer."
@@ -160,7 +162,7 @@ class Channel:
             if request:
                 async with self._turn:
                     await self._review()
-                    await self._send(lambda request=request: self._channel.handle(request))
+                    await self._send(partial(self._handle, request, message.trace))
             elif message.announce is not None:
                 self._channel.announce(message.announce)
             else:
@@ -182,6 +184,10 @@ class Channel:
                 if presence is not None:
                     with anyio.fail_after(IDLE_SECONDS):
                         await self._websocket.send_text(presence.decode())
+
+    def _handle(self, request: bytes, trace: dict[str, str]) -> Response:
+        with tracing.continued(trace):
+            return self._channel.handle(request)
 
     async def _review(self) -> None:
         """Ask now and then who the device is: credentials expire and access is taken away while the channel is open."""

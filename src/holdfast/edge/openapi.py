@@ -69,6 +69,7 @@ LINE_EXAMPLES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
+METRICS_EXAMPLE = '# TYPE holdfast_rounds_total counter\nholdfast_rounds_total{outcome="ok"} 17\n'
 HEALTH_EXAMPLE = {"status": "ok"}
 
 DESCRIPTION = """Holdfast keeps the tables of devices and hub in agreement. One exchange is one round: what the device
@@ -94,7 +95,12 @@ def _document() -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
-        "paths": {"/v1/sync": {"post": _sync()}, "/healthz": {"get": _health()}, "/openapi.json": {"get": _self()}},
+        "paths": {
+            "/v1/sync": {"post": _sync()},
+            "/healthz": {"get": _health()},
+            "/metrics": {"get": _metrics()},
+            "/openapi.json": {"get": _self()},
+        },
         "components": {
             "schemas": schemas(),
             "securitySchemes": {
@@ -180,6 +186,21 @@ def _health() -> dict[str, Any]:
             }
         }
         | _errors(["method_not_allowed", "internal_error", "hub_unavailable"]),
+    }
+
+
+def _metrics() -> dict[str, Any]:
+    return {
+        "operationId": "metrics",
+        "summary": "What the hub has counted, for Prometheus; only with the token that the server names for it",
+        "security": [{"bearer": []}],
+        "responses": {
+            "200": {
+                "description": "The text format 0.0.4.",
+                "content": {"text/plain": {"schema": {"type": "string"}, "example": METRICS_EXAMPLE}},
+            }
+        }
+        | _errors(["unauthenticated", "method_not_allowed", "internal_error", "hub_unavailable"]),
     }
 
 

@@ -40,6 +40,10 @@ class SyncServer(Protocol):
         """What /healthz shows. Raises `hub_unavailable` when the store cannot be read."""
         ...
 
+    def metrics(self, headers: Mapping[str, str]) -> str:
+        """What /metrics shows to who sends these headers (lower-case names). Raises `unauthenticated`."""
+        ...
+
     def close(self) -> None:
         """Give back everything; idempotent."""
         ...

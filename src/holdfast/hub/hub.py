@@ -13,12 +13,16 @@ from holdfast.hub.drain import Drain
 from holdfast.hub.group import GroupCommit
 from holdfast.hub.hooks import Hooks
 from holdfast.hub.identity import Access, Identity
+from holdfast.hub.observation import Observation, Seen, samples
 from holdfast.hub.presence import Presence
 from holdfast.hub.pull import Asked, answer, cursor_at
 from holdfast.hub.push import Outcome, Push, Submission
 from holdfast.hub.response import Response, error_response
 from holdfast.hub.watch import Watch
 from holdfast.kernel import clock
+from holdfast.observe import tracing
+from holdfast.observe.logs import event
+from holdfast.observe.metrics import Sample
 from holdfast.protocol import messages as m
 from holdfast.protocol.codec import decode_request
 from holdfast.protocol.images import layout_hash
@@ -61,6 +65,7 @@ class Hub:
         self.schema = schema
         self.hooks = hooks or Hooks()
         self.watch = Watch()
+        self.observation = Observation()
         self._store = store
         self._spaces = spaces
         self._now = now
@@ -77,23 +82,27 @@ class Hub:
         """One round: `body` is a request of `spec/protocol.md`. Never raises for bad input: the response says what is
         wrong.
         """
-        try:
-            return self._handle(body, identity)
-        except HoldfastError as error:
+        with self.observation.round(identity, len(body)) as seen:
+            try:
+                return self._handle(body, identity, seen)
+            except HoldfastError as failure:
+                error = failure
+            except StoreUnavailable as failure:
+                event(log, "hub.store_unavailable", error=str(failure))
+                error = HoldfastError("hub_unavailable", f"the hub cannot store anything now: {failure}")
+            except Exception:
+                log.exception("a round failed")
+                error = HoldfastError("internal_error", "the hub made a mistake; nothing was stored")
+            seen.outcome = error.code
             return error_response(error)
-        except StoreUnavailable as error:
-            log.error("the store cannot work now: %s", error)
-            return error_response(HoldfastError("hub_unavailable", f"the hub cannot store anything now: {error}"))
-        except Exception:
-            log.exception("a round failed")
-            return error_response(HoldfastError("internal_error", "the hub made a mistake; nothing was stored"))
 
-    def _handle(self, body: bytes, identity: Identity) -> Response:
+    def _handle(self, body: bytes, identity: Identity, seen: Seen) -> Response:
         request = decode_request(body)
+        seen.device = request.device
         self._check_schema(request.schema)
         check_user(request, identity)
         spaces = self.spaces_of(identity)
-        outcome = self._push(request, identity, spaces)
+        outcome = self._push(request, identity, spaces, seen)
         self.sequence_foreign_writes()
         return self._answer(Asked(self.hub, identity.user, self._now(), spaces, self._layout, request), outcome)
 
@@ -106,7 +115,8 @@ class Hub:
     def _answer(self, asked: Asked, outcome: Outcome) -> Response:
         context = self._store.transaction(write=False)
         tx = context.__enter__()
-        return Response(200, "application/x-ndjson", _guard(answer(tx, asked, outcome)), lambda: _leave(context))
+        lines = self.observation.answer(answer(tx, asked, outcome, self.observation.sent_rows))
+        return Response(200, "application/x-ndjson", _guard(lines), lambda: _leave(context))
 
     def news(self, last: m.Request, access: Mapping[str, str], identity: Identity) -> Response | None:
         """What has come for a device since its `last` request, whose cursors say what it was sent; None: nothing.
@@ -131,7 +141,7 @@ class Hub:
             message = f"device and hub both say schema version {named.version} but their schemas differ"
             raise HoldfastError("schema_mismatch", message, device=named.hash, hub=self.schema.hash)
 
-    def _push(self, request: m.Request, identity: Identity, spaces: Mapping[str, Access]) -> Outcome:
+    def _push(self, request: m.Request, identity: Identity, spaces: Mapping[str, Access], seen: Seen) -> Outcome:
         origins = [t.origin for t in request.transactions] + [origin for origin, _ in request.acknowledged]
         if not origins:
             return Outcome()
@@ -141,7 +151,10 @@ class Hub:
             self._change(lambda tx: tx.forget(request.acknowledged))
         if not request.transactions:
             return Outcome()
-        outcome = self._group.submit(Submission(identity, request.device, spaces, request.transactions))
+        with self.observation.push(request):
+            submission = Submission(identity, request.device, spaces, request.transactions, tracing.here())
+            outcome = self._group.submit(submission)
+        self.observation.pushed(seen, request, outcome)
         for changes, context in outcome.changes:
             self.hooks.after(changes, context)
         moved = {written.space for written in outcome.written.values()} | outcome.left
@@ -163,7 +176,8 @@ class Hub:
         """
         self.sequence_foreign_writes()
         try:
-            return self._change(lambda tx: self._push_all(tx, submissions))
+            with self.observation.group(submissions):
+                return self._change(lambda tx: self._push_all(tx, submissions))
         except StoreUnavailable:
             raise
         except Exception:
@@ -198,7 +212,7 @@ class Hub:
 
     def sequence_foreign_writes(self) -> int:
         """Sequence what other programs wrote in the hub's tables. Gives the number of rows looked at."""
-        total = 0
+        total, began = 0, time.perf_counter()
         with self._store.transaction(write=False) as tx:
             if not tx.has_dirty():
                 return 0
@@ -206,6 +220,7 @@ class Hub:
             count = self._change(self._drain)
             total += count
             if count == 0:
+                self.observation.sequenced(total, time.perf_counter() - began)
                 self.watch.everyone()
                 return total
 
@@ -229,6 +244,15 @@ class Hub:
                 return {"hub": self.hub, "schema": self.schema.version, "spaces": len(tx.all_spaces())}
         except StoreUnavailable as error:
             raise HoldfastError("hub_unavailable", f"the hub's store cannot be read: {error}") from None
+
+    def metrics_text(self) -> str:
+        """All metrics in Prometheus' text format; `store_up` is 0 when the store cannot be read."""
+        try:
+            with self._store.transaction(write=False) as tx:
+                gauges = samples(tx, self.watch.count)
+        except (StoreUnavailable, HoldfastError):
+            gauges = [Sample("store_up", (), 0), Sample("live_channels", (), self.watch.count)]
+        return self.observation.metrics.text(gauges)
 
     def space_names(self) -> list[str]:
         """Names of all spaces that hold or held rows, in order."""

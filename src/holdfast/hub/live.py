@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 
 class Message(Struct):
-    """What a device sends on the channel: exactly one member is present."""
+    """What a device sends on the channel: exactly one member is present, and perhaps `trace` beside a request."""
 
     request: Raw = Raw()
     applied: bool = False
     announce: dict[m.SpaceName, Any] | None = None
+    trace: dict[str, str] = {}
 
 
 _message = msgspec.json.Decoder(Message)

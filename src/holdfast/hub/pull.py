@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from holdfast.hub.cursor import Cursor, is_ours, parse_cursor
@@ -44,8 +44,12 @@ class Reading(NamedTuple):
     patches: bool
 
 
-def answer(tx: Transaction, asked: Asked, outcome: Outcome) -> Iterator[bytes]:
-    """The lines of the response, one `bytes` a line, read from `tx` as they are asked for."""
+def answer(
+    tx: Transaction, asked: Asked, outcome: Outcome, sent: Callable[[int], None] = lambda _: None
+) -> Iterator[bytes]:
+    """The lines of the response, one `bytes` a line, read from `tx` as they are asked for. `sent` is told how many rows
+    each page has.
+    """
     request = asked.request
     names = sorted(asked.spaces)
     heads = tx.spaces(names)
@@ -70,7 +74,7 @@ def answer(tx: Transaction, asked: Asked, outcome: Outcome) -> Iterator[bytes]:
     )
     room = min(request.limit or RESPONSE_BYTES, RESPONSE_BYTES)
     size = max(LEAST_PAGE, min(request.page or PAGE_BYTES, PAGE_BYTES))
-    for line in (line for reading in readings for line in pages(tx, reading, size)):
+    for line in (line for reading in readings for line in pages(tx, reading, size, sent)):
         if room <= 0:
             yield encode_line("footer", m.Footer(True))
             return
@@ -131,7 +135,7 @@ def own_rows(cursors: Mapping[str, str], outcome: Outcome) -> dict[str, frozense
     return {space: frozenset(seqs) for space, seqs in own.items()}
 
 
-def pages(tx: Transaction, reading: Reading, most: int) -> Iterator[bytes]:
+def pages(tx: Transaction, reading: Reading, most: int, sent: Callable[[int], None]) -> Iterator[bytes]:
     """The page lines of one space, each ended by the row that fills `most` bytes. The last page carries the
     cursor at the head, even when its rows end before.
     """
@@ -140,6 +144,7 @@ def pages(tx: Transaction, reading: Reading, most: int) -> Iterator[bytes]:
     size, last = 0, reading.after
     for seq, image in tx.feed(space.name, reading.after, space.head, patches=reading.patches):
         if len(images) >= PAGE_ROWS or size >= most:
+            sent(len(images))
             yield encode_page(space.name, cursor_at(space, last), images)
             images, size = [], 0
         last = seq
@@ -147,6 +152,7 @@ def pages(tx: Transaction, reading: Reading, most: int) -> Iterator[bytes]:
             images.append(image)
             size += len(image)
     if images:
+        sent(len(images))
         yield encode_page(space.name, cursor_at(space, space.head), images)
 
 

@@ -38,12 +38,13 @@ ELSEWHERE = 2**63 - 1
 
 
 class Submission(NamedTuple):
-    """The transactions of one request, with who sent them and where he may read and write."""
+    """The transactions of one request, with who sent them, where he may read and write, and the span of the request."""
 
     identity: Identity
     device: str
     spaces: Mapping[str, Access]
     transactions: Sequence[m.Transaction]
+    trace: Any = None
 
 
 class Unit(NamedTuple):

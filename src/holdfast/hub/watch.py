@@ -76,6 +76,12 @@ class Watch:
             return max(latest, self._all_moved) > int(count)
 
     @property
+    def count(self) -> int:
+        """How many wait: one for each channel that has been answered and may read a space."""
+        with self._lock:
+            return len({number for waiting in self._waiting.values() for number in waiting})
+
+    @property
     def empty(self) -> bool:
         """Whether nobody waits."""
         return not self._waiting

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from holdfast.errors import HoldfastError
+from holdfast.observe import tracing
 from holdfast.protocol import meter
 from holdfast.protocol.codec import decode_error
 from holdfast.protocol.transport import Exchange, Transport
@@ -75,6 +76,7 @@ class Round:
         self._meter: meter.Meter | None = getattr(way, "meter", None)
         self._now, self._began = now, now()
         self.uploads = False
+        self.span = tracing.begin("holdfast.round", "client", trigger=trigger, channel=channel, url=self._url)
         self.transactions = self.sent = self.received = self.plain_sent = self.plain_received = 0
         self._rows = self._pushed = self._refused = self._conflicts = 0
 
@@ -83,6 +85,7 @@ class Round:
         if asked._meter is not None:
             asked._meter.answered(asked.plain_sent, self._began - asked._began)
             asked._meter.delivered(asked.plain_sent)
+        self.span = asked.span
         self._trigger, self._url, self._started, self._began = asked._trigger, asked._url, asked._started, asked._began
         self.uploads, self.transactions = asked.uploads, asked.transactions
         self.sent, self.plain_sent = asked.sent, asked.plain_sent
@@ -94,7 +97,9 @@ class Round:
         self._conflicts = sum(len(result.conflicts) for result in results)
 
     def ended(self, error: HoldfastError | None) -> RoundEnded:
-        """The event."""
+        """The event. It ends the span, too."""
+        self.span.set(transactions=self.transactions, rows=self._rows, attempt=self._attempt)
+        self.span.end(f"{error.code}: {error.message}" if error is not None else "")
         return RoundEnded(
             self._trigger, self._channel, self._url, self._started, self._now() - self._began, self.transactions,
             self._pushed, self._refused, self._conflicts, self._rows, self.sent, self.received, self.plain_sent,
@@ -106,8 +111,8 @@ class Exchanges:
     """The rounds of one replica, each under the file's sync lock.
 
     `error_up` and `error_down` say what holds up each direction since the last round; `attempt` counts the failures in
-    a row, plus one; `progressed` is whether the last round that failed had brought pages. `now` is a clock that only
-    goes forward, in seconds.
+    a row, plus one; `progressed` is whether the last round that failed had brought pages. `trace` is the span of the
+    last request on a live channel, as it goes over the wire. `now` is a clock that only goes forward, in seconds.
     """
 
     def __init__(self, path: str, rounds: Rounds, lock: SyncLock, events: Events) -> None:
@@ -118,6 +123,7 @@ class Exchanges:
         self._totals = Totals()
         self._asked: Round | None = None
         self._again = False
+        self.trace: dict[str, str] = {}
         self.now = time.monotonic
         self.attempt = 1
         self.progressed = False
@@ -138,6 +144,7 @@ class Exchanges:
         """The next request, for a live channel."""
         with self._lock.held(LOCK_SECONDS), sqlite_errors(self._path):
             self._asked = self._begin(trigger, "websocket", way)
+            self.trace = self._asked.span.carrier()
             return self._build(self._asked, way, uploads=True)
 
     def receive(self, chunks: Iterator[bytes]) -> Received:
@@ -170,7 +177,9 @@ class Exchanges:
     def _round(self, trigger: Trigger, channel: Channel, way: Transport, *, uploads: bool) -> bool:
         round_ = self._begin(trigger, channel, way)
         with self._told(round_):
-            exchange = way.exchange(self._build(round_, way, uploads=uploads))
+            request = self._build(round_, way, uploads=uploads)
+            with round_.span.inside():
+                exchange = way.exchange(request)
             try:
                 if exchange.status != 200:
                     raise hub_error(exchange)
@@ -221,6 +230,7 @@ class Exchanges:
     def failed(self, error: HoldfastError) -> None:
         """Nothing went through, in either direction. A request on a live channel will not be answered any more."""
         self.error_down = self.error_up = error
+        self._rounds.transfer.rests()
         asked, self._asked = self._asked, None
         if asked is not None:
             self._events.emit(asked.ended(error))

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple, Protocol
 
 from holdfast.errors import HoldfastError
+from holdfast.protocol.messages import encode
 from holdfast.protocol.transport import LiveLink, NewsLink, Transport
 from holdfast.replica.events import Channel, Events, StateChanged, Trigger
 from holdfast.replica.inbox import Happening, Inbox, RealTime, Stopped, Time
@@ -54,6 +55,7 @@ class Syncing(Protocol):
     error_up: HoldfastError | None
     error_down: HoldfastError | None
     progressed: bool
+    trace: dict[str, str]
 
     def anything_waits(self) -> bool:
         """Whether there is something to send."""
@@ -327,7 +329,8 @@ class Loop:
         way = self._ways[number]
         trigger, self._why = self._why or "more", None
         request = self._syncing.build(trigger, way)
-        self._send(link, b'{"request":' + request + b"}")
+        trace = b',"trace":' + encode(self._syncing.trace) if self._syncing.trace else b""
+        self._send(link, b'{"request":' + request + trace + b"}")
         meter = getattr(way, "meter", None)
         return self._now() + (SILENCE_SECONDS if meter is None else float(meter.silence(len(request))))
 

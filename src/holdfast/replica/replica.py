@@ -41,7 +41,7 @@ from holdfast.replica.sqlite_errors import sqlite_errors
 from holdfast.replica.status import Status, at_rest, read_standing, waiting_operations
 from holdfast.replica.steering import Cancelled, Steering
 from holdfast.replica.sync_lock import SyncLock
-from holdfast.replica.sync_log import LogLine, SyncLog, line_of, read_log
+from holdfast.replica.sync_log import LogLine, SyncLog, line_of, log_event, read_log
 from holdfast.replica.tables import UserTables
 from holdfast.replica.watch import Watch
 from holdfast.schema.model import Schema
@@ -381,6 +381,7 @@ class Replica:
     def _note_round(self, event: SyncEvent) -> None:
         """Keep a line of each round; called by the thread that syncs, under its lock."""
         self._observer.wake()
+        log_event(self.path, event)
         if isinstance(event, RoundEnded):
             self._sync_log.add(line_of(event, complete=event.error is None and bool(self._rounds.whole)))
 

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 import apsw
 
-from holdfast.replica.events import RoundEnded
+from holdfast.observe.logs import event as log_record
+from holdfast.replica.events import RoundEnded, StateChanged, SyncEvent
 
 LIMIT = 1_000
 """So many lines are kept."""
@@ -147,3 +148,31 @@ def line_of(event: RoundEnded, *, complete: bool) -> LogLine:
         event.error.code if event.error is not None else "",
         event.error.message if event.error is not None else "",
     )
+
+
+def log_event(file: str, told: SyncEvent) -> None:
+    """The same, and changes of state, as structured logs (`observe/logs.py`)."""
+    if isinstance(told, RoundEnded):
+        line = line_of(told, complete=False)._asdict()
+        same = ("transactions", "accepted", "refused", "conflicts", "rows", "plain_sent", "plain_received", "trigger")
+        log_record(
+            logger,
+            "device.round",
+            **{name: line[name] for name in (*same, "bytes_sent", "bytes_received", "milliseconds", "error")},
+            file=file,
+            channel=told.channel,
+            url=told.url,
+            attempt=told.attempt,
+        )
+    elif isinstance(told, StateChanged):
+        error = told.download_error or told.upload_error
+        log_record(
+            logger,
+            "device.state",
+            file=file,
+            state=told.state,
+            channel=told.channel,
+            url=told.url,
+            error=error.code if error is not None else "",
+            retry_in=told.retry_in,
+        )

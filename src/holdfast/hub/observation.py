@@ -1,0 +1,136 @@
+"""What operators see of a hub at work: metrics, events and spans around rounds, groups and answers."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from holdfast.hub.identity import Identity
+from holdfast.hub.push import Outcome, Submission
+from holdfast.observe import tracing
+from holdfast.observe.hub_metrics import hub_metrics
+from holdfast.observe.logs import event
+from holdfast.observe.metrics import SERIES, Sample
+from holdfast.protocol import messages as m
+from holdfast.stores.base import Transaction
+
+log = logging.getLogger("holdfast.hub")
+
+
+class Seen:
+    """One request while it is worked on."""
+
+    def __init__(self, identity: Identity, size: int) -> None:
+        self.user, self.size = identity.user, size
+        self.device = ""
+        self.outcome = "ok"
+        self.transactions = self.refused = 0
+
+
+class Observation:
+    """Counts and tells what one hub does."""
+
+    def __init__(self) -> None:
+        self.metrics = hub_metrics()
+
+    @contextmanager
+    def round(self, identity: Identity, size: int) -> Iterator[Seen]:
+        """Around a request of `size` bytes, up to the beginning of its answer."""
+        seen, began = Seen(identity, size), time.perf_counter()
+        with tracing.span("holdfast.hub.round", "server", user=identity.user, bytes=size) as span:
+            yield seen
+            span.set(device=seen.device, outcome=seen.outcome, transactions=seen.transactions, refused=seen.refused)
+        seconds = time.perf_counter() - began
+        self.metrics.add("rounds_total", 1, seen.outcome)
+        self.metrics.add("bytes_received_total", size)
+        self.metrics.observe("round_seconds", seconds)
+        event(
+            log,
+            "hub.round",
+            user=seen.user,
+            device=seen.device,
+            outcome=seen.outcome,
+            transactions=seen.transactions,
+            accepted=seen.transactions - seen.refused,
+            refused=seen.refused,
+            bytes_received=size,
+            milliseconds=round(seconds * 1000, 3),
+        )
+
+    @contextmanager
+    def push(self, request: m.Request) -> Iterator[None]:
+        """Around writing what a request brought."""
+        began = time.perf_counter()
+        with tracing.span("holdfast.hub.push", transactions=len(request.transactions)):
+            yield
+        self.metrics.observe("push_seconds", time.perf_counter() - began)
+
+    def pushed(self, seen: Seen, request: m.Request, outcome: Outcome) -> None:
+        """The request's transactions are answered."""
+        refused = [result for result in outcome.results if result.outcome == "refused"]
+        seen.transactions, seen.refused = len(request.transactions), len(refused)
+        add = self.metrics.add
+        add("transactions_total", len(request.transactions) - len(refused), "accepted")
+        add("transactions_total", len(refused), "refused")
+        add("operations_total", sum(len(transaction.ops) for transaction in request.transactions))
+        for result in outcome.results:
+            for conflict in result.conflicts:
+                add("conflicts_total", 1, conflict.rule)
+        for result in refused:
+            add("refused_total", 1, result.code)
+            event(
+                log,
+                "hub.refused",
+                user=seen.user,
+                device=request.device,
+                code=result.code,
+                table=result.table,
+                key=result.key,
+                column=result.column,
+                message=result.message,
+            )
+
+    @contextmanager
+    def group(self, submissions: Sequence[Submission]) -> Iterator[None]:
+        """Around one transaction of the store, for one or several requests: their spans are linked."""
+        self.metrics.observe("group_submissions", len(submissions))
+        links = [submission.trace for submission in submissions]
+        with tracing.span("holdfast.hub.transaction", links=links, submissions=len(submissions)):
+            yield
+
+    def sequenced(self, rows: int, seconds: float) -> None:
+        """Rows of other programs are in the feed."""
+        self.metrics.add("foreign_rows_total", rows)
+        event(log, "hub.foreign", rows=rows, milliseconds=round(seconds * 1000, 3))
+
+    def sent_rows(self, rows: int) -> None:
+        """A page goes out."""
+        self.metrics.add("rows_sent_total", rows)
+
+    def answer(self, lines: Iterator[bytes]) -> Iterator[bytes]:
+        """The lines of an answer, counted on their way."""
+        began, size = time.perf_counter(), 0
+        try:
+            for line in lines:
+                size += len(line)
+                yield line
+        finally:
+            self.metrics.add("bytes_sent_total", size)
+            self.metrics.observe("answer_seconds", time.perf_counter() - began)
+
+
+def samples(tx: Transaction, channels: int) -> list[Sample]:
+    """The gauges of a hub now: its feeds, and what other programs left to be sequenced."""
+    heads = {name: space.head for name, space in tx.spaces(tx.all_spaces()).items()}
+    found = [
+        Sample("store_up", (), 1),
+        Sample("live_channels", (), channels),
+        Sample("spaces", (), len(heads)),
+        Sample("feed_head_total", (), sum(heads.values())),
+        Sample("drain_waiting", (), int(tx.has_dirty())),
+    ]
+    if len(heads) <= SERIES:
+        found += [Sample("feed_head", (name,), head) for name, head in sorted(heads.items())]
+    return found
