@@ -29,15 +29,15 @@ ABOUT_CLI = (
     '`{"error": {"code", "message", "remedy", "details"}}`. Progress and errors for people go to standard error.'
 )
 ABOUT_METRICS = (
-    "`GET /metrics` gives them in Prometheus' text format to who has the token of `Server(metrics_token=)`. Each "
-    "process counts for itself, from its start. A metric has at most 100 series; what comes after them is counted under "
-    "the label `other`. Bytes are those before compression, times are in seconds. "
-    "[How to set it up](../howto/monitor.md)."
+    "`GET /metrics` gives them in Prometheus' text format to who has the token of `Server(metrics_token=)`. "
+    "Each process counts for itself, from its start. A metric has at most 100 series; what comes after them is"
+    " counted under the label `other`. Bytes are those before compression, times are in seconds. [How to set "
+    "it up](../howto/monitor.md)."
 )
 ABOUT_LOGS = (
-    "Events are records of Python's loggers `holdfast.hub` and `holdfast.replica`. Each has the attributes `event` "
-    "and `fields`; `holdfast serve --log-json` writes them, and every other record, as one JSON object a line, with `time`, "
-    "`level` and `logger`. An event keeps its name and its fields; new ones may come."
+    "Events are records of Python's loggers `holdfast.hub` and `holdfast.replica`. Each has the attributes "
+    "`event` and `fields`; `holdfast serve --log-json` writes them, and every other record, as one JSON object"
+    " a line, with `time`, `level` and `logger`. An event keeps its name and its fields; new ones may come."
 )
 FOLDER = tree.ROOT / "docs" / "reference"
 MADE = "<!-- Made by `python -m checks.reference` from {source}. Change it there. -->"
