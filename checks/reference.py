@@ -15,6 +15,7 @@ from holdfast.cli.failures import LOCAL, MEANING
 from holdfast.observe.hub_metrics import SPECS
 from holdfast.observe.logs import EVENTS
 from holdfast.protocol.errors import CODES
+from holdfast.replica.states import STATES, TRANSITIONS, diagram
 
 ABOUT_ERRORS = (
     "Every error is a `HoldfastError` with `code`, `message` and `details`; over HTTP a JSON object with the same "
@@ -39,6 +40,11 @@ ABOUT_LOGS = (
     "`event` and `fields`; `holdfast serve --log-json` writes them, and every other record, as one JSON object"
     " a line, with `time`, `level` and `logger`. An event keeps its name and its fields; new ones may come."
 )
+ABOUT_STATES = (
+    "What may happen to a transaction on a device. [How to steer the queue](../howto/steer-the-queue.md) says what "
+    "to do with it."
+)
+QUEUE = ("list", "show", "retry", "drop", "cancel")
 FOLDER = tree.ROOT / "docs" / "reference"
 MADE = "<!-- Made by `python -m checks.reference` from {source}. Change it there. -->"
 
@@ -50,6 +56,7 @@ def pages() -> dict[Path, str]:
         FOLDER / "cli.md": cli(),
         FOLDER / "metrics.md": metrics(),
         FOLDER / "logs.md": logs(),
+        FOLDER / "queue.md": states(),
     }
 
 
@@ -79,6 +86,23 @@ def errors() -> str:
     return _page(lines)
 
 
+def states() -> str:
+    """The states of a transaction and what leads from one to another."""
+    lines = [
+        "# States of a transaction",
+        MADE.format(source="src/holdfast/replica/states.py"),
+        ABOUT_STATES,
+        f"```mermaid\n{diagram()}\n```",
+        _table(("state", "meaning"), [(f"`{state}`", meaning) for state, meaning in STATES.items()]),
+        "## Transitions",
+        _table(
+            ("from", "event", "to", "when"),
+            [(f"`{t.state}`", f"`{t.event}`", f"`{t.next}`", t.when) for t in TRANSITIONS],
+        ),
+    ]
+    return _page(lines)
+
+
 def cli() -> str:
     """Commands, exit codes and the command line's own errors."""
     lines = [
@@ -89,6 +113,7 @@ def cli() -> str:
         _table(("code", "meaning"), [(int(exit_), meaning) for exit_, meaning in MEANING.items()]),
         "## Commands",
         *(part for command in COMMANDS for part in _command(command.__name__)),
+        *(part for name in QUEUE for part in _command("queue", name)),
         "## Environment",
         _table(
             ("variable", "meaning"),
@@ -144,16 +169,18 @@ def logs() -> str:
     )
 
 
-def _command(name: str) -> list[str]:
-    """Heading, description, example and arguments of one command."""
-    command = app[name]
+def _command(*names: str) -> list[str]:
+    """Heading, description, example and arguments of one command, or of a command of a command."""
+    command = app
+    for name in names:
+        command = command[name]
     text = command.help.strip()
     described = [paragraph for paragraph in text.split("\n\n") if "----" not in paragraph]
     example = next(p for p in described if p.strip().startswith("Example: "))
     prose = [" ".join(p.split()) for p in described if p is not example]
     rows = [_argument(argument) for argument in command.assemble_argument_collection(parse_docstring=True)]
     shown = f"    {example.strip().removeprefix('Example: ')}"
-    return [f"### holdfast {name}", *prose, shown, _table(("argument", "meaning", "default"), rows)]
+    return [f"### holdfast {' '.join(names)}", *prose, shown, _table(("argument", "meaning", "default"), rows)]
 
 
 def _argument(argument: Any) -> tuple[str, str, str]:

@@ -11,7 +11,7 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError
 
 import holdfast
-from holdfast.cli import adopt, init, migrate, serve, status, sync, token
+from holdfast.cli import adopt, init, migrate, queue, serve, status, sync, token
 from holdfast.cli.demo import command as demo
 from holdfast.cli.failures import LOCAL, Exit, exit_of
 from holdfast.cli.terminal import Terminal
@@ -38,6 +38,7 @@ COMMANDS: tuple[Callable[..., int], ...] = (
 )
 for order, command in enumerate(COMMANDS):
     app.command(command, sort_key=order)
+app.command(queue.queue)
 app["--help"].group = app["--version"].group = "Options"
 
 
