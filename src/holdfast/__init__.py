@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast.errors import HoldfastError
 from holdfast.hub.hooks import Change, Context, Refuse
 from holdfast.hub.identity import Identity
+from holdfast.hub.membership import Membership, sql
 from holdfast.replica.connections import Receipt
 from holdfast.replica.progress import Flow, Progress
 from holdfast.replica.queued import Pending, Refused
@@ -67,6 +68,7 @@ __all__ = [
     "JsonValue",
     "Latest",
     "LogLine",
+    "Membership",
     "MergeText",
     "Pending",
     "Progress",
@@ -86,6 +88,7 @@ __all__ = [
     "column",
     "new_id",
     "now",
+    "sql",
     "testing",
     "via",
 ]

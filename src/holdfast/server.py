@@ -14,6 +14,7 @@ from holdfast.hub.hooks import AfterCommit, BeforeWrite, Hooks
 from holdfast.hub.hub import Hub, SpacesOf
 from holdfast.hub.identity import Identity
 from holdfast.hub.live import LiveChannel
+from holdfast.hub.membership import Membership
 from holdfast.hub.news import NewsChannel
 from holdfast.hub.response import Response
 from holdfast.schema.model import Schema
@@ -67,7 +68,8 @@ class Server:
     """A hub over a store, opened at the first use.
 
     `store` is a URL (see `store_for`) or any `Store`. `authenticate(headers)` tells who asks over HTTP (header names in
-    lower case; None: nobody); `spaces(identity)` overrides `identity.spaces`. Further arguments go to `Hub`.
+    lower case; None: nobody). `spaces` overrides `identity.spaces`: a function of the identity, or `hf.sql(query)`.
+    Further arguments go to `Hub`.
 
     `metrics_token` lets who sends it as `Authorization: Bearer` read `/metrics`, which names spaces and counts what
     they hold. Without one nobody may; with "" everybody who reaches the hub.
@@ -83,7 +85,7 @@ class Server:
         schema: Schema,
         *,
         authenticate: Authenticate | None = None,
-        spaces: SpacesOf | None = None,
+        spaces: SpacesOf | Membership | None = None,
         metrics_token: str | None = None,
         listen: str | None = None,
         install: bool | None = None,
@@ -93,6 +95,8 @@ class Server:
         self.authenticate = authenticate
         self._metrics_token = metrics_token
         self._store = _store_of(store, listen=listen, install=install)
+        if isinstance(spaces, Membership):
+            spaces.prepare(self._store)
         self._spaces = spaces
         self._options = hub_options
         self._hooks = Hooks()

@@ -6,13 +6,16 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, TypeVar, cast
 
 from holdfast.errors import HoldfastError
 from holdfast.hub.drain import Drain
 from holdfast.hub.group import GroupCommit
 from holdfast.hub.hooks import Hooks
 from holdfast.hub.identity import Access, Identity
+from holdfast.hub.membership import Membership
 from holdfast.hub.observation import Observation, Seen, samples
 from holdfast.hub.presence import Presence
 from holdfast.hub.pull import Asked, answer, cursor_at
@@ -27,7 +30,7 @@ from holdfast.protocol import messages as m
 from holdfast.protocol.codec import decode_request
 from holdfast.protocol.images import layout_hash
 from holdfast.schema.model import Schema
-from holdfast.stores.base import Announcing, Store, StoreConflict, StoreUnavailable, Transaction
+from holdfast.stores.base import Announcing, AnsweringTransaction, Store, StoreConflict, StoreUnavailable, Transaction
 
 log = logging.getLogger("holdfast.hub")
 
@@ -48,8 +51,8 @@ class Hub:
     """A hub over a store. Thread-safe: any number of calls of `handle` may run at once.
 
     `now` gives milliseconds since 2020-01-01 UTC and `random_bits(n)` n random bits; both are arguments so that a
-    simulation can hold them in its hand. `spaces(identity)`, if given, decides what a user may read and write,
-    instead of `identity.spaces`.
+    simulation can hold them in its hand. `spaces`, if given, decides what a user may read and write instead of
+    `identity.spaces`: a function of the identity, or a query (`Membership`).
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class Hub:
         schema: Schema,
         *,
         hooks: Hooks | None = None,
-        spaces: SpacesOf | None = None,
+        spaces: SpacesOf | Membership | None = None,
         now: Callable[[], int] = system_clock,
         random_bits: Callable[[int], int] = secrets.randbits,
     ) -> None:
@@ -67,8 +70,12 @@ class Hub:
         self.watch = Watch()
         self.observation = Observation()
         self._store = store
-        self._spaces = spaces
+        self._spaces = spaces if not isinstance(spaces, Membership) else None
+        self._membership = spaces if isinstance(spaces, Membership) else None
+        self._access_version, self._access_seen = 0, now()
         self._now = now
+        if self._membership is not None:
+            self._membership.prepare(store)
         tables = store.open(schema)
         self._layout = m.Layout(layout_hash(tables), tables)
         self._origin = clock.new_origin(random_bits(48))
@@ -101,22 +108,54 @@ class Hub:
         seen.device = request.device
         self._check_schema(request.schema)
         check_user(request, identity)
-        spaces = self.spaces_of(identity)
-        outcome = self._push(request, identity, spaces, seen)
+        given = self._given(identity)
+        outcome = self._push(request, identity, given, seen)
         self.sequence_foreign_writes()
-        return self._answer(Asked(self.hub, identity.user, self._now(), spaces, self._layout, request), outcome)
+        with self._reading() as snapshot:
+            spaces = self._access(snapshot.tx, identity, given)
+            return self._answer(snapshot, request, identity, spaces, outcome)
 
     def spaces_of(self, identity: Identity) -> dict[str, Access]:
-        """What somebody may read and write now. Raises `identity_invalid`."""
+        """What somebody may read and write now. Raises `identity_invalid`, `membership_failed`."""
+        given = self._given(identity)
+        if given is not None:
+            return given
+        with self._store.transaction(write=False) as tx:
+            return self._access(tx, identity, None)
+
+    def _given(self, identity: Identity) -> dict[str, Access] | None:
+        """What function or identity say; None when the store is asked, by whoever has a snapshot of it (trap 4)."""
+        if self._membership is not None:
+            check_identity(identity.user, {})
+            return None
         spaces = dict(self._spaces(identity) if self._spaces is not None else identity.spaces)
         check_identity(identity.user, spaces)
         return spaces
 
-    def _answer(self, asked: Asked, outcome: Outcome) -> Response:
-        context = self._store.transaction(write=False)
-        tx = context.__enter__()
-        lines = self.observation.answer(answer(tx, asked, outcome, self.observation.sent_rows))
-        return Response(200, "application/x-ndjson", _guard(lines), lambda: _leave(context))
+    def _access(self, tx: Transaction, identity: Identity, given: dict[str, Access] | None) -> dict[str, Access]:
+        if given is not None or self._membership is None:
+            return given or {}
+        spaces = self._membership.spaces(tx, identity)
+        check_identity(identity.user, spaces)
+        return spaces
+
+    def _reading(self) -> Snapshot:
+        return Snapshot(self._store.transaction(write=False))
+
+    def _answer(
+        self,
+        snapshot: Snapshot,
+        request: m.Request,
+        identity: Identity,
+        spaces: Mapping[str, Access],
+        outcome: Outcome,
+        *,
+        live: bool = False,
+    ) -> Response:
+        """The answer, which holds the snapshot until it was read."""
+        asked = Asked(self.hub, identity.user, self._now(), spaces, self._layout, request, live)
+        lines = self.observation.answer(answer(snapshot.tx, asked, outcome, self.observation.sent_rows))
+        return Response(200, "application/x-ndjson", _guard(lines), snapshot.keep())
 
     def news(self, last: m.Request, access: Mapping[str, str], identity: Identity) -> Response | None:
         """What has come for a device since its `last` request, whose cursors say what it was sent; None: nothing.
@@ -124,14 +163,14 @@ class Hub:
         `access` is what the device was told that it may read.
         """
         self.sequence_foreign_writes()
-        spaces = self.spaces_of(identity)
-        with self._store.transaction(write=False) as tx:
-            heads = tx.spaces(sorted(spaces))
-        moved = any(last.cursors.get(name) != cursor_at(space, space.head) for name, space in heads.items())
-        if not moved and spaces == access:
-            return None
-        asked = Asked(self.hub, identity.user, self._now(), spaces, self._layout, last, live=True)
-        return self._answer(asked, Outcome())
+        given = self._given(identity)
+        with self._reading() as snapshot:
+            spaces = self._access(snapshot.tx, identity, given)
+            heads = snapshot.tx.spaces(sorted(spaces))
+            moved = any(last.cursors.get(name) != cursor_at(space, space.head) for name, space in heads.items())
+            if not moved and spaces == access:
+                return None
+            return self._answer(snapshot, last, identity, spaces, Outcome(), live=True)
 
     def _check_schema(self, named: m.SchemaName) -> None:
         if named.version != self.schema.version:
@@ -141,12 +180,13 @@ class Hub:
             message = f"device and hub both say schema version {named.version} but their schemas differ"
             raise HoldfastError("schema_mismatch", message, device=named.hash, hub=self.schema.hash)
 
-    def _push(self, request: m.Request, identity: Identity, spaces: Mapping[str, Access], seen: Seen) -> Outcome:
+    def _push(self, request: m.Request, identity: Identity, given: dict[str, Access] | None, seen: Seen) -> Outcome:
         origins = [t.origin for t in request.transactions] + [origin for origin, _ in request.acknowledged]
         if not origins:
             return Outcome()
         with self._store.transaction(write=False) as tx:
             self._check_origins(tx, request, origins)
+            spaces = self._access(tx, identity, given)
         if request.acknowledged:
             self._change(lambda tx: tx.forget(request.acknowledged))
         if not request.transactions:
@@ -214,6 +254,7 @@ class Hub:
         """Sequence what other programs wrote in the hub's tables. Gives the number of rows looked at."""
         total, began = 0, time.perf_counter()
         with self._store.transaction(write=False) as tx:
+            self._look_at_access(tx)
             if not tx.has_dirty():
                 return 0
         while True:
@@ -223,6 +264,17 @@ class Hub:
                 self.observation.sequenced(total, time.perf_counter() - began)
                 self.watch.everyone()
                 return total
+
+    def _look_at_access(self, tx: Transaction) -> None:
+        """Wake everybody when somebody's access may have changed, where no notification tells it."""
+        if self._membership is None:
+            return
+        version, now = cast(AnsweringTransaction, tx).access_version(), self._now()
+        poll = self._membership.poll
+        due = poll is not None and abs(now - self._access_seen) >= poll * 1000
+        if due or version != self._access_version:
+            self._access_version, self._access_seen = version, now
+            self.watch.everyone()
 
     def _heard(self) -> None:
         """Another process wrote to the store, a program or another hub: sequence it, and wake who waits."""
@@ -288,8 +340,31 @@ def _weight(submission: Submission) -> int:
     return sum(len(transaction.ops) for transaction in submission.transactions)
 
 
-def _leave(context: object) -> None:
-    context.__exit__(None, None, None)  # type: ignore[attr-defined]
+class Snapshot:
+    """A read transaction that an answer may outlive: `with` ends it, unless `keep` has handed it over."""
+
+    def __init__(self, context: AbstractContextManager[Transaction]) -> None:
+        self._context = context
+        self._kept = False
+
+    def __enter__(self) -> Snapshot:
+        self.tx = self._context.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._kept:
+            self._context.__exit__(kind, error, trace)
+
+    def keep(self) -> Callable[[], None]:
+        """The function that ends the transaction; `with` does not any more."""
+        self._kept = True
+        return lambda: _leave(self._context)
+
+
+def _leave(context: AbstractContextManager[Transaction]) -> None:
+    context.__exit__(None, None, None)
 
 
 def _guard(lines: Iterator[bytes]) -> Iterator[bytes]:

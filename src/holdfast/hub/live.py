@@ -58,7 +58,7 @@ class LiveChannel:
         self._wake = wake
         self._last: m.Request | None = None
         self._spaces: dict[str, str] = {}
-        self._stop: Callable[[], None] = lambda: None
+        self._stop = hub.watch.add((), wake)
         self.awaiting = False
         self._more = False
         self._said: dict[str, Any] = {}

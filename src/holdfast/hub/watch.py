@@ -18,6 +18,7 @@ class Watch:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: dict[str, dict[int, Wake]] = {}
+        self._all: dict[int, Wake] = {}
         self._next = 0
         self._run = secrets.token_hex(4)
         self._count = 0
@@ -25,17 +26,23 @@ class Watch:
         self._all_moved = 0
 
     def add(self, spaces: Iterable[str], wake: Wake) -> Callable[[], None]:
-        """Call `wake` whenever one of the spaces gets rows; gives the function that ends it (idempotent)."""
+        """Call `wake` whenever one of the spaces gets rows, or something came for everyone; gives the function that
+        ends it (idempotent).
+
+        Who may read no space yet waits too: he may be granted one.
+        """
         names = list(spaces)
         with self._lock:
             self._next += 1
             number = self._next
+            self._all[number] = wake
             for name in names:
                 self._waiting.setdefault(name, {})[number] = wake
         return lambda: self._remove(names, number)
 
     def _remove(self, names: list[str], number: int) -> None:
         with self._lock:
+            self._all.pop(number, None)
             for name in names:
                 waiting = self._waiting.get(name)
                 if waiting is not None:
@@ -58,8 +65,8 @@ class Watch:
         with self._lock:
             self._count += 1
             self._all_moved = self._count
-            wakes = {number: wake for waiting in self._waiting.values() for number, wake in waiting.items()}
-        for wake in wakes.values():
+            wakes = list(self._all.values())
+        for wake in wakes:
             wake()
 
     def mark(self) -> str:
@@ -84,4 +91,4 @@ class Watch:
     @property
     def empty(self) -> bool:
         """Whether nobody waits."""
-        return not self._waiting
+        return not self._all

@@ -64,6 +64,11 @@ CODES: dict[str, Code] = {
         "The application's `authenticate` or `spaces` function gave something that is no identity.",
         "Correct the function; nothing was stored.",
     ),
+    "membership_failed": Code(
+        500,
+        "The query of `spaces=hf.sql(...)` failed for this user.",
+        "The message is the database's own; correct the query, or what `authenticate` gives. Nothing was stored.",
+    ),
     "method_not_allowed": Code(405, "The endpoint takes another HTTP method.", "See /openapi.json."),
     "not_found": Code(
         404, "There is no such endpoint.", "See /openapi.json; check the prefix under which the hub is mounted."
@@ -220,6 +225,11 @@ CODES: dict[str, Code] = {
         0,
         "A table in the hub's database does not fit the declared schema.",
         "The message names table, column, what was expected and what was found.",
+    ),
+    "membership_invalid": Code(
+        0,
+        "The query of `spaces=hf.sql(...)` cannot be used, or a table that it reads cannot be watched.",
+        "Correct the query; for a table that cannot be watched give `poll=` seconds.",
     ),
     "store_open": Code(0, "The hub's database cannot be opened.", "The message names the file and the reason."),
     "store_format": Code(0, "The hub's database was written by a newer Holdfast.", "Update Holdfast."),

@@ -339,6 +339,44 @@ class Migrating(Protocol):
         ...
 
 
+class Question(NamedTuple):
+    """A query of the application: who may read what. `pieces` are text, parameter, text, ..., text; `names` the
+    parameters, each once; `tables` those that it reads beside those that the database can tell; `watched` says whether
+    changes of them shall be heard.
+    """
+
+    pieces: tuple[str, ...]
+    names: tuple[str, ...]
+    tables: tuple[str, ...]
+    watched: bool
+
+
+class AnsweringTransaction(Protocol):
+    """What a transaction of an `Answering` store can do beside the rest."""
+
+    def answer(self, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """The rows that the question gives for these parameters, in the snapshot of the transaction.
+
+        Raises `HoldfastError` `membership_failed`.
+        """
+        ...
+
+    def access_version(self) -> int:
+        """A number that is another one when a table that the question reads may have changed; always 0 where changes
+        are announced (`Announcing`)."""
+        ...
+
+
+@runtime_checkable
+class Answering(Protocol):
+    """A store whose database the application can be asked in."""
+
+    def ask(self, question: Question) -> None:
+        """Set the question, before `open`, which checks it and watches the tables that it reads. `open` then raises
+        `HoldfastError` `membership_invalid` too."""
+        ...
+
+
 @runtime_checkable
 class Telling(Protocol):
     """A store that carries short messages between the processes that share it. They may be lost; none is stored."""

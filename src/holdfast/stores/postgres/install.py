@@ -8,7 +8,7 @@ from psycopg import errors
 
 from holdfast.errors import HoldfastError
 from holdfast.schema.model import Schema
-from holdfast.stores.base import Phase, Step
+from holdfast.stores.base import Phase, Question, Step
 from holdfast.stores.postgres.numbered import MIGRATIONS, Migration
 from holdfast.stores.postgres.plan import Plan, removal
 from holdfast.stores.postgres.queries import QUERIES
@@ -31,6 +31,7 @@ class Installer:
         place: str,
         grant: str | None = None,
         migrations: Sequence[Migration] = MIGRATIONS,
+        question: Question | None = None,
     ) -> None:
         self._db = db
         self._schema = schema
@@ -38,10 +39,11 @@ class Installer:
         self._place = place
         self._grant = grant
         self._migrations = migrations
+        self._question = question
 
     def plan(self) -> Plan:
         """What is still to be done."""
-        return Plan(self._db, self._schema, self._within, self._place, self._grant, self._migrations)
+        return Plan(self._db, self._schema, self._within, self._place, self._grant, self._migrations, self._question)
 
     def start(self, install: bool | None) -> None:
         """What a hub does when it starts, in the transaction of the caller: it makes a database of its own ready, and
@@ -53,12 +55,16 @@ class Installer:
         if not self._wanted(self.plan()):
             return
         self._lock()
-        plan = self.plan()
-        steps = self._wanted(plan)
-        if steps and (install is False or (install is None and plan.needs_a_person)):
-            self._ask(steps)
-        for step in steps:
-            self._run(step)
+        # What the application's query reads can be watched only when it is there: hence another look.
+        for _ in range(3):
+            plan = self.plan()
+            steps = self._wanted(plan)
+            if not steps:
+                return
+            if install is False or (install is None and plan.needs_a_person):
+                self._ask(steps)
+            for step in steps:
+                self._run(step)
 
     def migrate(self, phases: Collection[Phase], done: Callable[[Step], None]) -> None:
         """Take every step of these phases, each in a transaction of its own. Raises `migrate_locked` when a table is

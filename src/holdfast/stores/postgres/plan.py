@@ -14,8 +14,8 @@ from holdfast.schema.emit.postgres import add_foreign_key, create_indexes, creat
 from holdfast.schema.emit.postgres_dirty import EVENTS, create_triggers, drop_triggers, trigger_name
 from holdfast.schema.emit.postgres_text import key_expression, qualified, quote, text_literal
 from holdfast.schema.model import ForeignKey, Schema, Table
-from holdfast.stores.base import Step
-from holdfast.stores.postgres import fit
+from holdfast.stores.base import Question, Step
+from holdfast.stores.postgres import access, fit
 from holdfast.stores.postgres.numbered import MIGRATIONS, Migration, pending
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.writing import Connection
@@ -36,6 +36,7 @@ class Plan:
         place: str,
         grant: str | None = None,
         migrations: Sequence[Migration] = MIGRATIONS,
+        question: Question | None = None,
     ) -> None:
         self._db = db
         self._schema = schema
@@ -54,6 +55,8 @@ class Plan:
             self._add_capture(table)
         for table in schema.tables:
             self._add_notes(table)
+        if question is not None:
+            self._add_access(question)
         if grant is not None:
             self._add_grants(grant)
         self._add_numbered("after")
@@ -186,6 +189,21 @@ class Plan:
             f'UPDATE holdfast."table" SET noted = true WHERE name = {name}',
         ]
         self._add("before", f"note the rows of {table.name}", statements, asks=not self._made(table))
+
+    def _add_access(self, question: Question) -> None:
+        """Hear of changes of the tables that the membership query reads. A table that is still to be made can only be
+        watched by a later plan.
+        """
+        try:
+            tables = access.tables_of(self._db, question, self._within)
+        except access.NotThere as missing:
+            if self._new:
+                return
+            raise access.invalid(f"PostgreSQL does not take the query: {missing}") from missing
+        made = {qualified(self._within, table.name) for table in self._schema.tables if self._made(table)}
+        for table in access.unwatched(self._db, tables):
+            title = f"hear of changes of {table.replace(chr(34), '')}"
+            self._add("before", title, access.watching(table), asks=table not in made)
 
     def _add_grants(self, role: str) -> None:
         """What a hub needs to run as this role, which need not own anything; nothing when it has it."""

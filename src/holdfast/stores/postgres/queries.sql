@@ -285,3 +285,31 @@ SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'holdfast' AND c.relkind = 'r' AND NOT (
   has_schema_privilege(%s, n.oid, 'USAGE') AND has_table_privilege(%s, c.oid, 'SELECT, INSERT, UPDATE, DELETE')
 )
+
+-- name: read_by_question
+-- Tables that the view of a membership query reads, also by way of other views, with the partitions of each: schema, name, kind.
+WITH RECURSIVE used(oid) AS (
+  SELECT 'pg_temp.holdfast_question'::regclass::oid
+  UNION
+  SELECT d.refobjid FROM used u JOIN pg_rewrite w ON w.ev_class = u.oid
+  JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass
+), leaf(oid) AS (
+  SELECT u.oid FROM used u JOIN pg_class c ON c.oid = u.oid WHERE c.relkind <> 'v'
+  UNION
+  SELECT i.inhrelid FROM leaf l JOIN pg_inherits i ON i.inhparent = l.oid
+)
+SELECT n.nspname::text, c.relname::text, c.relkind::text FROM leaf l JOIN pg_class c ON c.oid = l.oid
+JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY 1, 2
+
+-- name: called_by_question
+-- Functions of the application that the view of a membership query calls, also by way of other views.
+WITH RECURSIVE used(oid) AS (
+  SELECT 'pg_temp.holdfast_question'::regclass::oid
+  UNION
+  SELECT d.refobjid FROM used u JOIN pg_rewrite w ON w.ev_class = u.oid
+  JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass
+)
+SELECT DISTINCT f.oid::regprocedure::text FROM used u JOIN pg_rewrite w ON w.ev_class = u.oid
+JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_proc'::regclass
+JOIN pg_proc f ON f.oid = d.refobjid JOIN pg_namespace n ON n.oid = f.pronamespace
+WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1

@@ -15,7 +15,7 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from holdfast.errors import HoldfastError
 from holdfast.schema.model import Schema
-from holdfast.stores.base import HubState, Phase, Step, StoreUnavailable
+from holdfast.stores.base import HubState, Phase, Question, Step, StoreUnavailable
 from holdfast.stores.postgres.adopt import adopt
 from holdfast.stores.postgres.failures import refused_open, translate
 from holdfast.stores.postgres.install import Installer, remove, script
@@ -60,6 +60,7 @@ class PostgresStore:
         self._prepare_threshold = prepare_threshold
         self._listen_dsn = listen or dsn
         self._install = install
+        self._question: Question | None = None
         self._name = _shown(dsn)
         self._slot = random(_CLOCK_SLOT_BITS)
         self._voice = f"{random(48):012x}"
@@ -68,6 +69,13 @@ class PostgresStore:
         self._writers = self._pool("writers", 1)
         self._catalog: Catalog | None = None
         self._closed = False
+
+    def ask(self, question: Question) -> None:
+        """Set the question that the application answers; see `stores.base.Answering`."""
+        self._question = question
+
+    def _installer(self, db: Connection, schema: Schema, grant: str | None = None) -> Installer:
+        return Installer(db, schema, self._within, self._name, grant, question=self._question)
 
     def _options(self) -> dict[str, Any]:
         return {
@@ -102,8 +110,9 @@ class PostgresStore:
                 self._closed = False
             with self._alone() as connection:
                 connection.execute(QUERIES["begin_write"])
-                Installer(connection, schema, self._within, self._name).start(self._install)
-                self._catalog, layout = adopt(connection, schema, self._within)
+                self._installer(connection, schema).start(self._install)
+                catalog, layout = adopt(connection, schema, self._within)
+                self._catalog = catalog._replace(question=self._question)
                 connection.execute(b"COMMIT")
             self._readers.open()
             self._writers.open()
@@ -122,7 +131,7 @@ class PostgresStore:
     def plan(self, schema: Schema, grant: str | None = None) -> list[Step]:
         """What is still to be done for the schema; see `stores.base.Migrating`."""
         with self._alone() as connection:
-            return Installer(connection, schema, self._within, self._name, grant).plan().steps
+            return self._installer(connection, schema, grant).plan().steps
 
     def migrate(
         self, schema: Schema, phases: Collection[Phase], grant: str | None, done: Callable[[Step], None]
@@ -130,7 +139,7 @@ class PostgresStore:
         """Take the steps of these phases; see `stores.base.Migrating`. Raises `store_open`, `store_format`,
         `schema_mismatch_table`, `migrate_locked`."""
         with self._alone() as connection:
-            Installer(connection, schema, self._within, self._name, grant).migrate(phases, done)
+            self._installer(connection, schema, grant).migrate(phases, done)
 
     def script(self, steps: Sequence[Step]) -> str:
         """The steps as SQL for `psql`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from holdfast.kernel.values import InvalidValue
 from holdfast.schema.key import key_values
 from holdfast.stores.base import Batch, DirtyRow, HistoryEntry, HubState, Origin, Space, StoredResult, StoredRow
 from holdfast.stores.chain import INITIAL_CHAIN
+from holdfast.stores.postgres import access
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.user_tables import UserTable, as_json
 from holdfast.stores.postgres.writing import Catalog, Connection, history_row, write_batch
@@ -213,6 +214,16 @@ class PostgresTransaction:
             found = [DirtyRow(tbl, key, mark, values.get(mark)) for mark, tbl, key, _ in notes if mark not in problems]
             if found or not notes or not self._write:
                 return found
+
+    def answer(self, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """The rows that the application's question gives; see `stores.base.AnsweringTransaction`."""
+        assert self._catalog.question is not None
+        with self._using() as db:
+            return access.answer(db, self._catalog.question, values)
+
+    def access_version(self) -> int:
+        """Always 0: triggers announce changes of access, as they do those of rows."""
+        return 0
 
     def current(self, names: Sequence[tuple[str, str]]) -> list[DirtyRow]:
         """What the user tables hold now of these rows; one that does not fit the schema is left out."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import errors
 
-from holdfast.stores.base import Batch, HistoryEntry, RowWrite, Space, StoreConflict
+from holdfast.stores.base import Batch, HistoryEntry, Question, RowWrite, Space, StoreConflict
 from holdfast.stores.chain import INITIAL_CHAIN, next_chain
 from holdfast.stores.postgres.failures import Constraints, violation
 from holdfast.stores.postgres.queries import QUERIES
@@ -31,6 +31,7 @@ class Catalog(NamedTuple):
     constraints: Constraints
     rewritten: frozenset[str]
     """Tables in which a trigger of the application may store something else than what the hub writes."""
+    question: Question | None = None
 
 
 class _Bytes:

@@ -134,3 +134,11 @@ SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name NOT L
 -- name: own
 -- Triggers and tables of the hub, triggers first.
 SELECT type, name FROM sqlite_schema WHERE type IN ('table', 'trigger') AND name GLOB 'holdfast_*' ORDER BY type DESC, name
+
+-- name: access_version
+-- How often access may have changed.
+SELECT version FROM holdfast_access;
+
+-- name: count_access
+-- Access may have changed.
+UPDATE holdfast_access SET version = version + 1;

@@ -15,7 +15,8 @@ import apsw
 from holdfast import one_sqlite
 from holdfast.errors import HoldfastError
 from holdfast.schema.model import Schema
-from holdfast.stores.base import Phase, Step, StoreUnavailable
+from holdfast.stores.base import Phase, Question, Step, StoreUnavailable
+from holdfast.stores.sqlite import access
 from holdfast.stores.sqlite.adopt import adopt, check_file
 from holdfast.stores.sqlite.failures import translate
 from holdfast.stores.sqlite.queries import QUERIES, fetch
@@ -48,6 +49,11 @@ class SqliteStore:
         self._catalog: Catalog | None = None
         self._trigger_version: object = None
         self._file: one_sqlite.File | None = None
+        self._question: Question | None = None
+
+    def ask(self, question: Question) -> None:
+        """Set the question that the application answers; see `stores.base.Answering`."""
+        self._question = question
 
     def open(self, schema: Schema) -> dict[str, list[str]]:
         """Create or check everything that the schema needs and give the layout; nothing is changed when this raises.
@@ -59,7 +65,11 @@ class SqliteStore:
             if self._writer is None:
                 self._writer = self._connect_writer()
             with self._translated(), _transaction(self._writer, "BEGIN IMMEDIATE"):
-                self._catalog, layout = adopt(self._writer, schema, self._name)
+                catalog, layout = adopt(self._writer, schema, self._name)
+                if self._question is not None:
+                    watched = access.prepare(self._writer, self._question)
+                    catalog = catalog._replace(question=self._question, watched=watched)
+                self._catalog = catalog
         return layout
 
     def plan(self, schema: Schema, grant: str | None = None) -> list[Step]:  # noqa: ARG002 (see `Migrating`)

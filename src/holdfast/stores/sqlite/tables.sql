@@ -112,3 +112,10 @@ CREATE TABLE IF NOT EXISTS holdfast_dirty (
   problem TEXT,
   UNIQUE (tbl, key) ON CONFLICT REPLACE
 ) STRICT;
+
+-- One row: how often a table changed that the application's membership query reads.
+CREATE TABLE IF NOT EXISTS holdfast_access (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  version INTEGER NOT NULL
+) STRICT;
+INSERT OR IGNORE INTO holdfast_access (id, version) VALUES (1, 1);

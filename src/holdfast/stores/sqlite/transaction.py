@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -12,8 +12,19 @@ import apsw
 from holdfast.errors import HoldfastError
 from holdfast.kernel.values import InvalidValue
 from holdfast.schema.key import key_values
-from holdfast.stores.base import Batch, DirtyRow, HistoryEntry, HubState, Origin, Space, StoredResult, StoredRow
+from holdfast.stores.base import (
+    Batch,
+    DirtyRow,
+    HistoryEntry,
+    HubState,
+    Origin,
+    Question,
+    Space,
+    StoredResult,
+    StoredRow,
+)
 from holdfast.stores.chain import INITIAL_CHAIN
+from holdfast.stores.sqlite import access
 from holdfast.stores.sqlite.foreign_keys import ForeignKeys
 from holdfast.stores.sqlite.queries import QUERIES, fetch
 from holdfast.stores.sqlite.user_tables import SqlRow, UserTable
@@ -28,6 +39,9 @@ class Catalog(NamedTuple):
     tables: dict[str, UserTable]
     ids: dict[str, int]
     foreign_keys: ForeignKeys
+    question: Question | None = None
+    watched: frozenset[str] = frozenset()
+    """The tables that the question reads."""
 
 
 class SqliteTransaction:
@@ -213,7 +227,19 @@ class SqliteTransaction:
     def write(self, batch: Batch) -> dict[str, Space]:
         """Write everything or, when a constraint refuses it, nothing; give the new heads of the spaces that changed."""
         catalog = self._catalog
-        return write_batch(self._writer, catalog.tables, catalog.ids, catalog.foreign_keys, self._new_epoch, batch)
+        parts = (catalog.tables, catalog.ids, catalog.foreign_keys)
+        heads = write_batch(self._writer, *parts, self._new_epoch, batch)
+        access.count(self._writer, catalog.watched, [row.table for row in batch.rows])
+        return heads
+
+    def answer(self, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """The rows that the application's question gives; see `stores.base.AnsweringTransaction`."""
+        assert self._catalog.question is not None
+        return access.answer(self._reader, self._catalog.question, values)
+
+    def access_version(self) -> int:
+        """Another number when a table that the question reads may have changed."""
+        return int(self._one("access_version"))
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
