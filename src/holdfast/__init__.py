@@ -13,11 +13,13 @@ from holdfast.errors import HoldfastError
 from holdfast.hub.hooks import Change, Context, Refuse
 from holdfast.hub.identity import Identity
 from holdfast.hub.membership import Membership, sql
+from holdfast.hub.merging import MergeContext, NeedsReview
+from holdfast.replica.conflicts import Conflict
 from holdfast.replica.connections import Receipt
 from holdfast.replica.progress import Flow, Progress
 from holdfast.replica.queued import Pending, Refused
 from holdfast.replica.replica import Replica
-from holdfast.replica.report import Conflict, SyncReport
+from holdfast.replica.report import SyncReport
 from holdfast.replica.status import Status
 from holdfast.replica.steering import Cancelled
 from holdfast.replica.sync_log import LogLine
@@ -26,6 +28,7 @@ from holdfast.schema import (
     BigInt,
     BlockKey,
     Counter,
+    Custom,
     Earliest,
     ForeignKey,
     GrowSet,
@@ -34,7 +37,9 @@ from holdfast.schema import (
     Latest,
     MergeText,
     Queue,
+    Review,
     Schema,
+    ServerWins,
     Set,
     Table,
     Text,
@@ -58,6 +63,7 @@ __all__ = [
     "Conflict",
     "Context",
     "Counter",
+    "Custom",
     "Earliest",
     "Flow",
     "ForeignKey",
@@ -69,7 +75,9 @@ __all__ = [
     "Latest",
     "LogLine",
     "Membership",
+    "MergeContext",
     "MergeText",
+    "NeedsReview",
     "Pending",
     "Progress",
     "Queue",
@@ -77,8 +85,10 @@ __all__ = [
     "Refuse",
     "Refused",
     "Replica",
+    "Review",
     "Schema",
     "Server",
+    "ServerWins",
     "Set",
     "Status",
     "SyncReport",

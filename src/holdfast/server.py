@@ -15,6 +15,7 @@ from holdfast.hub.hub import Hub, SpacesOf
 from holdfast.hub.identity import Identity
 from holdfast.hub.live import LiveChannel
 from holdfast.hub.membership import Membership
+from holdfast.hub.merging import MergeFunction, MergeFunctions
 from holdfast.hub.news import NewsChannel
 from holdfast.hub.response import Response
 from holdfast.schema.model import Schema
@@ -100,6 +101,7 @@ class Server:
         self._spaces = spaces
         self._options = hub_options
         self._hooks = Hooks()
+        self._functions = MergeFunctions()
         self._opening = threading.Lock()
         self._hub: Hub | None = None
         self._closed = False
@@ -114,7 +116,8 @@ class Server:
             if self._closed:
                 raise HoldfastError("closed", "the server was closed")
             if self._hub is None:
-                self._hub = Hub(self._store, self.schema, hooks=self._hooks, spaces=self._spaces, **self._options)
+                options = {"spaces": self._spaces, **self._options}
+                self._hub = Hub(self._store, self.schema, hooks=self._hooks, functions=self._functions, **options)
             return self._hub
 
     def handle(self, body: bytes, identity: Identity) -> Response:
@@ -218,6 +221,23 @@ class Server:
         def register(hook: BeforeWrite) -> BeforeWrite:
             self._hooks.add_before(tables, hook)
             return hook
+
+        return register
+
+    def merge(self, name: str) -> Callable[[MergeFunction], MergeFunction]:
+        """Decorator: `fn(base, local, remote, context) -> value` merges the columns declared `hf.Custom[type, name]`.
+
+        Values are in wire form. It may raise `NeedsReview`; if it fails, or gives a value that the column does not
+        take, a person decides, too, and the conflict says why. It must give the same for the same: a hub may ask again.
+        """
+        if not any(column.function == name for table in self.schema.declared for column in table.columns):
+            raise HoldfastError(
+                "schema_invalid", f"no column names the merge function {name!r}: hf.Custom[str, {name!r}]"
+            )
+
+        def register(function: MergeFunction) -> MergeFunction:
+            self._functions.add(name, function)
+            return function
 
         return register
 

@@ -91,7 +91,7 @@ def application(found: Any, place: str) -> tuple[Any, list[tuple[str, str]]]:
 
     health = found.health()
     facts = [
-        ("Tables", ", ".join(table.name for table in found.schema.tables)),
+        ("Tables", ", ".join(table.name for table in found.schema.declared)),
         ("Schema", f"version {found.schema.version}"),
         ("Holds", number(int(str(health["spaces"])), "space")),
     ]

@@ -18,8 +18,9 @@ from holdfast.cli.options import AsJson, SchemaFile
 from holdfast.cli.terminal import Terminal, listing, number, size
 from holdfast.cli.watched import WatchedTransport
 from holdfast.edge.http import HttpTransport
+from holdfast.replica.conflicts import Conflict
 from holdfast.replica.replica import Replica
-from holdfast.replica.report import Conflict, Refusal, SyncReport
+from holdfast.replica.report import Refusal, SyncReport
 
 SHOWN = 20
 """Conflicts and refusals printed; --json prints all."""

@@ -49,9 +49,7 @@ LINE_EXAMPLES: dict[str, dict[str, Any]] = {
             "through": {_ORIGIN: 8}, "revoked": ["project:41"],
             "layout": {"hash": "5d41402abc4b2a76", "tables": {"submission": ["project_id", "status", "crew_size"]}},
             "results": [
-                {"origin": _ORIGIN, "n": 7, "outcome": "merged", "conflicts": [
-                    {"table": "submission", "key": _ROW, "column": "status", "rule": "register", "winner": "theirs",
-                     "mine": "sent", "theirs": "approved"}]},
+                {"origin": _ORIGIN, "n": 7, "outcome": "merged"},
                 {"origin": _ORIGIN, "n": 8, "outcome": "refused", "code": "not_null", "table": "submission",
                  "key": _ROW, "column": "project_id", "message": "project_id needs a value"},
             ],

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from holdfast.hub.hooks import Context
 from holdfast.hub.identity import Identity
+from holdfast.hub.inbox import follow
 from holdfast.hub.moves import Moves
-from holdfast.hub.push import content_of
+from holdfast.hub.placing import content_of
 from holdfast.hub.record import history_entry
 from holdfast.hub.workspace import RowName, Standing, Workspace, edits_of
 from holdfast.kernel import clock
@@ -90,12 +91,17 @@ class Drain:
         for problem in settled.unplaced:
             # A row that names none, a space without a name: it must not hold up the other rows, nor any round.
             self._leave(*problem.name, problem.message)
-        workspace.accept(settled.rows)
+        workspace.accept({**settled.rows, **follow(tx, workspace, settled.rows, {}, self._stamp)})
         history = [self._entry(step, settled.rows) for step in steps if step.name in settled.rows]
         writes = workspace.writes()
         if writes:
             digests = workspace.digest_changes(writes, self._hub.encode())
             tx.write(Batch(writes, history, [], [], digests, content_of(writes), self._hlc, now))
+
+    def _stamp(self) -> str:
+        """A stamp of this hub's own."""
+        self._hlc = clock.tick(self._hlc, self._now)
+        return clock.stamp(self._hlc, self._origin)
 
     def _row(self, workspace: Workspace, note: DirtyRow, steps: list[Step], rows: dict[RowName, Standing]) -> None:
         """Merge what another program wrote in one row; its space is found when all rows are known."""

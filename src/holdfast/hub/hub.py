@@ -16,6 +16,7 @@ from holdfast.hub.group import GroupCommit
 from holdfast.hub.hooks import Hooks
 from holdfast.hub.identity import Access, Identity
 from holdfast.hub.membership import Membership
+from holdfast.hub.merging import MergeFunctions
 from holdfast.hub.observation import Observation, Seen, samples
 from holdfast.hub.presence import Presence
 from holdfast.hub.pull import Asked, answer, cursor_at
@@ -61,12 +62,14 @@ class Hub:
         schema: Schema,
         *,
         hooks: Hooks | None = None,
+        functions: MergeFunctions | None = None,
         spaces: SpacesOf | Membership | None = None,
         now: Callable[[], int] = system_clock,
         random_bits: Callable[[int], int] = secrets.randbits,
     ) -> None:
         self.schema = schema
         self.hooks = hooks or Hooks()
+        self.functions = functions or MergeFunctions()
         self.watch = Watch()
         self.observation = Observation()
         self._store = store
@@ -236,7 +239,7 @@ class Hub:
         if tx.has_dirty():
             while self._drain(tx):
                 pass
-        return Push(tx, self.schema, self.hooks, self._now()).run(submissions)
+        return Push(tx, self.schema, self.hooks, self.functions, self._origin, self._now()).run(submissions)
 
     def _change(self, work: Callable[[Transaction], Done]) -> Done:
         """Do the work in a write transaction; from its start again when another process was faster with its rows."""

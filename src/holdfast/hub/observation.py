@@ -75,9 +75,8 @@ class Observation:
         add("transactions_total", len(request.transactions) - len(refused), "accepted")
         add("transactions_total", len(refused), "refused")
         add("operations_total", sum(len(transaction.ops) for transaction in request.transactions))
-        for result in outcome.results:
-            for conflict in result.conflicts:
-                add("conflicts_total", 1, conflict.rule)
+        for rule in outcome.conflicts:
+            add("conflicts_total", 1, rule)
         for result in refused:
             add("refused_total", 1, result.code)
             event(

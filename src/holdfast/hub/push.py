@@ -6,35 +6,36 @@ cut in halves until the transaction that it refuses stands alone; that one gets 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
+from holdfast.hub.answers import Answer, answers_in, checked_answer, missing_write, over_earlier_answer
 from holdfast.hub.hooks import Change, Context, Hooks, Refuse
 from holdfast.hub.identity import Access, Identity
+from holdfast.hub.inbox import Inbox, Meeting, follow
+from holdfast.hub.merging import MergeFunctions
 from holdfast.hub.moves import Moves, named_parent
 from holdfast.hub.operations import Refusal, kernel_operation
-from holdfast.hub.record import history_entry
+from holdfast.hub.placing import Written, content_of, places
+from holdfast.hub.record import Decision, history_entry
+from holdfast.hub.trace import Trace
 from holdfast.hub.workspace import Draft, RowName, Standing, Workspace, edits_of
 from holdfast.kernel import clock
-from holdfast.kernel.row import Conflict as KernelConflict
 from holdfast.kernel.row import Op, Row, apply
 from holdfast.kernel.values import InvalidValue
 from holdfast.protocol import messages as m
+from holdfast.schema.built_in import CONFLICTS
 from holdfast.schema.key import key_values
 from holdfast.schema.model import Schema, Table
-from holdfast.stores.base import Batch, HistoryEntry, RowWrite, Space, StoredResult, Transaction, Violation
+from holdfast.schema.rules import CONFLICT_TABLE
+from holdfast.stores.base import Batch, HistoryEntry, StoredResult, Transaction, Violation
 from holdfast.stores.base import Origin as StoredOrigin
 
 log = logging.getLogger("holdfast.hub")
 
 MAX_AHEAD = 5 * 60 * 1000
 """How far ahead of the hub's clock a stamp may be, in milliseconds, before it is replaced."""
-
-
-ELSEWHERE = 2**63 - 1
-"""The former sequence number of a row that came from another space: no cursor of this space has seen it."""
 
 
 class Submission(NamedTuple):
@@ -56,38 +57,34 @@ class Unit(NamedTuple):
 
 class Accepted(NamedTuple):
     """What an accepted transaction did. `plain` are rows changed with nothing else having happened, `changes` for
-    hooks.
+    hooks, `rules` of the conflicts that it met.
     """
 
     result: m.Result | None
     plain: set[RowName]
     mixed: set[RowName]
     changes: list[Change]
+    rules: list[str]
 
 
 class Step(NamedTuple):
-    """What one operation of a transaction did, before the spaces of its rows are known."""
+    """What one operation of a transaction did, before the spaces of its rows are known; `entry` is its place in the
+    history of the batch.
+    """
 
     table: Table
     op: Op
     before: Row | None
     row: Row
-    notes: list[m.ConflictNote]
-
-
-class Written(NamedTuple):
-    """Where a row of this batch went: its space and seq, and the seq it had before (0: the hub did not have it)."""
-
-    space: str
-    seq: int
-    before: int
+    entry: int
 
 
 class Outcome:
     """What became of one submission.
 
     `through` maps origin -> last n processed; `plain` are the rows whose every operation was plain, `mixed` those that
-    must go back to the device; `written` says where the rows went, `left` which spaces they left.
+    must go back to the device; `written` says where the rows went, `left` which spaces they left; `conflicts`
+    are the rules of those that were met.
     """
 
     def __init__(self) -> None:
@@ -97,13 +94,27 @@ class Outcome:
         self.mixed: set[RowName] = set()
         self.written: dict[RowName, Written] = {}
         self.left: set[str] = set()
+        self.conflicts: list[str] = []
         self.changes: list[tuple[list[Change], Context]] = []
 
 
-class Push:
-    """One batch of submissions on its way into the store."""
+class Writing(NamedTuple):
+    """One transaction while it is decided: its draft, what is accepted of it so far, and the conflicts it answers."""
 
-    def __init__(self, tx: Transaction, schema: Schema, hooks: Hooks, now: int) -> None:
+    transaction: m.Transaction
+    submission: Submission
+    draft: Draft
+    accepted: Accepted
+    answers: list[Answer]
+    steps: list[Step]
+
+
+class Push:
+    """One batch of submissions on its way into the store. `origin` is that of this hub process."""
+
+    def __init__(
+        self, tx: Transaction, schema: Schema, hooks: Hooks, functions: MergeFunctions, origin: str, now: int
+    ) -> None:
         self._tx = tx
         self._schema = schema
         self._hooks = hooks
@@ -111,7 +122,10 @@ class Push:
         state = tx.hub()
         self._hub = state.hub
         self._hlc = state.hlc
+        self._origin = origin
         self._history: list[HistoryEntry] = []
+        self._trace = Trace(tx, self._history)
+        self._inbox = Inbox(self._trace, functions, origin)
 
     def run(self, submissions: Sequence[Submission]) -> list[Outcome]:
         """Process every transaction that is new. The caller commits. Outcomes in the order of the submissions."""
@@ -177,6 +191,7 @@ class Push:
 
     def _decide(self, units: Sequence[Unit]) -> list[Accepted]:
         self._history.clear()
+        self._trace.forget_fresh()
         operations = [op for unit in units for op in unit.transaction.ops]
         names = {(op.table, op.key) for op in operations} | self._named_parents(operations)
         self._workspace = Workspace(self._tx, self._schema, names)
@@ -190,7 +205,8 @@ class Push:
                 accepted = self._transaction(unit.transaction, submission)
             except Refusal as refusal:
                 del self._history[history:]
-                accepted = Accepted(refused_result(unit.transaction, refusal), set(), set(), [])
+                self._trace.forget_fresh()
+                accepted = Accepted(refused_result(unit.transaction, refusal), set(), set(), [], [])
             decided.append(accepted)
         return decided
 
@@ -208,8 +224,8 @@ class Push:
         if transaction.withdrawn:
             raise Refusal("withdrawn", "the device has taken the transaction back before it had an effect")
         draft = Draft(self._workspace)
-        accepted = Accepted(None, set(), set(), [])
-        steps: list[Step] = []
+        accepted = Accepted(None, set(), set(), [], [])
+        writing = Writing(transaction, submission, draft, accepted, answers_in(draft, transaction.ops), [])
         merged = False
         limit = clock.wall(self._now + MAX_AHEAD)
         for operation in transaction.ops:
@@ -223,46 +239,73 @@ class Push:
                 hlc = clock.tick(self._hlc, self._now)
                 op = op._replace(stamp=clock.stamp(hlc, transaction.origin), named=op.stamp)
             self._hlc = max(self._hlc, hlc)
-            name = (operation.table, operation.key)
-            if self._operation(table, op, submission, draft, steps) == "applied":
-                accepted.plain.add(name)
-            else:
-                merged = True
-                accepted.mixed.add(name)
+            merged = self._note(table, op.key, self._operation(table, op, writing), accepted) or merged
+        for answer in writing.answers:
+            merged = self._complete(answer, writing) or merged
         settled = self._settle(draft, submission)
-        for step in steps:
-            self._tell(step, settled, transaction, submission, accepted)
+        for step in writing.steps:
+            self._tell(step, settled, writing)
         self._workspace.accept(settled)
         if not merged:
             return accepted
-        conflicts = [note for step in steps for note in step.notes]
-        result = m.Result(transaction.origin, transaction.n, "merged", conflicts=conflicts)
+        result = m.Result(transaction.origin, transaction.n, "merged")
         # The device takes the operations of a plain transaction for confirmed, those of a merged one only from the
         # page: so all rows of this one go back, also those to which nothing else had happened.
         return accepted._replace(result=result, plain=set(), mixed=accepted.mixed | accepted.plain)
 
-    def _operation(self, table: Table, op: Op, submission: Submission, draft: Draft, steps: list[Step]) -> str:
+    def _note(self, table: Table, key: str, status: str, accepted: Accepted) -> bool:
+        """Note how an operation ended; gives whether it was not plain."""
+        (accepted.plain if status == "applied" else accepted.mixed).add((table.name, key))
+        return status != "applied"
+
+    def _complete(self, answer: Answer, writing: Writing) -> bool:
+        """Make the row show an answer that came after another one; gives whether there was something to do."""
+        stamp = clock.stamp(clock.tick(self._hlc, self._now), writing.transaction.origin)
+        self._workspace.load([answer.name])
+        op = missing_write(self._schema, answer, writing.draft, stamp)
+        if op is None:
+            return False
+        self._hlc = clock.hlc_of(stamp)
+        table = self._schema.by_name[answer.name[0]]
+        self._operation(table, op, writing)
+        return self._note(table, op.key, "merged", writing.accepted)
+
+    def _operation(self, table: Table, op: Op, writing: Writing) -> str:
         """Merge one operation into the draft, if its writer may write the row where it lives; gives the status."""
+        submission, draft = writing.submission, writing.draft
         name = (table.name, op.key)
         before = draft.standing(table, name)
         if before.row is not None and before.row.life > 0 and before.space:
             require_write(submission, before.space, name, hidden=True)
+        given = op
+        if table is CONFLICTS:
+            op = checked_answer(op, before.row, submission.identity.user)
+        elif writing.answers:
+            op = over_earlier_answer(table, op, before.row, writing.answers)
         outcome = apply_checked(table, before.row, op, self._hub)
         if outcome.status == "missing":
             raise Refusal("row_missing", f"the hub has no row {op.key!r} in {table.name}", table.name, op.key)
         if outcome.status == "ignored":
             return "merged"
         row: Row = outcome.row
+        decisions: list[Decision] = []
+        context = Context(submission.identity, submission.device, before.space, self._now)
+        if outcome.conflicts and table is not CONFLICTS:
+            meeting = Meeting(table, op, before.row, row, context)
+            row, decisions, self._hlc = self._inbox.decide(meeting, outcome.conflicts, draft, self._hlc)
+            writing.accepted.rules.extend(decision.rule for decision in decisions)
         draft.rows[name] = Standing(row, before.space, edits=before.edits + edits_of(table, op))
-        steps.append(Step(table, op, before.row, row, [note(table, op.key, c) for c in outcome.conflicts]))
-        return str(outcome.status)
+        writing.steps.append(Step(table, op, before.row, row, len(self._history)))
+        self._history.append(history_entry(table, op, before.row, row, decisions, writing.transaction, context))
+        return "merged" if op.changes != given.changes else str(outcome.status)
 
     def _settle(self, draft: Draft, submission: Submission) -> dict[RowName, Standing]:
         """The draft's rows in their spaces, now that every row of the transaction is known, and those that move along.
 
         Raises `Refusal` for a row without a space, or one in which its writer may not write.
         """
-        settled = self._moves.settle(draft.rows, submission.identity.user)
+        rows = {name: standing for name, standing in draft.rows.items() if name[0] != CONFLICT_TABLE}
+        settled = self._moves.settle(rows, submission.identity.user)
         for problem in settled.unplaced:
             raise Refusal(problem.code, problem.message, *problem.name, problem.column)
         for name, standing in settled.rows.items():
@@ -273,25 +316,26 @@ class Push:
                 require_write(submission, standing.space, name, hidden=table.via is not None)
             if name in settled.along:
                 require_write(submission, lived, name, hidden=True)
-        return settled.rows
+        return {**settled.rows, **follow(self._tx, self._workspace, settled.rows, draft.rows, self._stamp)}
 
-    def _tell(
-        self,
-        step: Step,
-        settled: Mapping[RowName, Standing],
-        transaction: m.Transaction,
-        submission: Submission,
-        accepted: Accepted,
-    ) -> None:
-        """Ask the hooks about one operation, and enter it into the history."""
-        table, op, before, row, notes = step
-        context = Context(submission.identity, submission.device, settled[table.name, op.key].space, self._now)
-        if self._hooks.wants_before(table.name) or self._hooks.wants_after:
-            change = change_of(table, op.key, before, row)
-            if change is not None:
-                ask_hooks(self._hooks, change, context)
-                accepted.changes.append(change)
-        self._history.append(history_entry(table, op, before, row, notes, transaction, context))
+    def _stamp(self) -> str:
+        """A stamp of this hub's own."""
+        self._hlc = clock.tick(self._hlc, self._now)
+        return clock.stamp(self._hlc, self._origin)
+
+    def _tell(self, step: Step, settled: Mapping[RowName, Standing], writing: Writing) -> None:
+        """Ask the hooks about one operation, and enter its space into the history."""
+        table, op, before, row, place = step
+        space = settled[table.name, op.key].space
+        self._history[place] = self._history[place]._replace(space=space)
+        if table is CONFLICTS or not (self._hooks.wants_before(table.name) or self._hooks.wants_after):
+            return
+        change = change_of(table, op.key, before, row)
+        if change is not None:
+            ask_hooks(
+                self._hooks, change, Context(writing.submission.identity, writing.submission.device, space, self._now)
+            )
+            writing.accepted.changes.append(change)
 
     def _write(self, units: Sequence[Unit], decided: Sequence[Accepted]) -> None:
         """Write the accepted rows and all bookkeeping, and tell the outcomes."""
@@ -323,6 +367,7 @@ class Push:
             outcome.mixed |= accepted.mixed
             if accepted.result is not None:
                 outcome.results.append(accepted.result)
+            outcome.conflicts += accepted.rules
             if accepted.changes and self._hooks.wants_after:
                 submission = self._submissions[unit.submission]
                 context = Context(submission.identity, submission.device, "", self._now)
@@ -391,23 +436,6 @@ def ask_hooks(hooks: Hooks, change: Change, context: Context) -> None:
         raise Refusal("hook_failed", message, change.table, change.key) from None
 
 
-def note(table: Table, key: str, conflict: KernelConflict) -> m.ConflictNote:
-    """A conflict of the kernel as it crosses the wire: slots become names."""
-    column = "" if conflict.slot is None else table.cells[conflict.slot].name
-    mine, theirs = conflict.mine, conflict.theirs
-    if conflict.slot is None:
-        mine, theirs = _named(table, mine), _named(table, theirs)
-    return m.ConflictNote(table.name, key, conflict.rule, _winner(conflict), column, mine, theirs)
-
-
-def _winner(conflict: KernelConflict) -> Literal["mine", "theirs"]:
-    return "mine" if conflict.winner == "mine" else "theirs"
-
-
-def _named(table: Table, values: Any) -> Any:
-    return {table.cells[slot].name: v for slot, v in values.items()} if isinstance(values, dict) else values
-
-
 def refused_result(transaction: m.Transaction, refusal: Refusal) -> m.Result:
     """The result of a transaction that was refused."""
     return m.Result(
@@ -432,33 +460,3 @@ def touched_by_several(units: Sequence[Unit], decided: Sequence[Accepted]) -> se
             if owner.setdefault(name, unit.submission) != unit.submission:
                 shared.add(name)
     return shared
-
-
-def content_of(writes: Sequence[RowWrite]) -> dict[str, bytes]:
-    """What enters the chain of each space: a hash over the images written there."""
-    hashes: dict[str, Any] = {}
-    for write in writes:
-        hashes.setdefault(write.space, hashlib.blake2s(digest_size=16)).update(write.image)
-        if write.left is not None and write.left_image is not None:
-            hashes.setdefault(write.left, hashlib.blake2s(digest_size=16)).update(write.left_image)
-    return {space: hash_.digest() for space, hash_ in hashes.items()}
-
-
-def places(writes: Sequence[RowWrite], heads: Mapping[str, Space], workspace: Workspace) -> dict[RowName, Written]:
-    """Where each row went: rows (and leave marks) take the numbers of their space in the order in which they were
-    given.
-    """
-    counts: dict[str, int] = {}
-    order: list[tuple[RowWrite, int]] = []
-    for write in writes:
-        counts[write.space] = counts.get(write.space, 0) + 1
-        order.append((write, counts[write.space]))
-        if write.left is not None:
-            counts[write.left] = counts.get(write.left, 0) + 1
-    result = {}
-    for write, place in order:
-        stored = workspace.stored((write.table, write.key))
-        seq = heads[write.space].head - counts[write.space] + place
-        before = 0 if stored is None else stored.seq if write.left is None else ELSEWHERE
-        result[(write.table, write.key)] = Written(write.space, seq, before)
-    return result

@@ -5,18 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from holdfast.hub.hooks import Context
+from holdfast.kernel.merges import BY_NAME
 from holdfast.kernel.row import Op, Row
-from holdfast.protocol.messages import ConflictNote, Transaction, encode
+from holdfast.kernel.values import same
+from holdfast.protocol.messages import Transaction, encode
 from holdfast.schema.model import Table
 from holdfast.stores.base import HistoryEntry
 
 
+class Decision(Struct, omit_defaults=True):
+    """A conflict that the operation met: the key of its row in `holdfast_conflict`, and how it was decided."""
+
+    conflict: str
+    rule: str
+    winner: str
+    column: str = ""
+
+
 class Record(Struct, omit_defaults=True):
-    """One operation as the history keeps it. `set` are the changes, `old` the values before, `life` before and
-    after.
+    """One operation as the history keeps it. `set` are the changes, `old` the values before, `life` before and after.
+
+    `kept` names the columns whose cell stayed as it was, since the change lost; `after` the value and the stamp of
+    cells that became something else than the change at the operation's stamp. `named` is the stamp that the writer
+    gave, when the hub replaced it.
     """
 
     op: str
@@ -26,7 +41,13 @@ class Record(Struct, omit_defaults=True):
     set: dict[str, Any] = {}
     old: dict[str, Any] = {}
     label: str = ""
-    conflicts: list[ConflictNote] = []
+    conflicts: list[Decision] = []
+    kept: list[str] = []
+    after: dict[str, tuple[Any, str]] = {}
+    named: str = ""
+
+
+decode_record = msgspec.json.Decoder(Record).decode
 
 
 def history_entry(
@@ -34,16 +55,13 @@ def history_entry(
     op: Op,
     before: Row | None,
     after: Row,
-    conflicts: Sequence[ConflictNote],
+    conflicts: Sequence[Decision],
     transaction: Transaction,
     context: Context,
 ) -> HistoryEntry:
     """The entry of one operation."""
     cells = table.cells
     old: dict[str, Any] = {}
-    if before is not None:
-        slots = op.changes if op.kind == "update" else range(len(before.values))
-        old = {cells[slot].name: before.values[slot] for slot in slots if slot < len(before.values)}
     record = Record(
         op.kind,
         transaction.origin,
@@ -53,7 +71,26 @@ def history_entry(
         old,
         transaction.label,
         list(conflicts),
+        named=op.named,
     )
+    if before is not None:
+        slots = op.changes if op.kind == "update" else range(len(before.values))
+        old.update({cells[slot].name: before.values[slot] for slot in slots if slot < len(before.values)})
+        if op.kind != "delete":
+            _outcomes(table, op, before, after, record)
     return HistoryEntry(
         context.space, table.name, op.key, op.stamp, context.device, context.identity.user, context.now, encode(record)
     )
+
+
+def _outcomes(table: Table, op: Op, before: Row, after: Row, record: Record) -> None:
+    """Note what became of the changes of types that keep one value, where it was not simply written."""
+    for slot in op.changes if op.kind == "update" else range(len(after.stamps)):
+        stamp, column = after.stamps[slot], table.cells[slot]
+        if stamp is None or stamp == op.stamp or BY_NAME[column.merge].lossless:
+            continue
+        if slot < len(before.stamps) and stamp == before.stamps[slot]:
+            if slot in op.changes and not same(op.changes[slot], after.values[slot]):
+                record.kept.append(column.name)
+        else:
+            record.after[column.name] = (after.values[slot], stamp)

@@ -80,6 +80,14 @@ class Workspace:
         """The row as the store held it before this batch."""
         return self._stored.get(name)
 
+    def changed(self, table: str) -> list[RowName]:
+        """The rows of a table that the accepted transactions of this batch changed."""
+        return [name for name in self._touched if name[0] == table]
+
+    def space_of(self, name: RowName) -> str:
+        """Where a row lives before the transaction that is decided now; empty when it lives nowhere yet."""
+        return self.standing(self._schema.by_name[name[0]], name).space
+
     def standing(self, table: Table, name: RowName) -> Standing:
         """The row as the accepted transactions of this batch left it."""
         found = self._standing.get(name)

@@ -56,8 +56,8 @@ class Op(NamedTuple):
 class Conflict(NamedTuple):
     """Two writes, neither of which had seen the other. `winner` is "mine" (the operation) or "theirs" (the row).
 
-    `rule` is "register" with the slot, and the new value against the current one; or "revived", "kept", "deleted" with
-    slot None, and the cells in question (slot -> change or value) against None for the deletion.
+    `rule` is the merge type with the slot, and the new value against the current one; or "revived", "kept", "deleted"
+    with slot None, and the cells in question (slot -> change or value) against None for the deletion.
     """
 
     slot: int | None
@@ -237,8 +237,10 @@ def _merge_cell(
             # What has seen the current value replaces it, even when its writer's clock is behind.
             stamp, differs = after(current, origin_of(stamp)), True
         elif not following and not same(cell.value, change):
-            winner = "mine" if stamp > current else "theirs"
+            winner = "mine" if stamp > current and not merge.decided else "theirs"
             conflicts.append(Conflict(slot, column.merge, change, cell.value, winner))
+        if not following and merge.decided:
+            return True
     if isinstance(merge, MergeText):
         merged = merge.merged(cell, change, stamp, op.named or op.stamp, hub)
         if merged.conflict is not None:

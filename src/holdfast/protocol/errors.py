@@ -93,7 +93,28 @@ CODES: dict[str, Code] = {
     "unique": Code(
         0,
         "Another row already holds this value of a unique column.",
-        "Choose another value; `details.columns` names the columns.",
+        "Choose another value; `details.columns` names the columns, `details.other` the other row's key if you may "
+        "read it. `on_unique=` on the table lets the hub keep both rows.",
+    ),
+    "conflict_readonly": Code(
+        0,
+        "A device made, deleted or changed a row of holdfast_conflict in another way than by answering it.",
+        "Use `replica.resolve()` or `replica.restore()`.",
+    ),
+    "conflict_unknown": Code(
+        404,
+        "There is no such conflict here, or it may not be read.",
+        "List the conflicts anew: it may have been collected, or its row may have left the spaces of this device.",
+    ),
+    "conflict_gone": Code(
+        409,
+        "The row that the conflict is about is not there, so the value cannot be written into it.",
+        "Write the row anew, or resolve the conflict about its deletion first.",
+    ),
+    "conflict_choice": Code(
+        400,
+        "The choice does not fit the conflict.",
+        'Choose "mine" or "theirs"; a value of your own only for a conflict about one column.',
     ),
     "foreign_key": Code(
         0,

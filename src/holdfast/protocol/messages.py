@@ -102,18 +102,6 @@ class Request(Struct, omit_defaults=True):
     user: Annotated[str, Meta(max_length=200)] = ""
 
 
-class ConflictNote(Struct, omit_defaults=True):
-    """Two writes of which neither had seen the other. `column` is empty when the row's life was at stake."""
-
-    table: str
-    key: str
-    rule: str
-    winner: Literal["mine", "theirs"]
-    column: str = ""
-    mine: Any = None
-    theirs: Any = None
-
-
 class Result(Struct, omit_defaults=True):
     """What became of a transaction, when that is not plain."""
 
@@ -126,7 +114,6 @@ class Result(Struct, omit_defaults=True):
     key: str = ""
     column: str = ""
     details: dict[str, Any] = {}
-    conflicts: list[ConflictNote] = []
 
 
 class Layout(Struct):
@@ -215,7 +202,6 @@ _images = msgspec.json.Decoder(list[Image])
 _image = msgspec.json.Decoder(Image)
 _operation = msgspec.json.Decoder(AnyOperation)
 _result = msgspec.json.Decoder(Result)
-_conflict = msgspec.json.Decoder(ConflictNote)
 _presence = msgspec.json.Decoder(PresenceLine)
 _error = msgspec.json.Decoder(ErrorBody)
 
@@ -228,4 +214,3 @@ decode_images = _images.decode
 decode_image = _image.decode
 decode_operation = _operation.decode
 decode_result = _result.decode
-decode_conflict = _conflict.decode

@@ -39,11 +39,12 @@ class Answer(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """What an answer did: transactions accepted, results worth telling, rows written."""
+    """What an answer did: transactions accepted, results worth telling, rows written, keys of new conflicts."""
 
     accepted: int
     results: list[m.Result]
     rows: int
+    conflicts: Sequence[str] = ()
 
 
 class Answered:
@@ -94,7 +95,7 @@ class Apply:
         self._spaces.move(cursors | answer.footer.cursors)
         self._spaces.complete(header.spaces)
         self._db.execute("DELETE FROM holdfast_stage")
-        return Applied(accepted, results, writer.rows)
+        return Applied(accepted, results, writer.rows, writer.conflicts)
 
     def _empty(self, space: str) -> dict[RowName, Held]:
         """Forget what a lost history confirmed in a space; give its rows with waiting operations, as if they had
@@ -148,7 +149,6 @@ class Apply:
                     answered.merged.append(txn)
                 else:
                     answered.refused.append((txn, result))
-        self._note_conflicts(results, header.time)
         accepted = self._outbox.parts([*answered.plain, *answered.merged])
         self._settle(answered, held)
         self._db.executemany(
@@ -156,12 +156,6 @@ class Apply:
             [*((r.origin, r.n) for r in results), *answered.let_go],
         )
         return accepted, results
-
-    def _note_conflicts(self, results: list[m.Result], now: int) -> None:
-        self._db.executemany(
-            "INSERT INTO holdfast_conflict (noticed, origin, n, body) VALUES (?, ?, ?, ?)",
-            ((now, r.origin, r.n, m.encode(note).decode()) for r in results for note in r.conflicts),
-        )
 
     def _settle(self, answered: Answered, held: dict[RowName, Held]) -> None:
         """New confirmed rows for everything touched, and user tables that show them with what still waits."""

@@ -70,6 +70,11 @@ class Connections:
         with self.transaction():
             return self.execute(sql, parameters)
 
+    def inside(self, sql: str, values: Sequence[Any]) -> list[ResultRow]:
+        """A statement inside `transaction()`, with values as SQLite stores them."""
+        with sqlite_errors(self._path):
+            return self._inside(sql, tuple(values))
+
     def _read(self, sql: str, values: Any) -> list[ResultRow]:
         reader = self._reader()
         try:

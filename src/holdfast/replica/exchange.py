@@ -12,11 +12,12 @@ from holdfast.observe import tracing
 from holdfast.protocol import meter
 from holdfast.protocol.codec import decode_error
 from holdfast.protocol.transport import Exchange, Transport
+from holdfast.replica.conflicts import Conflict
 from holdfast.replica.credentials import Credentials
 from holdfast.replica.events import Channel, Events, PiecesArrived, RoundEnded, Trigger
 from holdfast.replica.failures import behaviour
 from holdfast.replica.loop import Received
-from holdfast.replica.report import SyncReport, conflicts_of, refusals_of
+from holdfast.replica.report import SyncReport, refusals_of
 from holdfast.replica.round import Rounds
 from holdfast.replica.sqlite_errors import sqlite_errors
 from holdfast.replica.sync_lock import SyncLock
@@ -32,9 +33,11 @@ class Totals:
     def __init__(self) -> None:
         self.pushed = self.merged = self.pulled = self.sent = self.received = self.rounds = 0
         self.results: list[Any] = []
+        self.conflicts: list[Conflict] = []
 
-    def add(self, accepted: int, results: list[Any], rows: int) -> None:
+    def add(self, accepted: int, results: list[Any], rows: int, conflicts: list[Conflict]) -> None:
         """One more answer."""
+        self.conflicts += conflicts
         self.pushed += accepted
         self.merged += sum(1 for result in results if result.outcome == "merged")
         self.pulled += rows
@@ -51,7 +54,7 @@ class Totals:
             self.pushed,
             self.merged,
             self.pulled,
-            conflicts_of(self.results),
+            self.conflicts,
             refusals_of(self.results),
             self.sent,
             self.received,
@@ -90,11 +93,11 @@ class Round:
         self.uploads, self.transactions = asked.uploads, asked.transactions
         self.sent, self.plain_sent = asked.sent, asked.plain_sent
 
-    def took(self, accepted: int, results: list[Any], rows: int) -> None:
+    def took(self, accepted: int, results: list[Any], rows: int, conflicts: int) -> None:
         """An answer was taken."""
         self._pushed, self._rows = accepted, rows
         self._refused = sum(1 for result in results if result.outcome == "refused")
-        self._conflicts = sum(len(result.conflicts) for result in results)
+        self._conflicts = conflicts
 
     def ended(self, error: HoldfastError | None) -> RoundEnded:
         """The event. It ends the span, too."""
@@ -129,6 +132,8 @@ class Exchanges:
         self.progressed = False
         self.error_up: HoldfastError | None = None
         self.error_down: HoldfastError | None = None
+        self.on_conflicts: Callable[[list[Conflict]], None] | None = None
+        """Told of the conflicts that came, with the file's sync lock held."""
 
     def report(self) -> SyncReport:
         """What happened since the last report."""
@@ -248,8 +253,11 @@ class Exchanges:
     def _take(self, chunks: Iterator[bytes], round_: Round) -> Received:
         applied, footer = self._rounds.receive(self._counted(chunks, round_))
         rows = applied.rows + self._rounds.rows_direct
-        round_.took(applied.accepted, applied.results, rows)
-        self._totals.add(applied.accepted, applied.results, rows)
+        conflicts = self._rounds.arrived_conflicts(applied)
+        round_.took(applied.accepted, applied.results, rows, len(conflicts))
+        self._totals.add(applied.accepted, applied.results, rows, conflicts)
+        if conflicts and self.on_conflicts is not None:
+            self.on_conflicts(conflicts)
         self._again = footer.more or self._rounds.more_to_send
         return Received(self._rounds.live, self._again)
 

@@ -192,12 +192,12 @@ def _is_whole(db: apsw.Connection, schema: Schema) -> bool:
     """Whether the file has what `_complete` makes, for this schema."""
     rows: list[Any] = db.execute("SELECT name, sql FROM sqlite_schema WHERE name GLOB 'holdfast_*'").fetchall()
     found: dict[str, str] = dict(rows)
-    if "holdfast_conflict_row" not in found or "captured" not in found["holdfast_table"]:
+    if "captured" not in found["holdfast_table"]:
         return False
     numbers = table_numbers(db)
     views = {
         sqlite_states.state_view_name(table): sqlite_states.create_state_view(table, numbers[table.name])
-        for table in schema.tables
+        for table in schema.declared
     }
     return all(found.get(name) == sql for name, sql in views.items())
 
@@ -208,9 +208,8 @@ def _complete(db: apsw.Connection, schema: Schema) -> None:
     for name, column in (("holdfast_table", "version"), ("holdfast_state", "sealed"), ("holdfast_table", "captured")):
         if not db.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", (name, column)).get:
             db.execute(f"ALTER TABLE {name} ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
-    db.execute(sqlite_states.INDEX)
     numbers = table_numbers(db)
-    for table in schema.tables:
+    for table in schema.declared:
         db.execute(f"DROP VIEW IF EXISTS {quote(sqlite_states.state_view_name(table))}")
         db.execute(sqlite_states.create_state_view(table, numbers[table.name]))
 

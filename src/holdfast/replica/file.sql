@@ -117,15 +117,6 @@ CREATE TABLE holdfast_stage (
     rows BLOB NOT NULL
 ) STRICT;
 
--- Conflicts that the hub reported about operations of this device.
-CREATE TABLE holdfast_conflict (
-    id INTEGER PRIMARY KEY,
-    noticed INTEGER NOT NULL,                 -- milliseconds since 2020-01-01 UTC
-    origin TEXT NOT NULL,
-    n INTEGER NOT NULL,
-    body TEXT NOT NULL                        -- JSON, as in the result
-) STRICT;
-
 -- Results whose effect is durable here: the hub may forget them.
 CREATE TABLE holdfast_acknowledge (
     origin TEXT NOT NULL,

@@ -18,6 +18,7 @@ from holdfast.protocol import messages as m
 from holdfast.protocol.images import added_to, patched, row_of
 from holdfast.replica.confirmed import Confirmed, RowName
 from holdfast.replica.tables import UserTable, UserTables, states_text
+from holdfast.schema.rules import CONFLICT_TABLE
 
 
 class Held(NamedTuple):
@@ -59,6 +60,8 @@ class PageWriter:
         self._orders = {name: slot_order(user, layout.get(name)) for name, user in tables.by_name.items()}
         self._held: dict[RowName, Held] = {}
         self.rows = 0
+        self.conflicts: list[str] = []
+        """Keys of the conflicts that were not here before."""
 
     def write(self, space: int, images: Sequence[m.Image]) -> dict[RowName, Held]:
         """Write the rows of one page of the space with that number; give those that must wait for the fold."""
@@ -134,6 +137,9 @@ class PageWriter:
         if group.alive:
             width = len(user.table.row_columns)
             user.write(self._db, (i.values if len(i.values) == width else user.whole(i.values) for i in group.alive))
+        if user.table.name == CONFLICT_TABLE:
+            keys = [user.key_of(image.values) for image in group.alive]
+            self.conflicts += [key for key in keys if self._place(user, key) is None]
         self._write_patches(user, group.patches, space)
         number, key_of = user.number, user.key_of
         self._db.executemany(

@@ -20,9 +20,9 @@ from holdfast import one_sqlite
 from holdfast.edge.http import HttpTransport
 from holdfast.errors import HoldfastError
 from holdfast.kernel import clock, digest
-from holdfast.protocol.messages import decode_conflict
 from holdfast.protocol.transport import Transport
 from holdfast.replica import queued
+from holdfast.replica.conflicts import Conflict, answer, answered, read_conflicts
 from holdfast.replica.connections import Connections, Parameters, Receipt, sql_parameters
 from holdfast.replica.credentials import Credentials, Token
 from holdfast.replica.documents import Documents, require_library
@@ -34,7 +34,7 @@ from holdfast.replica.observer import Observer
 from holdfast.replica.presence import Presence, Present
 from holdfast.replica.progress import Transfer
 from holdfast.replica.queued import Pending, Refused
-from holdfast.replica.report import Conflict, SyncReport, conflict_of
+from holdfast.replica.report import SyncReport
 from holdfast.replica.results import ResultRow
 from holdfast.replica.round import Device, Rounds
 from holdfast.replica.sqlite_errors import sqlite_errors
@@ -335,10 +335,60 @@ class Replica:
             self._connections.on_commit()
         return done
 
-    def conflicts(self) -> list[Conflict]:
-        """The conflicts that the hub reported about this device's writes, oldest first."""
-        rows = self.execute("SELECT body FROM holdfast_conflict ORDER BY id")
-        return [conflict_of(decode_conflict(row[0])) for row in rows]
+    def conflicts(self, *, open: bool | None = None) -> list[Conflict]:  # noqa: A002 (the word of the state)
+        """The conflicts in the spaces that this device holds, oldest first: all of them, those that wait for a decision
+        (`open=True`), or those that do not.
+        """
+        self._open()
+        return read_conflicts(self._connections.execute, self._device, waiting=open)
+
+    def resolve(self, conflict: Conflict | str, choice: Any, *, label: str = "resolve a conflict") -> Conflict:
+        """Decide a conflict (or the one with that id): "mine", "theirs", or a value for the column; works offline.
+
+        The row and the conflict are written in one transaction. A value that is itself "mine" or "theirs" can be
+        written with SQL. Raises `conflict_unknown`, `conflict_gone`, `conflict_choice`, `forbidden_space`, or what the
+        column refuses.
+        """
+        self._open()
+        with self._connections.transaction(label):
+            found = self._conflict(conflict)
+            access = self.execute("SELECT access FROM holdfast_space WHERE name = ?", (found.space,))
+            if not access or access[0][0] != "rw":
+                message = f"this device may not write in {found.space}"
+                raise HoldfastError("forbidden_space", message, space=found.space)
+            user = self._tables.by_name[found.table]
+            shown = self._connections.inside(user.select_sql, user.sql_key(found.key))
+            result, writes = answer(self.schema, found, choice, tuple(shown[0]) if shown else None)
+            state = self.execute("SELECT user, clock_offset FROM holdfast_state")[0]
+            for statement in (*writes, answered(found.id, result, state["user"], self._now() + state["clock_offset"])):
+                self._connections.inside(statement.sql, statement.parameters)
+            return self._conflict(found)
+
+    def restore(self, conflict: Conflict | str) -> Conflict:
+        """Bring back the value that lost, in one transaction, offline, too. Raises as `resolve` does."""
+        with self.transaction("restore a value"):
+            found = self._conflict(conflict)
+            if found.winner == "merged":
+                message = "neither value lost; use resolve() to choose one"
+                raise HoldfastError("conflict_choice", message, table=found.table, key=found.key)
+            return self.resolve(found, "theirs" if found.winner == "mine" else "mine")
+
+    def _conflict(self, conflict: Conflict | str) -> Conflict:
+        """A conflict as the file holds it now."""
+        wanted = conflict if isinstance(conflict, str) else conflict.id
+        self._open()
+        found = read_conflicts(self._connections.execute, self._device, only=wanted)
+        if not found:
+            raise HoldfastError("conflict_unknown", f"this device holds no conflict {wanted!r}", conflict=wanted)
+        return found[0]
+
+    def on_conflict(self, told: Callable[[list[Conflict]], None] | None) -> None:
+        """Call `told` with the conflicts that a sync brought and in which this device or its user wrote; None: nobody.
+
+        It is called in the thread that syncs, after they are in the file; it must not sync itself.
+        """
+        self._open()
+        self._exchanges.on_conflicts = told
 
     @contextmanager
     def _sealed(self) -> Iterator[apsw.Connection]:

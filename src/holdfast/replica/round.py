@@ -20,6 +20,7 @@ from holdfast.replica.capture import make_readable
 from holdfast.replica.changes import note_sealed
 from holdfast.replica.coalesce import Coalescing
 from holdfast.replica.confirmed import Confirmed, RowName
+from holdfast.replica.conflicts import Conflict, arrived
 from holdfast.replica.dependencies import dependants, needs
 from holdfast.replica.file import applying
 from holdfast.replica.outbox import BATCH_BYTES, MAX_HOLD, Outbox, Sending
@@ -106,6 +107,7 @@ class Rounds:
         self._suspect: Suspect | None = None
         self.transfer = Transfer(time.monotonic)
         self.whole: bool | None = None
+        self._conflicts_direct: list[str] = []
         self._mint()
 
     def now(self) -> int:
@@ -399,6 +401,7 @@ class Rounds:
         finally:
             self._db.execute("PRAGMA synchronous = FULL")
         self.rows_direct += writer.rows
+        self._conflicts_direct += writer.conflicts
 
     def _held_page(self, page: StagedPage, held: dict[RowName, Held]) -> StagedPage:
         """The part of a first load that touches rows with waiting operations: it is folded at the end of the round.
@@ -442,6 +445,20 @@ class Rounds:
         if missing and not self._in_flight:
             self.more_to_send = True
         return missing
+
+    def arrived_conflicts(self, applied: Applied) -> list[Conflict]:
+        """The conflicts that the last answer brought and that concern who uses this device."""
+        direct, self._conflicts_direct = self._conflicts_direct, []
+        if not (direct or applied.conflicts):
+            return []
+        user = self._db.execute("SELECT user FROM holdfast_state").get
+        device = self._device.device
+
+        def execute(sql: str, values: Any) -> list[Any]:
+            return self._db.execute(sql, values).fetchall()
+
+        found = arrived(execute, direct, device, user, first_load=True)
+        return found + arrived(execute, applied.conflicts, device, user, first_load=False)
 
     def _finish(self, answer: Answer) -> Applied:
         """Make a whole answer effective. One that brings nothing writes nothing."""

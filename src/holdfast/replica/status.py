@@ -15,6 +15,7 @@ from holdfast.replica.progress import Progress
 from holdfast.replica.queued import Refused, refused
 from holdfast.replica.sqlite_errors import sqlite_errors
 from holdfast.replica.sync_log import LogLine, read_log
+from holdfast.schema.emit.sqlite_states import UNSETTLED
 from holdfast.schema.model import Schema
 
 LOOK_TIMEOUT_MS = 1_000
@@ -27,11 +28,13 @@ class Status(NamedTuple):
     `connected`: the loop runs and its last exchange went well, or a `sync()` is under way; `uploading` from when a
     request with transactions goes out until its answer begins, `downloading` while rows come. `pending_count` counts
     sealed transactions and, as one each, the marked ones that no sync has sealed yet; `pending_bytes` are those of the
-    sealed ones, `parked_count` those among them that are held back until somebody decides. `upload_error` and
-    `download_error` say what holds up each direction now. `in_sync`: nothing waits here, and the last exchange ended
-    whole with every cursor at the hub's head; without a connection that is of `last_synced_at`. `spaces` maps
-    space -> {"access", "ready"}. `clock_offset` is what the hub's clock is ahead of the device's, in milliseconds.
-    `state` is that of the loop: "stopped", "syncing", "connecting", "connected", "offline", "paused" or "blocked".
+    sealed ones, `conflict_count` counts the conflicts that wait for a decision and those in which a value of this
+    device lost and that nobody has resolved, `parked_count` those among them that are held back until somebody decides.
+    `upload_error` and `download_error` say what holds up each direction now. `in_sync`: nothing waits here, and the
+    last exchange ended whole with every cursor at the hub's head; without a connection that is of `last_synced_at`.
+    `spaces` maps space -> {"access", "ready"}. `clock_offset` is what the hub's clock is ahead of the device's, in
+    milliseconds. `state` is that of the loop: "stopped", "syncing", "connecting", "connected", "offline", "paused" or
+    "blocked".
     """
 
     device: str
@@ -81,11 +84,11 @@ class Standing(NamedTuple):
         return self.sealed + self.captured
 
 
-_STATE = """
+_STATE = f"""
 SELECT device, user, last_synced, clock_offset,
     (SELECT count(*) FROM holdfast_mark) + EXISTS (SELECT 1 FROM holdfast_capture
         WHERE op > coalesce((SELECT max(last) FROM holdfast_mark), 0)),
-    (SELECT count(*) FROM holdfast_conflict),
+    (SELECT count(*) FROM holdfast_conflict c WHERE {UNSETTLED}),
     EXISTS (SELECT 1 FROM holdfast_stage)
 FROM holdfast_state"""
 

@@ -16,20 +16,19 @@ import datetime
 import decimal
 import difflib
 import enum
-import inspect
 import re
-import sys
 import types
 import typing
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from holdfast.errors import HoldfastError
 from holdfast.kernel import values
 from holdfast.schema import meaning as meanings
 from holdfast.schema import model, rules, stored
+from holdfast.schema.annotations import fail, is_class_variable, local_names, resolve
 from holdfast.schema.identifiers import new_id
 from holdfast.schema.queue import DEFAULT, Queue
 from holdfast.schema.space import Via
@@ -113,11 +112,13 @@ class TableOptions:
     foreign_keys: Sequence[ForeignKey]
     queue: Queue | None
     exclude: Sequence[str]
+    merge: str
+    on_unique: str
+    on_parent_deleted: str
+    history: str
 
 
-OPTION_NAMES: Final = (
-    "name", "key", "space", "on_delete", "priority", "indexes", "unique", "foreign_keys", "queue", "exclude",
-)  # fmt: skip
+OPTION_NAMES: Final = tuple(TableOptions.__dataclass_fields__)
 
 
 class Table:
@@ -127,7 +128,10 @@ class Table:
     not declared), `space` (template such as "project:{project_id}" or "user:{@user}", a constant, or `hf.via(column)`:
     the space of the row that a foreign key names; "default"), `on_delete` ("keep_edits" or "delete"), `priority`,
     `indexes` and `unique` (lists of tuples of columns), `foreign_keys`, `queue` (the class in which devices send its
-    transactions, an `hf.Queue`), `exclude` (columns that only the hub's database has, declared here or not).
+    transactions, an `hf.Queue`), `exclude` (columns that only the hub's database has, declared here or not), `merge`
+    (the merge type of columns that name none: "register", "server_wins", "review" or "custom:function"), `on_unique`
+    ("refuse", "rename", "review"), `on_parent_deleted` ("refuse", "revive", "null", "cascade"), `history` (such as
+    "365 days"; for ever without it).
     """
 
     __holdfast_options__: typing.ClassVar[TableOptions]
@@ -146,22 +150,26 @@ class Table:
         foreign_keys: Sequence[ForeignKey] = (),
         queue: Queue | None = None,
         exclude: Sequence[str] = (),
+        merge: str = "register",
+        on_unique: str = "refuse",
+        on_parent_deleted: str = "refuse",
+        history: str = "",
         **unknown: Any,
     ) -> None:
         super().__init_subclass__()
         for option in unknown:
             close = difflib.get_close_matches(option, OPTION_NAMES, 1)
             remedy = f"did you mean {close[0]}?" if close else f"use one of {', '.join(OPTION_NAMES)}"
-            _fail(cls, None, f"unknown option {option}=; {remedy}")
+            fail(cls, None, f"unknown option {option}=; {remedy}")
         if queue is not None and not isinstance(queue, Queue):
-            _fail(cls, None, f"queue={queue!r}: write hf.Queue(...)")
+            fail(cls, None, f"queue={queue!r}: write hf.Queue(...)")
         options = (name, key, space, on_delete, priority, indexes, unique, foreign_keys, queue, exclude)
-        cls.__holdfast_options__ = TableOptions(*options)
-        cls.__holdfast_annotations__ = _resolve(cls, _local_names(cls))
+        cls.__holdfast_options__ = TableOptions(*options, merge, on_unique, on_parent_deleted, history)
+        cls.__holdfast_annotations__ = resolve(cls, local_names(cls))
 
     def __init__(self, *_arguments: Any, **_named: Any) -> None:
         """Always raises `HoldfastError`: rows are not objects."""
-        _fail(
+        fail(
             type(self), None, "a table class is a declaration and has no objects; write rows with SQL (replica.execute)"
         )
 
@@ -204,41 +212,6 @@ def _check_queues(tables: Sequence[model.Table], by_space: Mapping[str, Queue]) 
             raise HoldfastError("schema_invalid", message)
 
 
-def _local_names(cls: type[Table]) -> dict[str, Any]:
-    """Names around a class that is declared inside a function: those of the running functions of its module."""
-    module = sys.modules.get(cls.__module__)
-    found: dict[str, Any] = {}
-    frame = inspect.currentframe()
-    while frame is not None and module is not None:
-        own = frame.f_globals is module.__dict__ and module.__name__ != __name__
-        if own and frame.f_code.co_name == "<module>":
-            break
-        if own:
-            found = {**frame.f_locals, **found}
-        frame = frame.f_back
-    return found
-
-
-def _resolve(cls: type[Table], local_names: Mapping[str, Any]) -> dict[str, Any]:
-    """The annotations of the class itself, with texts (`from __future__ import annotations`) turned into types."""
-    module = sys.modules.get(cls.__module__)
-    # Of what the class holds, only classes: a column that is named `bytes` or `datetime` does not hide the type.
-    nested = {name: value for name, value in vars(cls).items() if isinstance(value, type)}
-    names = {**(vars(module) if module else {}), **local_names, cls.__name__: cls, **nested}
-    resolved = {}
-    for name, annotation in inspect.get_annotations(cls).items():
-        holder = type("Holder", (), {"__annotations__": {name: annotation}})
-        try:
-            resolved[name] = typing.get_type_hints(holder, names, names, include_extras=True)[name]
-        except NameError as error:
-            remedy = "import it, or declare it before the class"
-            _fail(cls, name, f"the annotation {annotation!r} names something unknown ({error}); {remedy}")
-        except (TypeError, SyntaxError, AttributeError, ValueError) as error:
-            remedy = f"use one of {meanings.SUPPORTED}"
-            _fail(cls, name, f"the annotation {annotation!r} cannot be read ({error}); {remedy}")
-    return resolved
-
-
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _DATA: Final = (str, int, float, bytes, bool, datetime.date, decimal.Decimal, uuid.UUID, set, frozenset, ColumnOptions)
 
@@ -275,7 +248,7 @@ class _Compiler:
     def table(self) -> model.Table:
         columns = [self._column(name, annotation) for name, annotation in self.declared.items()]
         if not columns:
-            _fail(self.cls, None, "the table has no column; declare at least one, such as title: str")
+            fail(self.cls, None, "the table has no column; declare at least one, such as title: str")
         key = self._key()
         if key == ("id",) and "id" not in self.declared:
             columns.insert(0, model.Column("id", "text", generate="uuid7"))
@@ -292,6 +265,9 @@ class _Compiler:
                 foreign_keys=self._foreign_keys(),
                 queue=self._queue(),
                 exclude=self.exclude,
+                on_unique=self.options.on_unique,
+                on_parent_deleted=self.options.on_parent_deleted,
+                history=self._history(),
             )
         except HoldfastError as error:
             details = {"class": self.cls.__name__, **error.details}
@@ -306,7 +282,7 @@ class _Compiler:
             return DEFAULT
         given = self.queues[template]
         if not isinstance(given, Queue):
-            _fail(self.cls, None, f"queues gives {given!r} for {template!r}; write hf.Queue(...)")
+            fail(self.cls, None, f"queues gives {given!r} for {template!r}; write hf.Queue(...)")
         return given.named(template)
 
     def _declared(self) -> dict[str, Any]:
@@ -318,7 +294,7 @@ class _Compiler:
             own: dict[str, Any] = base.__dict__["__holdfast_annotations__"]
             found.update(own)
             _check_annotated(base, own)
-        return {name: annotation for name, annotation in found.items() if not _is_class_variable(annotation)}
+        return {name: annotation for name, annotation in found.items() if not is_class_variable(annotation)}
 
     def _given(self, name: str) -> ColumnOptions:
         given = getattr(self.cls, name, model.MISSING)
@@ -333,26 +309,30 @@ class _Compiler:
         try:
             meaning = meanings.read(annotation)
         except meanings.Unsupported as error:
-            _fail(self.cls, name, str(error))
+            fail(self.cls, name, str(error))
         choices = meaning.choices
         if given.choices is not None:
             choices = self._choices(name, meaning, given.choices)
         generate = {new_id: "uuid7", now: "now"}.get(given.default, "") if callable(given.default) else meaning.generate
         if meaning.generate and given.default is not model.MISSING:
-            _fail(self.cls, name, "a BlockKey has no default: a device takes the next number of its block; remove it")
+            fail(self.cls, name, "a BlockKey has no default: a device takes the next number of its block; remove it")
         block = (BLOCK if given.block is None else given.block) if generate == "block" else given.block or 0
+        merge, function = meaning.merge, meaning.function
+        if self.options.merge != "register" and merge == "register" and not self._refers(name, given):
+            merge, _, function = self._default_merge().partition(":")
         return model.Column(
             name=name,
             type=meaning.type,
             element=meaning.element,
             nullable=meaning.nullable,
             default=model.MISSING if generate else self._default(name, meaning, given),
-            merge=meaning.merge,
+            merge=merge,
             choices=choices,
             generate=generate,
             stored=self._stored(name, meaning, given),
             read_only=given.read_only,
             block=block,
+            function=function,
         )
 
     def _stored(self, name: str, meaning: meanings.Meaning, given: ColumnOptions) -> str:
@@ -362,18 +342,41 @@ class _Compiler:
         try:
             text = stored.parse(given.stored).text()
         except ValueError as error:
-            _fail(self.cls, name, f"stored={error}")
+            fail(self.cls, name, f"stored={error}")
         return "" if text == stored.NATURAL[meaning.type] else text
+
+    def _default_merge(self) -> str:
+        given: Any = self.options.merge
+        if not isinstance(given, str) or given.partition(":")[0] not in rules.WHOLE_MERGES:
+            fail(self.cls, None, f"merge={given!r}: use one of register, server_wins, review, custom:function")
+        return str(given)
+
+    def _refers(self, name: str, given: ColumnOptions) -> bool:
+        """Whether a column names or refers to rows: the table's `merge` is not for it."""
+        keys = {column for key in self._foreign_keys() for column in key.columns}
+        space = self.options.space
+        named = {*self._key(), *keys, *(() if isinstance(space, Via) else model.SpaceRule(space).columns)}
+        return given.references is not None or name in named
+
+    def _history(self) -> int:
+        """Days; 0 for ever."""
+        given: Any = self.options.history
+        if given == "":
+            return 0
+        found = re.fullmatch(r"([1-9][0-9]{0,5}) days?", given) if isinstance(given, str) else None
+        if found is None:
+            fail(self.cls, None, f"history={given!r}: write a number of days, such as '365 days'")
+        return int(found[1])
 
     def _choices(self, name: str, meaning: meanings.Meaning, given: Sequence[Any]) -> tuple[Any, ...]:
         if meaning.choices is not None:
-            _fail(self.cls, name, "the annotation names the choices already; remove choices=")
+            fail(self.cls, name, "the annotation names the choices already; remove choices=")
         if isinstance(given, str) or not isinstance(given, Iterable):
-            _fail(self.cls, name, f"choices={given!r}: write a list, such as choices=['draft', 'sent']")
+            fail(self.cls, name, f"choices={given!r}: write a list, such as choices=['draft', 'sent']")
         try:
             return tuple(wire_of(meaning.type, choice) for choice in given)
         except values.InvalidValue as error:
-            _fail(self.cls, name, f"choices={given!r}: {error}; correct the choice")
+            fail(self.cls, name, f"choices={given!r}: {error}; correct the choice")
 
     def _default(self, name: str, meaning: meanings.Meaning, options: ColumnOptions) -> Any:
         given = options.default
@@ -389,17 +392,17 @@ class _Compiler:
             return None if meaning.nullable else model.MISSING
         if given is None:
             if not meaning.nullable:
-                _fail(self.cls, name, "the default is None but the column is not optional; add '| None'")
+                fail(self.cls, name, "the default is None but the column is not optional; add '| None'")
             return None
         if callable(given) and not isinstance(given, enum.Enum):
-            _fail(self.cls, name, f"the default {given!r} is a function; use a value, hf.new_id or hf.now")
+            fail(self.cls, name, f"the default {given!r} is a function; use a value, hf.new_id or hf.now")
         try:
             wire = wire_of(meaning.type, given, meaning.element)
             kind = self._stored(name, meaning, options)
             limit = stored.limiter(stored.parse(kind)) if kind and not meaning.element else None
             return wire if limit is None else limit(wire)
         except values.InvalidValue as error:
-            _fail(self.cls, name, f"the default {given!r} does not fit: {error}; correct or remove it")
+            fail(self.cls, name, f"the default {given!r} does not fit: {error}; correct or remove it")
 
     def _key(self) -> tuple[str, ...]:
         if self.options.key is None:
@@ -409,12 +412,12 @@ class _Compiler:
     def _names(self, option: str, given: Any) -> tuple[str, ...]:
         names = (given,) if isinstance(given, str) else given
         if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) for name in names):
-            _fail(self.cls, None, f"{option}={given!r}: write a column name or a tuple of column names")
+            fail(self.cls, None, f"{option}={given!r}: write a column name or a tuple of column names")
         return tuple(names)
 
     def _groups(self, option: str, given: Any, single: str) -> tuple[tuple[str, ...], ...]:
         if isinstance(given, str) or not isinstance(given, Iterable):
-            _fail(self.cls, None, f"{option}={given!r}: write a list of tuples of column names")
+            fail(self.cls, None, f"{option}={given!r}: write a list of tuples of column names")
         groups: list[tuple[str, ...]] = [(name,) for name in self.declared if getattr(self._given(name), single)]
         groups += [self._names(option, group) for group in given]
         return tuple(groups)
@@ -426,10 +429,10 @@ class _Compiler:
             if given.references is not None and not self._is_excluded(given.references):
                 found.append(self._foreign_key((name,), given.references, (), given.on_delete))
             elif given.references is None and given.on_delete != "restrict":
-                _fail(self.cls, name, f"on_delete={given.on_delete!r} without references=; name the parent")
+                fail(self.cls, name, f"on_delete={given.on_delete!r} without references=; name the parent")
         for declared in self.options.foreign_keys:
             if not isinstance(declared, ForeignKey):
-                _fail(self.cls, None, f"foreign_keys holds {declared!r}; write hf.ForeignKey(columns, parent)")
+                fail(self.cls, None, f"foreign_keys holds {declared!r}; write hf.ForeignKey(columns, parent)")
             if self._is_excluded(declared.parent):
                 continue
             columns = self._names("foreign_keys", declared.columns)
@@ -454,7 +457,7 @@ class _Compiler:
         if not matches:
             shown = parent.__name__ if isinstance(parent, type) else repr(parent)
             remedy = "pass that class to hf.Schema, or correct the name"
-            _fail(self.cls, where, f"references {shown}, which is not a table of this schema; {remedy}")
+            fail(self.cls, where, f"references {shown}, which is not a table of this schema; {remedy}")
         return model.ForeignKey(columns, table_name(matches[0]), parent_columns or _key_of(matches[0]), on_delete)
 
 
@@ -465,10 +468,6 @@ def _key_of(cls: type[Table]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
-def _is_class_variable(annotation: Any) -> bool:
-    return annotation is typing.ClassVar or typing.get_origin(annotation) is typing.ClassVar
-
-
 def _check_annotated(cls: type, annotated: Collection[str]) -> None:
     """A plain value without an annotation would silently be no column."""
     for name, value in vars(cls).items():
@@ -477,10 +476,4 @@ def _check_annotated(cls: type, annotated: Collection[str]) -> None:
         if isinstance(value, _DATA):
             kind = "str" if isinstance(value, ColumnOptions) else type(value).__name__
             remedy = f"write {name}: {kind} = ..., or annotate it as ClassVar if it is no column"
-            _fail(cls, name, f"has a value but no annotation; {remedy}")
-
-
-def _fail(cls: type, where: str | None, message: str) -> NoReturn:
-    label = f"class {cls.__name__}" if where is None else f"class {cls.__name__}, column {where}"
-    details = {"class": cls.__name__} if where is None else {"class": cls.__name__, "column": where}
-    raise HoldfastError("schema_invalid", f"{label}: {message}", **details)
+            fail(cls, name, f"has a value but no annotation; {remedy}")

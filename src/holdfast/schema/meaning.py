@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
 
 from holdfast.schema import stored
 
@@ -34,9 +34,10 @@ class Generate:
 
 @dataclass(frozen=True)
 class Merge:
-    """Names a merge type."""
+    """Names a merge type, and the function of the application that a custom one calls."""
 
     merge: str
+    function: str = ""
 
 
 BigInt = Annotated[int, Kind("bigint")]
@@ -50,6 +51,26 @@ Latest = Annotated[T, Merge("latest")]
 Text = Annotated[str, Merge("text")]
 Json = Annotated[Any, Kind("json"), Merge("json")]
 MergeText = Annotated[str, Merge("merge_text")]
+ServerWins = Annotated[T, Merge("server_wins")]
+Review = Annotated[T, Merge("review")]
+
+if TYPE_CHECKING:
+    Custom = Annotated
+else:
+
+    class Custom:
+        """`hf.Custom[str, "join_lines"]`: merged by the function that the hub's `@server.merge("join_lines")` names.
+
+        Some linters take a text in an annotation for a type and its quotes away: write `Literal["join_lines"]` there.
+        """
+
+        def __class_getitem__(cls, parameters: Any) -> Any:
+            if isinstance(parameters, tuple) and len(parameters) == 2 and typing.get_origin(parameters[1]) is Literal:
+                parameters = (parameters[0], *typing.get_args(parameters[1]))
+            if not (isinstance(parameters, tuple) and len(parameters) == 2 and isinstance(parameters[1], str)):
+                raise TypeError('write hf.Custom[type, "name of the merge function"]')
+            return Annotated[parameters[0], Merge("custom", parameters[1])]
+
 
 PYTHON_TYPES: Mapping[Any, str] = {
     str: "text",
@@ -69,8 +90,8 @@ STORED: Mapping[Any, str] = {datetime.time: stored.TIME, datetime.timedelta: "in
 SUPPORTED = (
     "str, int, float, bool, bytes, datetime.date, datetime.datetime, datetime.time, datetime.timedelta, "
     "decimal.Decimal, uuid.UUID, list[...], an Enum, Literal[...], hf.BigInt, hf.BlockKey, hf.JsonValue, hf.Counter, "
-    "hf.Set[...], hf.GrowSet[...], hf.Earliest[...], hf.Latest[...], hf.Text, hf.Json, "
-    "hf.MergeText; with | None if it is optional"
+    "hf.Set[...], hf.GrowSet[...], hf.Earliest[...], hf.Latest[...], hf.Text, hf.Json, hf.MergeText, "
+    "hf.ServerWins[...], hf.Review[...], hf.Custom[..., 'function']; with | None if it is optional"
 )
 
 
@@ -84,6 +105,7 @@ class Meaning(NamedTuple):
     choices: tuple[Any, ...] | None = None
     stored: str = ""
     generate: str = ""
+    function: str = ""
 
 
 class Unsupported(Exception):
@@ -135,14 +157,15 @@ def _optional(annotation: Any) -> Meaning:
 def _annotated(annotation: Any) -> Meaning:
     inner, *marks = typing.get_args(annotation)
     kinds = [mark.type for mark in marks if isinstance(mark, Kind)]
-    merges = [mark.merge for mark in marks if isinstance(mark, Merge)]
+    chosen = [mark for mark in marks if isinstance(mark, Merge)]
+    merges = [mark.merge for mark in chosen]
     generates = [mark.generate for mark in marks if isinstance(mark, Generate)]
     if len(kinds) > 1 or len(merges) > 1:
         raise Unsupported("the annotation names two merge types; use one")
     if merges and merges[0] in ("set", "grow_set"):
         return Meaning("set", _element(inner, merges[0]), merge=merges[0])
     if merges and isinstance(inner, TypeVar):
-        label = f"hf.{merges[0].capitalize()}"
+        label = f"hf.{merges[0].title().replace('_', '')}"
         raise Unsupported(f"{label} needs a type, such as {label}[datetime.date]")
     meaning = Meaning(kinds[0]) if kinds else read(inner)
     if generates:
@@ -153,7 +176,7 @@ def _annotated(annotation: Any) -> Meaning:
         raise Unsupported("the annotation names two merge types; use one")
     if meaning.nullable:
         raise Unsupported("write '| None' outside of the brackets")
-    return meaning._replace(merge=merges[0])
+    return meaning._replace(merge=chosen[0].merge, function=chosen[0].function)
 
 
 def _element(inner: Any, merge: str) -> str:

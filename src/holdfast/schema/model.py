@@ -42,7 +42,8 @@ class Column:
     `generate` says how the database fills the column by itself: "uuid7" (text or uuid), "now" (a date, a time or a
     moment), "block" (the next number of a leased block of `block` numbers), else empty. `stored` is the type in the
     hub's database (`stored.Stored.text()`) where it is not the natural one. A `read_only` column is made by the hub's
-    database; devices never write it.
+    database; devices never write it. `function` names the merge function of the application, for the merge type
+    `custom`.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Column:
     stored: str = ""
     read_only: bool = False
     block: int = 0
+    function: str = ""
     _check: Callable[[Any], Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -109,6 +111,8 @@ class Column:
             form["read_only"] = True
         if self.block:
             form["block"] = self.block
+        if self.function:
+            form["function"] = self.function
         return form
 
 
@@ -143,6 +147,8 @@ class Table:
     `queue` is the class in which devices send its transactions.
     `slot` maps the name of a non-key column to its slot, `position` the name of any column to its index in `columns`.
     `exclude` are columns that only the hub's database has; devices never hear of them.
+    `on_unique` and `on_parent_deleted` say what the hub does with a write that breaks a unique or a foreign key,
+    `history` for how many days the hub keeps the history of a row (0: for ever).
     """
 
     name: str
@@ -156,6 +162,9 @@ class Table:
     foreign_keys: tuple[ForeignKey, ...] = ()
     queue: Queue = DEFAULT_QUEUE
     exclude: tuple[str, ...] = field(default=(), compare=False)
+    on_unique: str = "refuse"
+    on_parent_deleted: str = "refuse"
+    history: int = 0
     key: tuple[Column, ...] = field(init=False, repr=False, compare=False)
     cells: tuple[Column, ...] = field(init=False, repr=False, compare=False)
     slot: dict[str, int] = field(init=False, repr=False, compare=False)
@@ -219,7 +228,7 @@ class Table:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """JSON form, complete; `queue` only when it is not the default."""
+        """JSON form; `queue`, the policies and the history only when they are not the default."""
         form = self.identity()
         if self.queue != DEFAULT_QUEUE:
             form["queue"] = self.queue.to_json()
@@ -227,6 +236,8 @@ class Table:
 
     def identity(self) -> dict[str, Any]:
         """What the hash of a schema depends on: everything but how its transactions are sent."""
+        defaults: dict[str, Any] = {"on_unique": "refuse", "on_parent_deleted": "refuse", "history": 0}
+        chosen = {name: value for name, default in defaults.items() if (value := getattr(self, name)) != default}
         return {
             "name": self.name,
             "columns": [column.to_json() for column in self.columns],
@@ -237,6 +248,7 @@ class Table:
             "indexes": [list(columns) for columns in self.indexes],
             "unique": [list(columns) for columns in self.unique],
             "foreign_keys": [foreign_key.to_json() for foreign_key in self.foreign_keys],
+            **chosen,
         }
 
 
@@ -244,21 +256,28 @@ class Table:
 class Schema:
     """A version number and tables, parents before children as far as cycles allow. Equal when the hashes are equal.
 
-    `hash` is 16 hexadecimal digits of SHA-256 over the canonical JSON form without the queues: how a device sends its
-    transactions may differ from what the hub declares.
+    `tables` are those that were `declared` and, at the end, the built-in ones (`schema.built_in`). `hash` is 16
+    hexadecimal digits of SHA-256 over the canonical JSON form of the declared ones without the queues: how a device
+    sends its transactions may differ from what the hub declares.
     """
 
     version: int
     tables: tuple[Table, ...]
+    declared: tuple[Table, ...] = field(init=False, repr=False)
     by_name: dict[str, Table] = field(init=False, repr=False)
     hash: str = field(init=False)
 
     def __post_init__(self) -> None:
-        rules.check_schema(self.version, self.tables)
-        tables = parents_first(self.tables)
+        from holdfast.schema.built_in import BUILT_IN
+
+        given = tuple(table for table in self.tables if not any(table is one for one in BUILT_IN))
+        rules.check_schema(self.version, given)
+        declared = parents_first(given)
+        tables = (*declared, *BUILT_IN)
+        object.__setattr__(self, "declared", declared)
         object.__setattr__(self, "tables", tables)
         object.__setattr__(self, "by_name", {table.name: table for table in tables})
-        identity = {"version": self.version, "tables": [table.identity() for table in tables]}
+        identity = {"version": self.version, "tables": [table.identity() for table in declared]}
         canonical = values.canonical_json(identity).encode()
         object.__setattr__(self, "hash", hashlib.sha256(canonical).hexdigest()[:16])
 
@@ -281,7 +300,7 @@ class Schema:
 
     def to_json(self) -> dict[str, Any]:
         """JSON form: `{"version": 1, "tables": [...]}`."""
-        return {"version": self.version, "tables": [table.to_json() for table in self.tables]}
+        return {"version": self.version, "tables": [table.to_json() for table in self.declared]}
 
     @staticmethod
     def from_json(form: Mapping[str, Any]) -> Schema:
@@ -326,6 +345,9 @@ def _table_from_json(form: Mapping[str, Any]) -> Table:
         unique=tuple(tuple(columns) for columns in form["unique"]),
         foreign_keys=tuple(_foreign_key_from_json(foreign_key) for foreign_key in form["foreign_keys"]),
         queue=queue_from_json(form.get("queue")),
+        on_unique=form.get("on_unique", "refuse"),
+        on_parent_deleted=form.get("on_parent_deleted", "refuse"),
+        history=form.get("history", 0),
     )
 
 

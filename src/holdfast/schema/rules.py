@@ -21,7 +21,13 @@ TYPES: Final = (*KEY_TYPES, "float", "bytes", "json", "set")
 ELEMENT_TYPES: Final = values.SCALAR_TYPES
 EXTREMUM_TYPES: Final = ("date", "datetime", "int", "bigint", "float", "decimal")
 CHOICE_TYPES: Final = tuple(name for name in KEY_TYPES if name != "bool")
-MERGES: Final = ("register", "counter", "set", "grow_set", "earliest", "latest", "text", "json", "merge_text")
+DECIDED_MERGES: Final = ("server_wins", "review", "custom")
+WHOLE_MERGES: Final = ("register", *DECIDED_MERGES)
+DOCUMENT_MERGES: Final = ("text", "json", "merge_text")
+MERGES: Final = (*WHOLE_MERGES, "counter", "set", "grow_set", "earliest", "latest", *DOCUMENT_MERGES)
+UNIQUE_POLICIES: Final = ("refuse", "rename", "review")
+PARENT_POLICIES: Final = ("refuse", "revive", "null", "cascade")
+CONFLICT_TABLE: Final = "holdfast_conflict"
 ROW_DELETES: Final = ("keep_edits", "delete")
 CHILD_DELETES: Final = ("restrict", "cascade", "set_null")
 GENERATES: Final = ("uuid7", "now", "block")
@@ -46,6 +52,8 @@ def check_schema(version: int, tables: Sequence[Table]) -> None:
         raise HoldfastError("schema_invalid", "the schema has no table; pass at least one Table class")
     by_name: dict[str, Table] = {}
     for table in tables:
+        if table.name == CONFLICT_TABLE:
+            _fail(table, None, "the name is that of a built-in table; choose another")
         if table.name in by_name:
             _fail(table, None, f"two tables are named {table.name}; give one of them another name with name=")
         by_name[table.name] = table
@@ -83,12 +91,49 @@ def check_table(table: Table) -> None:
     for name in table.exclude:
         if name in by_name:
             _fail(table, name, "the column is declared and excluded; remove one of the two")
+    _check_policies(table, by_name)
+
+
+def _check_policies(table: Table, by_name: Mapping[str, Column]) -> None:
+    """What the hub does with broken unique and foreign keys must be possible with the columns there are."""
+    if table.on_unique not in UNIQUE_POLICIES:
+        _fail(table, None, f"on_unique={table.on_unique!r}: use one of {_list(UNIQUE_POLICIES)}")
+    if table.on_parent_deleted not in PARENT_POLICIES:
+        _fail(table, None, f"on_parent_deleted={table.on_parent_deleted!r}: use one of {_list(PARENT_POLICIES)}")
+    if type(table.history) is not int or table.history < 0:
+        _fail(table, None, f"history={table.history!r}: write a number of days, such as '365 days'")
+    for group in table.unique if table.on_unique != "refuse" else ():
+        if renamed_column(table, group) is None:
+            names = ", ".join(group)
+            remedy = "a plain text column that is no key and has no choices"
+            _fail(
+                table, None, f"on_unique={table.on_unique!r}: unique ({names}) has nothing to rename; it needs {remedy}"
+            )
+    for foreign_key in table.foreign_keys if table.on_parent_deleted == "null" else ():
+        for name in foreign_key.columns:
+            if not by_name[name].nullable:
+                _fail(table, name, "on_parent_deleted='null' needs an optional column; add '| None'")
+
+
+def renamed_column(table: Table, group: Sequence[str]) -> str | None:
+    """The column of a unique group that the hub changes to keep both rows: its last plain text; None without one."""
+    named = {column.name: column for column in table.columns}
+    fitting = [
+        name
+        for name in group
+        if name not in table.key_names
+        and name not in table.space.columns
+        and named[name].type == "text"
+        and named[name].choices is None
+        and named[name].merge in WHOLE_MERGES
+    ]
+    return fitting[-1] if fitting else None
 
 
 def _check_name(table: Table, column: str | None, name: object) -> None:
     if not isinstance(name, str) or not NAME_FORM.fullmatch(name):
         _fail(table, column, f"{name!r} is not a name: use a-z, 0-9 and _, not a digit first, at most 63 characters")
-    if name.startswith(RESERVED_PREFIXES):
+    if name.startswith(RESERVED_PREFIXES) and name != CONFLICT_TABLE:
         _fail(table, column, f"the name {name} is reserved, as all with {_list(RESERVED_PREFIXES)}; choose another")
     if column is not None and name in RESERVED_COLUMNS:
         _fail(table, column, "the name is reserved by a database or by JavaScript; choose another")
@@ -114,6 +159,8 @@ def _check_column(table: Table, column: Column) -> None:
         _fail(table, name, "only a set has an element type; remove it")
     if is_set and column.nullable:
         _fail(table, name, "a set is never NULL, it may be empty; remove '| None'")
+    if (column.merge == "custom") != bool(column.function):
+        _fail(table, name, "a custom merge has the name of its function: hf.Custom[str, 'join_lines']")
     if column.merge == "counter" and column.type != "int":
         _fail(table, name, f"a counter is an int, not {column.type}")
     if column.merge == "counter" and column.nullable:
@@ -162,8 +209,8 @@ def _check_document(table: Table, column: Column) -> None:
 def _check_choices(table: Table, column: Column) -> None:
     if column.choices is None:
         return
-    if column.type not in CHOICE_TYPES or column.merge != "register":
-        _fail(table, column.name, f"choices go with a register of {_list(CHOICE_TYPES)}; remove choices")
+    if column.type not in CHOICE_TYPES or column.merge not in WHOLE_MERGES:
+        _fail(table, column.name, f"choices go with a plain value of {_list(CHOICE_TYPES)}; remove choices")
     if not column.choices:
         _fail(table, column.name, "choices is empty; name at least one value")
     for choice in column.choices:

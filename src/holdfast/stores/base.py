@@ -228,8 +228,8 @@ class Transaction(Protocol):
         """
         ...
 
-    def history(self, table: str, key: str) -> list[HistoryEntry]:
-        """Entries of one row, oldest first."""
+    def history(self, table: str, key: str, *, newest: int | None = None) -> list[HistoryEntry]:
+        """Entries of one row, oldest first; with `newest` only so many, the latest ones."""
         ...
 
     def digest(self, space: str) -> dict[int, tuple[int, int]]:

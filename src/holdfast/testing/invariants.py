@@ -21,6 +21,7 @@ from holdfast.protocol import messages as m
 from holdfast.protocol.images import row_from_bytes
 from holdfast.schema.key import key_text
 from holdfast.schema.model import MISSING, Column, Table
+from holdfast.schema.rules import CONFLICT_TABLE
 from holdfast.stores.base import Space
 from holdfast.testing.device import SimulatedDevice
 from holdfast.testing.hub import SimulatedHub, read_rows
@@ -146,7 +147,8 @@ class Watch:
             raise Violation(6, f"the stored digest of {name} is not that of its feed")
 
     def _check_history(self, table: str, key: str, row: m.Image) -> None:
-        life = 0
+        # The hub makes conflicts; what made them is in the history of the rows that they are about.
+        life = 1 if table == CONFLICT_TABLE else 0
         for entry in self._hub.history(table, key):
             record = msgspec.json.decode(entry.body)
             before, after = record["life"]

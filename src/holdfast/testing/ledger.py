@@ -12,6 +12,7 @@ import apsw
 import msgspec
 
 from holdfast.protocol import messages as m
+from holdfast.schema.built_in import CONFLICTS
 from holdfast.testing.device import SimulatedDevice
 from holdfast.testing.hub import SimulatedHub
 from holdfast.testing.invariants import Violation
@@ -51,7 +52,7 @@ class Ledger:
         self.books: dict[str, Book] = {}
         self.undone: set[str] = set()
         self.excused: set[str] = set()
-        self.inexact_conflicts: set[str] = set()
+        self.inexact_conflicts = False
 
     def book(self, device: SimulatedDevice) -> Book:
         """The book of a device."""
@@ -80,8 +81,8 @@ class Ledger:
             if device.has_tables:
                 waiting = {label for one in device.replica.pending() for label in labels_in(one.operations)}
                 self.excused |= book.committed - waiting - book.refused
-                self.inexact_conflicts.add(device.name)
             book.seen, book.current = set(), False
+        self.inexact_conflicts = self.inexact_conflicts or bool(devices)
 
     def shown(self, device: SimulatedDevice) -> set[str]:
         """The labels that a device shows or keeps as refused."""
@@ -125,7 +126,7 @@ class Ledger:
         if risen := self.undone & (seen.entries | seen.refused):
             raise Violation(15, f"{device.name} shows {sorted(risen)}, which was rolled back")
 
-    def settle(self, devices: list[SimulatedDevice]) -> None:
+    def settle(self) -> None:
         """Everybody is in sync: every transaction had one effect on the hub, or one refusal on its device."""
         rows = self._hub.user_rows()
         entries = {row[0] for row in rows["entry"]}
@@ -141,8 +142,7 @@ class Ledger:
             if len(found := self._hub.history("entry", label)) != 1:
                 raise Violation(1, f"{label} had {len(found)} effects on the hub")
         self._amounts(rows["account"], entries)
-        for device in devices:
-            self._conflicts(device)
+        self._conflicts()
 
     def _amounts(self, accounts: list[tuple[Any, ...]], entries: set[str]) -> None:
         balances, deposits = dict.fromkeys(ACCOUNTS, 0), dict.fromkeys(ACCOUNTS, 0)
@@ -154,26 +154,25 @@ class Ledger:
         if accounts and sorted(accounts) != wanted:
             raise Violation(4, f"the accounts are {accounts}, the acknowledged amounts make {wanted}")
 
-    def _conflicts(self, device: SimulatedDevice) -> None:
-        """Each conflict that the hub's history tells of this device's writes is in its inbox, once."""
-        if device.name in self.inexact_conflicts:
+    def _conflicts(self) -> None:
+        """Each decision that the hub's history tells of has one conflict in the inbox, which holds no others."""
+        if self.inexact_conflicts:
             return
-        with device.reading() as db:
-            inbox: list[Any] = db.execute("SELECT origin, n, body FROM holdfast_conflict").fetchall()
-            mine = db.execute("SELECT device FROM holdfast_state").get
-        told = []
+        told: list[tuple[Any, ...]] = []
         with self._hub.reading() as tx:
             for table, key in sorted(all_rows(self._hub)):
                 for entry in tx.history(table, key):
                     record = msgspec.json.decode(entry.body)
-                    if entry.device == mine:
-                        told += [
-                            (record["origin"], record["n"], msgspec.json.encode(c)) for c in record.get("conflicts", ())
-                        ]
-        found = sorted((origin, n, msgspec.json.decode(body)["rule"]) for origin, n, body in inbox)
-        wanted = sorted((origin, n, msgspec.json.decode(note)["rule"]) for origin, n, note in told)
-        if found != wanted:
-            raise Violation(14, f"the inbox of {device.name} has {found}, the history tells {wanted}")
+                    told += [
+                        (c["conflict"], table, key, c.get("column", ""), c["rule"], entry.user, entry.device)
+                        for c in record.get("conflicts", ())
+                    ]
+        names = [column.name for column in CONFLICTS.row_columns]
+        wanted = ("id", "table_name", "row_key", "column_name", "rule", "mine_user", "mine_device")
+        rows = self._hub.user_rows()[CONFLICTS.name]
+        found = sorted(tuple(row[names.index(name)] for name in wanted) for row in rows)
+        if found != sorted(told):
+            raise Violation(14, f"the inbox has {found}, the history tells {sorted(told)}")
 
 
 def all_rows(hub: SimulatedHub) -> set[tuple[str, str]]:

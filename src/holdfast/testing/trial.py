@@ -181,7 +181,7 @@ class Trial:
             self.ledger.synced(device)
             self.ledger.look(device)
         simulation.watch.check_stamps()
-        self.ledger.settle(devices)
+        self.ledger.settle()
         return needed
 
     def device(self, dice: random.Random) -> SimulatedDevice:

@@ -111,7 +111,6 @@ def test_a_file_of_an_earlier_version_gets_views_and_versions(desk: Desk) -> Non
     with apsw.Connection(anna.path) as db:
         for (view,) in db.execute("select name from sqlite_schema where type = 'view'").fetchall():
             db.execute(f"drop view {view}")
-        db.execute("drop index holdfast_conflict_row")
         db.execute("alter table holdfast_table drop column version")
     db.close()
     again = desk.device("anna")

@@ -155,7 +155,7 @@ def _delete(draw: st.DrawFn, table: Table) -> Statement:
     return Statement(f"DELETE FROM {table.name}{where}", key)
 
 
-_TABLES = [*SCHEMA.tables, *(SCHEMA.by_name[name] for name in ("form", "code", "owner", "form"))]
+_TABLES = [*SCHEMA.declared, *(SCHEMA.by_name[name] for name in ("form", "code", "owner", "form"))]
 
 
 @st.composite

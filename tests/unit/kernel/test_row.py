@@ -41,7 +41,13 @@ def test_a_column_without_a_default_of_the_compiled_schema() -> None:
     """`model.MISSING` is no wire value: the cell begins with what its merge type begins with."""
     types = {"set": "set", "grow_set": "set", "text": "text", "merge_text": "text", "json": "json"}
     cells = tuple(
-        model.Column(f"column_{merge}", types.get(merge, "int"), element="int" if "set" in merge else "", merge=merge)
+        model.Column(
+            f"column_{merge}",
+            types.get(merge, "int"),
+            element="int" if "set" in merge else "",
+            merge=merge,
+            function="f" if merge == "custom" else "",
+        )
         for merge in BY_NAME
     )
     assert all(column.default is model.MISSING for column in cells)

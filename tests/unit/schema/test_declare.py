@@ -85,7 +85,7 @@ def test_slots_and_positions() -> None:
 
 
 def test_parents_come_first_and_cycles_do_not_hang() -> None:
-    assert [found.name for found in schema.tables] == ["project", "submission", "reading"]
+    assert [found.name for found in schema.declared] == ["project", "submission", "reading"]
 
     class Left(hf.Table):
         right: str = hf.column(references="Right")
@@ -94,7 +94,7 @@ def test_parents_come_first_and_cycles_do_not_hang() -> None:
         left: str = hf.column(references="left.id")
         self: str | None = hf.column(default=None, references="Right")
 
-    assert [found.name for found in hf.Schema(Left, Right).tables] == ["left", "right"]
+    assert [found.name for found in hf.Schema(Left, Right).declared] == ["left", "right"]
 
 
 def test_json_form_round_trips_and_names_the_schema() -> None:

@@ -14,7 +14,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def emitted() -> dict[str, str]:
-    tables = list(enumerate(schema.tables))
+    tables = list(enumerate(schema.declared))
     capture = [sql for number, table in tables for sql in sqlite_capture.create_triggers(table, number, schema.version)]
     dirty = [sql for _, table in tables for sql in sqlite_dirty.create_triggers(table)]
     return {
@@ -41,7 +41,7 @@ def test_ddl_can_be_repeated_with_if_not_exists(library: str) -> None:
             for statement in sqlite.ddl(schema, if_not_exists=True):
                 execute(statement)
         names = [name for (name,) in execute("select name from sqlite_schema where type = 'table' order by rowid")]
-    assert names == ["project", "submission", "reading"]
+    assert names == ["project", "submission", "reading", "holdfast_conflict"]
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -49,7 +49,7 @@ def test_triggers_go_away_again(library: str) -> None:
     with database(library) as execute:
         for statement in sqlite.ddl(schema):
             execute(statement)
-        for number, table in enumerate(schema.tables):
+        for number, table in enumerate(schema.declared):
             for emitter in (sqlite_capture.create_triggers(table, number, 1), sqlite_dirty.create_triggers(table)):
                 for statement in emitter:
                     execute(statement)

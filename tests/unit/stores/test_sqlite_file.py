@@ -174,7 +174,7 @@ def test_a_new_column_gets_the_next_slot(tmp_path: Path) -> None:
     assert (error.code, error.details["column"]) == ("schema_mismatch_table", "rank")
     run(path, "ALTER TABLE thing ADD COLUMN rank INTEGER NOT NULL DEFAULT 0")
     store = SqliteStore(path)
-    assert store.open(newer) == {"thing": ["label", "code", "rank"]}
+    assert store.open(newer)["thing"] == ["label", "code", "rank"]
     write(store, batch(row(newer.table("thing"), "1", ["short", None]), row(newer.table("thing"), "2", ["l", "c", 9])))
     store.close()
     assert run(path, "SELECT id, label, code, rank FROM thing ORDER BY id") == [

@@ -68,7 +68,7 @@ def world(folder: Path, devices: int | None) -> World:
 
     Raises `demo_data`.
     """
-    rows = {table.name: _read(folder, table.name) for table in schema.tables}
+    rows = {table.name: _read(folder, table.name) for table in schema.declared}
     by_inspection = {row["inspection_id"]: row["inspector"] for row in rows["inspection"]}
     for row in rows["violation"]:
         if row["inspection_id"] not in by_inspection:
@@ -87,7 +87,7 @@ def world(folder: Path, devices: int | None) -> World:
         note="violation.inspector is added when loading, from the violation's inspection: a row names its own space",
         schema_module=__name__,
         schema=schema,
-        fill=[_fill(table.name, rows[table.name]) for table in schema.tables],
+        fill=[_fill(table.name, rows[table.name]) for table in schema.declared],
         devices=made,
         shared="three facilities and one section of the code",
         expected=_expected(inspectors),

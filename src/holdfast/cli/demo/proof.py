@@ -38,7 +38,7 @@ def prove(
     differences: list[str] = []
     compared = 0
     with closing(_open(hub)) as db:
-        for table in schema.tables:
+        for table in schema.declared:
             by_space = _by_space(db, table)
             for name, (file, spaces) in copies.items():
                 wanted: Rows = {}

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from holdfast.kernel.column import Cell, Column
 from holdfast.kernel.merges.counter import Counter
+from holdfast.kernel.merges.decided import Decided
 from holdfast.kernel.merges.document import Document
 from holdfast.kernel.merges.extremum import Extremum
 from holdfast.kernel.merges.grow_set import GrowSet
@@ -19,15 +20,18 @@ from holdfast.kernel.merges.text import Text
 class Merge(Protocol):
     """What a merge type does. It is a value without state of its own; every function is pure.
 
-    `lossless`: concurrent changes are all kept, so that they never make a conflict. `empty`: the value before any
-    change. `initial(epoch)`: the state of a cell that an insert starts. `check`: the canonical form of a foreign
-    change. `difference`: the change that writing a plain value stands for.
-    `apply(column, cell, change, stamp, dot, hub)`: the
-    cell after a change; `dot` is the stamp as the writer named it. `join`: the least upper bound of two written cells.
+    `lossless`: concurrent changes are all kept, so that they never make a conflict. `decided`: of concurrent changes
+    the one that stands stays until somebody decides otherwise. `empty`: the value before any change. `initial(epoch)`:
+    the state of a cell that an insert starts. `check`: the canonical form of a foreign change. `difference`: the change
+    that writing a plain value stands for. `apply(column, cell, change, stamp, dot, hub)`: the cell after a change;
+    `dot` is the stamp as the writer named it. `join`: the least upper bound of two written cells.
     """
 
     @property
     def lossless(self) -> bool: ...
+
+    @property
+    def decided(self) -> bool: ...
 
     @property
     def empty(self) -> Any: ...
@@ -53,6 +57,9 @@ BY_NAME: dict[str, Merge] = {
     "text": Text(),
     "json": JsonDocument(),
     "merge_text": MergeText(),
+    "server_wins": Decided(),
+    "review": Decided(),
+    "custom": Decided(),
 }
 
 

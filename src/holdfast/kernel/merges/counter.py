@@ -23,6 +23,7 @@ class Counter:
     """State: `[epoch, {entry: [p, n]}]`, entries in order of their names; initial `[1, {}]`, kept as None."""
 
     lossless = True
+    decided = False
     empty: Any = 0
 
     def initial(self, epoch: int) -> Any:

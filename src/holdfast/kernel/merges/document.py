@@ -27,6 +27,7 @@ class Document:
     """
 
     lossless = True
+    decided = False
     text = True
     empty: ClassVar[Any] = ""
 

@@ -17,6 +17,7 @@ class Extremum:
     """State: `[epoch]`; None when 1. `sign` is -1 for the earliest, 1 for the latest; null loses to anything."""
 
     lossless = True
+    decided = False
     empty: Any = None
 
     def __init__(self, sign: int) -> None:

@@ -17,6 +17,7 @@ class GrowSet:
     """State: `[epoch]`; None when 1. An element that a writer leaves out comes back: nothing can be removed."""
 
     lossless = True
+    decided = False
     empty: ClassVar[Any] = []
 
     def initial(self, epoch: int) -> Any:

@@ -54,6 +54,7 @@ class MergeText:
     """
 
     lossless = True
+    decided = False
     empty: Any = ""
 
     def initial(self, epoch: int) -> Any:

@@ -27,6 +27,7 @@ class OrSet:
     """
 
     lossless = True
+    decided = False
     empty: ClassVar[Any] = []
 
     def initial(self, epoch: int) -> Any:

@@ -18,6 +18,7 @@ class Register:
     """State: none."""
 
     lossless = False
+    decided = False
     empty: Any = None
 
     def initial(self, epoch: int) -> Any:

@@ -1,14 +1,24 @@
 """How each row of a device stands, as a view that anybody can join: `holdfast_state_of_<table>`.
 
-It has the key columns of the table and `state`: "refused" (a write of this row was refused and is kept), "conflict" (a
-write of it met another one), "pending" (the hub has not answered for it yet), else "synced". The first that is true
-counts: it is what a person has to look at. Works from SQLite 3.38 on, in any program that reads the file.
+It has the key columns of the table and `state`: "refused" (a write of this row was refused and is kept), "conflict"
+(somebody has to decide about it, or a value of this device lost and nobody has resolved that), "pending" (the hub has
+not answered for it yet), else "synced". The first that is true counts: it is what a person has to look at. Works from
+SQLite 3.38 on, in any program that reads the file.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from holdfast.schema.emit.sqlite_text import key_expression, names, quote, text_literal
 from holdfast.schema.model import Table
+
+UNSETTLED: Final = (
+    "c.state = 'open' OR (c.state = 'auto' AND CASE c.winner WHEN 'mine' THEN c.theirs_device "
+    "WHEN 'theirs' THEN c.mine_device END = (SELECT device FROM holdfast_state WHERE id = 1))"
+)
+"""The condition of a conflict `c` that somebody has to look at: it waits for a decision, or a value of this device
+lost."""
 
 
 def state_view_name(table: Table) -> str:
@@ -29,7 +39,7 @@ def create_state_view(table: Table, number: int) -> str:
     )
     conflict = (
         "EXISTS (SELECT 1 FROM holdfast_conflict c "
-        f"WHERE json_extract(c.body, '$.table') = {text_literal(table.name)} AND json_extract(c.body, '$.key') = {key})"
+        f"WHERE c.table_name = {text_literal(table.name)} AND c.row_key = {key} AND ({UNSETTLED}))"
     )
     captured = f"{key} IN (SELECT key FROM holdfast_capture WHERE tbl = {number} AND kind <> 'suspect')"
     columns = ", ".join(f"t.{quote(name)}" for name in table.key_names)
@@ -43,10 +53,3 @@ def create_state_view(table: Table, number: int) -> str:
         f"CREATE VIEW {quote(state_view_name(table))} ({listed}) AS\n"
         f"  SELECT {columns}, {state}\n  FROM {quote(table.name)} t"
     )
-
-
-INDEX = (
-    "CREATE INDEX IF NOT EXISTS holdfast_conflict_row ON holdfast_conflict "
-    "(json_extract(body, '$.table'), json_extract(body, '$.key'))"
-)
-"""By which the view finds the conflicts of a row."""

@@ -113,9 +113,10 @@ class MemoryTransaction:
                 image, patch, before = entry
                 yield seq, patch if patches and patch is not None and before <= after else image
 
-    def history(self, table: str, key: str) -> list[HistoryEntry]:
+    def history(self, table: str, key: str, *, newest: int | None = None) -> list[HistoryEntry]:
         """Entries of one row, oldest first."""
-        return list(self._view.get(HISTORY, (table, key), ()))
+        found = list(self._view.get(HISTORY, (table, key), ()))
+        return found if newest is None else found[-newest:]
 
     def digest(self, space: str) -> dict[int, tuple[int, int]]:
         """bucket -> (count, sum) of the buckets that are not empty."""

@@ -92,8 +92,9 @@ JOIN holdfast.space s ON s.id = w.space
 SELECT seq, image FROM holdfast."row" WHERE space = %s AND seq > %s AND seq <= %s ORDER BY seq
 
 -- name: history
--- Entries of one row, oldest first.
-SELECT space, stamp, device, "user", at, body FROM holdfast.history WHERE "row" = %s AND tbl = %s AND key = %s ORDER BY id
+-- The latest entries of one row, newest first; NULL for all.
+SELECT space, stamp, device, "user", at, body FROM holdfast.history WHERE "row" = %s AND tbl = %s AND key = %s
+ORDER BY id DESC LIMIT %s::bigint
 
 -- name: digest
 -- Buckets of a space that are not empty.

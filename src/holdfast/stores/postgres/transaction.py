@@ -169,10 +169,10 @@ class PostgresTransaction:
                 return
             after = page[-1][0]
 
-    def history(self, table: str, key: str) -> list[HistoryEntry]:
+    def history(self, table: str, key: str, *, newest: int | None = None) -> list[HistoryEntry]:
         """Entries of one row, oldest first."""
-        found = self._run("history", history_row(key), self._catalog.ids.get(table), key)
-        return [HistoryEntry(space, table, key, *rest) for space, *rest in found]
+        found = self._run("history", history_row(key), self._catalog.ids.get(table), key, newest)
+        return [HistoryEntry(space, table, key, *rest) for space, *rest in reversed(found)]
 
     def digest(self, space: str) -> dict[int, tuple[int, int]]:
         """bucket -> (count, sum) of the buckets that are not empty."""

@@ -41,8 +41,9 @@ SELECT place & 1099511627775, CASE WHEN before <= ?1 THEN patch ELSE image END
 FROM holdfast_row WHERE place > ?1 AND place <= ?2 ORDER BY place;
 
 -- name: history
--- Entries of one row, oldest first.
-SELECT space, stamp, device, user, at, body FROM holdfast_history WHERE row = ? AND tbl = ? AND key = ? ORDER BY id;
+-- The latest entries of one row, newest first; -1 for all.
+SELECT space, stamp, device, user, at, body FROM holdfast_history WHERE row = ? AND tbl = ? AND key = ?
+ORDER BY id DESC LIMIT ?;
 
 -- name: digest
 -- Buckets of a space that are not empty.

@@ -132,11 +132,11 @@ class SqliteTransaction:
             QUERIES["changes" if patches else "feed"], (first + max(after, 0), first + max(0, min(until, MAX_SEQ)))
         )
 
-    def history(self, table: str, key: str) -> list[HistoryEntry]:
+    def history(self, table: str, key: str, *, newest: int | None = None) -> list[HistoryEntry]:
         """Entries of one row, oldest first."""
-        number = self._catalog.ids.get(table)
-        found = fetch(self._reader, QUERIES["history"], (history_row(key), number, key))
-        return [HistoryEntry(space, table, key, *rest) for space, *rest in found]
+        number, limit = self._catalog.ids.get(table), -1 if newest is None else newest
+        found = fetch(self._reader, QUERIES["history"], (history_row(key), number, key, limit))
+        return [HistoryEntry(space, table, key, *rest) for space, *rest in reversed(found)]
 
     def digest(self, space: str) -> dict[int, tuple[int, int]]:
         """bucket -> (count, sum) of the buckets that are not empty."""

@@ -115,3 +115,42 @@ EXECUTE FUNCTION "holdfast"."reading"();
 CREATE TRIGGER "holdfast_truncate" AFTER TRUNCATE ON "public"."reading"
 FOR EACH STATEMENT WHEN (current_setting('holdfast.applying', true) IS DISTINCT FROM 'on' OR pg_trigger_depth() > 0)
 EXECUTE FUNCTION "holdfast"."reading"();
+CREATE OR REPLACE FUNCTION "holdfast"."holdfast_conflict"() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $holdfast$
+BEGIN
+  IF TG_OP = 'INSERT' THEN
+    INSERT INTO holdfast.dirty (tbl, key) SELECT 'holdfast_conflict', s.key FROM (
+      SELECT r."id" AS key FROM new_rows r
+    ) s;
+  ELSIF TG_OP = 'UPDATE' THEN
+    INSERT INTO holdfast.dirty (tbl, key) SELECT 'holdfast_conflict', s.key FROM (
+      SELECT r."id" AS key FROM new_rows r UNION SELECT r."id" AS key FROM old_rows r
+    ) s;
+  ELSIF TG_OP = 'DELETE' THEN
+    INSERT INTO holdfast.dirty (tbl, key) SELECT 'holdfast_conflict', s.key FROM (
+      SELECT r."id" AS key FROM old_rows r
+    ) s;
+  ELSIF TG_OP = 'TRUNCATE' THEN
+    INSERT INTO holdfast.dirty (tbl, key) SELECT 'holdfast_conflict', s.key FROM (
+      SELECT r.key FROM holdfast."row" r JOIN holdfast."table" t ON t.id = r.tbl
+    WHERE t.name = 'holdfast_conflict' AND r.mark = 0 AND r.life % 2 = 1
+    ) s;
+  END IF;
+  IF FOUND THEN
+    PERFORM pg_notify('holdfast_dirty', '');
+  END IF;
+  RETURN NULL;
+END
+$holdfast$;
+CREATE TRIGGER "holdfast_insert" AFTER INSERT ON "public"."holdfast_conflict" REFERENCING NEW TABLE AS new_rows
+FOR EACH STATEMENT WHEN (current_setting('holdfast.applying', true) IS DISTINCT FROM 'on' OR pg_trigger_depth() > 0)
+EXECUTE FUNCTION "holdfast"."holdfast_conflict"();
+CREATE TRIGGER "holdfast_update" AFTER UPDATE ON "public"."holdfast_conflict" REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+FOR EACH STATEMENT WHEN (current_setting('holdfast.applying', true) IS DISTINCT FROM 'on' OR pg_trigger_depth() > 0)
+EXECUTE FUNCTION "holdfast"."holdfast_conflict"();
+CREATE TRIGGER "holdfast_delete" AFTER DELETE ON "public"."holdfast_conflict" REFERENCING OLD TABLE AS old_rows
+FOR EACH STATEMENT WHEN (current_setting('holdfast.applying', true) IS DISTINCT FROM 'on' OR pg_trigger_depth() > 0)
+EXECUTE FUNCTION "holdfast"."holdfast_conflict"();
+CREATE TRIGGER "holdfast_truncate" AFTER TRUNCATE ON "public"."holdfast_conflict"
+FOR EACH STATEMENT WHEN (current_setting('holdfast.applying', true) IS DISTINCT FROM 'on' OR pg_trigger_depth() > 0)
+EXECUTE FUNCTION "holdfast"."holdfast_conflict"();

@@ -41,3 +41,29 @@ CREATE TABLE "public"."reading" (
   CHECK (length('[' || to_json("reading"."place")::text || ',' || to_json(to_char("reading"."at" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text || ',' || to_json("reading"."big"::text)::text || ',' || "reading"."good"::text || ',' || "reading"."n"::text || ']') <= 1024)
 );
 CREATE INDEX "reading(parent)" ON "public"."reading" ("parent");
+CREATE TABLE "public"."holdfast_conflict" (
+  "id" text COLLATE "C" NOT NULL DEFAULT '' CHECK (length("id") <= 1024),
+  "state" text NOT NULL DEFAULT 'auto' CHECK ("state" IN ('auto', 'open', 'resolved')),
+  "result" text,
+  "resolved_by" text,
+  "resolved_at" bigint CHECK ("resolved_at" BETWEEN -9007199254740991 AND 9007199254740991),
+  "space" text NOT NULL DEFAULT '',
+  "table_name" text NOT NULL DEFAULT '',
+  "row_key" text NOT NULL DEFAULT '',
+  "column_name" text NOT NULL DEFAULT '',
+  "rule" text NOT NULL DEFAULT '',
+  "winner" text NOT NULL DEFAULT '',
+  "base" text,
+  "mine" text,
+  "mine_user" text NOT NULL DEFAULT '',
+  "mine_device" text NOT NULL DEFAULT '',
+  "mine_at" bigint CHECK ("mine_at" BETWEEN -9007199254740991 AND 9007199254740991),
+  "theirs" text,
+  "theirs_user" text NOT NULL DEFAULT '',
+  "theirs_device" text NOT NULL DEFAULT '',
+  "theirs_at" bigint CHECK ("theirs_at" BETWEEN -9007199254740991 AND 9007199254740991),
+  "error" text NOT NULL DEFAULT '',
+  PRIMARY KEY ("id")
+);
+CREATE INDEX "holdfast_conflict(table_name, row_key)" ON "public"."holdfast_conflict" ("table_name", "row_key");
+CREATE INDEX "holdfast_conflict(state)" ON "public"."holdfast_conflict" ("state");

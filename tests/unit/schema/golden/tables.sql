@@ -41,3 +41,29 @@ CREATE TABLE "reading" (
   CHECK (length(json_array("place", "at", CAST("big" AS TEXT), "good", "n")) <= 1024)
 ) STRICT;
 CREATE INDEX "reading(parent)" ON "reading" ("parent");
+CREATE TABLE "holdfast_conflict" (
+  "id" TEXT NOT NULL DEFAULT '' CHECK (instr("id", char(0)) = 0 AND length("id") <= 1024),
+  "state" TEXT NOT NULL DEFAULT 'auto' CHECK ("state" IN ('auto', 'open', 'resolved')),
+  "result" TEXT CHECK (instr("result", char(0)) = 0),
+  "resolved_by" TEXT CHECK (instr("resolved_by", char(0)) = 0),
+  "resolved_at" INTEGER CHECK ("resolved_at" BETWEEN -9007199254740991 AND 9007199254740991),
+  "space" TEXT NOT NULL DEFAULT '' CHECK (instr("space", char(0)) = 0),
+  "table_name" TEXT NOT NULL DEFAULT '' CHECK (instr("table_name", char(0)) = 0),
+  "row_key" TEXT NOT NULL DEFAULT '' CHECK (instr("row_key", char(0)) = 0),
+  "column_name" TEXT NOT NULL DEFAULT '' CHECK (instr("column_name", char(0)) = 0),
+  "rule" TEXT NOT NULL DEFAULT '' CHECK (instr("rule", char(0)) = 0),
+  "winner" TEXT NOT NULL DEFAULT '' CHECK (instr("winner", char(0)) = 0),
+  "base" TEXT CHECK (instr("base", char(0)) = 0),
+  "mine" TEXT CHECK (instr("mine", char(0)) = 0),
+  "mine_user" TEXT NOT NULL DEFAULT '' CHECK (instr("mine_user", char(0)) = 0),
+  "mine_device" TEXT NOT NULL DEFAULT '' CHECK (instr("mine_device", char(0)) = 0),
+  "mine_at" INTEGER CHECK ("mine_at" BETWEEN -9007199254740991 AND 9007199254740991),
+  "theirs" TEXT CHECK (instr("theirs", char(0)) = 0),
+  "theirs_user" TEXT NOT NULL DEFAULT '' CHECK (instr("theirs_user", char(0)) = 0),
+  "theirs_device" TEXT NOT NULL DEFAULT '' CHECK (instr("theirs_device", char(0)) = 0),
+  "theirs_at" INTEGER CHECK ("theirs_at" BETWEEN -9007199254740991 AND 9007199254740991),
+  "error" TEXT NOT NULL DEFAULT '' CHECK (instr("error", char(0)) = 0),
+  PRIMARY KEY ("id")
+) STRICT;
+CREATE INDEX "holdfast_conflict(table_name, row_key)" ON "holdfast_conflict" ("table_name", "row_key");
+CREATE INDEX "holdfast_conflict(state)" ON "holdfast_conflict" ("state");

@@ -4,7 +4,7 @@ import type { MergeName } from "../src/kernel/merges/index";
 import type { Base, Cells, Conflict, Op, Outcome, Row } from "../src/kernel/row";
 import { decodeStamps, encodeStamps } from "../src/kernel/stamps";
 import { check, type Members } from "../src/kernel/values";
-import type { ConflictNote, Image, Line } from "../src/protocol/messages";
+import type { Image, Line } from "../src/protocol/messages";
 
 /** The input of a call: what the vectors and the other language write is trusted to have its shape. */
 export type Form = Members;
@@ -109,7 +109,7 @@ function cellsForm(cells: Cells): Wire {
 
 /** The members of a response that are left out when they are empty. */
 const OPTIONAL = new Set(
-  "ahead through revoked reset layout results code message table key column details conflicts cursors digests"
+  "ahead through revoked reset layout results code message table key column details cursors digests"
     .split(" "),
 ); // prettier-ignore
 
@@ -122,7 +122,7 @@ export function lineForm(line: Line): Wire {
   }
   if (line.kind === "footer") return { footer: compact(line.footer) };
   const { results, ...rest } = line.header;
-  const written = results.map((result) => compact({ ...result, conflicts: result.conflicts.map(noteForm) }));
+  const written = results.map((result) => compact({ ...result }));
   return { header: compact({ ...rest, results: written }) };
 }
 
@@ -130,10 +130,6 @@ export function lineForm(line: Line): Wire {
 function itemsSent([, , , , states, slots]: Image): number {
   if (slots !== null) return 6;
   return Object.keys(states).length > 0 ? 5 : 4;
-}
-
-function noteForm({ table, key, mine, theirs, ...rest }: ConflictNote): Wire {
-  return { table, key, ...compact(rest), ...(mine !== null && { mine }), ...(theirs !== null && { theirs }) };
 }
 
 function compact(members: Members): Members {

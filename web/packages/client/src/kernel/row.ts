@@ -4,7 +4,7 @@
 // the hub would answer.
 import { after, originOf } from "./clock";
 import { type Cell, type Column, defaultOf, type Table, type Wire } from "./column";
-import { BY_NAME } from "./merges/index";
+import { BY_NAME, type MergeName } from "./merges/index";
 import { same } from "./values";
 
 /**
@@ -42,12 +42,12 @@ export interface Op {
 export type Cells = ReadonlyMap<number, Wire> | null;
 
 /**
- * Two writes, neither of which had seen the other. `winner` is "mine" (the operation) or "theirs" (the row). `register`
- * has a slot, and the new value against the current one; in the others the cells in question stand against null for the
+ * Two writes, neither of which had seen the other. `winner` is "mine" (the operation) or "theirs" (the row). A merge
+ * type has a slot, and the new value against the current one; in the others the cells in question stand against null for the
  * deletion.
  */
 export type Conflict =
-  | { slot: number; rule: "register"; mine: Wire; theirs: Wire; winner: "mine" | "theirs" }
+  | { slot: number; rule: MergeName; mine: Wire; theirs: Wire; winner: "mine" | "theirs" }
   | { slot: null; rule: "revived" | "kept" | "deleted"; mine: Cells; theirs: Cells; winner: "mine" | "theirs" };
 
 /** What became of an operation (merge.md, section 3). */
@@ -224,9 +224,10 @@ function mergeCell(
       stamp = after(cell.stamp, originOf(stamp));
       differs = true;
     } else if (!following && !same(cell.value, change)) {
-      const winner = stamp > cell.stamp ? "mine" : "theirs";
-      conflicts.push({ slot, rule: "register", mine: change, theirs: cell.value, winner });
+      const winner = stamp > cell.stamp && !merge.decided ? "mine" : "theirs";
+      conflicts.push({ slot, rule: column.merge, mine: change, theirs: cell.value, winner });
     }
+    if (!following && merge.decided) return true;
   }
   put(row, slot, merge.apply(column, cell, change, stamp, op.named || op.stamp, hub));
   return differs;

@@ -71,17 +71,6 @@ export const request = struct({
   user: optional(text(0, 200), ""),
 });
 
-/** Two writes of which neither had seen the other. `column` is empty when the row's life was at stake. */
-export const conflictNote = struct({
-  table: text(),
-  key: text(),
-  rule: text(),
-  winner: oneOf("mine", "theirs"),
-  column: optional(text(), ""),
-  mine: optional(anything, null),
-  theirs: optional(anything, null),
-});
-
 /** What became of a transaction, when that is not plain. */
 export const result = struct({
   origin: text(),
@@ -93,7 +82,6 @@ export const result = struct({
   key: optional(text(), ""),
   column: optional(text(), ""),
   details: optional(map(anything), {}),
-  conflicts: optional(list(conflictNote), []),
 });
 
 /** First line of a response. */
@@ -160,7 +148,6 @@ export type Delete = Shaped<typeof OPERATIONS.delete>;
 export type Transaction = Shaped<typeof transaction>;
 export type Request = Shaped<typeof request>;
 export type Result = Shaped<typeof result>;
-export type ConflictNote = Shaped<typeof conflictNote>;
 export type Header = Shaped<typeof header>;
 export type Page = Shaped<typeof page>;
 export type Footer = Shaped<typeof footer>;

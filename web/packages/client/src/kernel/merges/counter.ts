@@ -18,6 +18,7 @@ type Entries = Map<string, readonly [number, number]>;
 
 export const counter: Merge = {
   lossless: true,
+  decided: false,
   empty: 0,
 
   initial(epoch) {

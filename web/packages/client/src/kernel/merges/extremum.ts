@@ -19,6 +19,7 @@ function extremum(sign: number): Merge {
 
   return {
     lossless: true,
+    decided: false,
     empty: null,
 
     initial(epoch) {

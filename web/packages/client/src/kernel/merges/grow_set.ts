@@ -9,6 +9,7 @@ import type { Merge } from "./index";
 
 export const growSet: Merge = {
   lossless: true,
+  decided: false,
   empty: [],
 
   initial(epoch) {

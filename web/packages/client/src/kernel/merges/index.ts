@@ -1,17 +1,29 @@
 // The merge types, one file each. Specification: spec/merge.md, section 4. Vectors: spec/vectors/merges.
 import type { Cell, Column, Wire } from "../column";
 import { counter } from "./counter";
+import { decided } from "./decided";
 import { earliest, latest } from "./extremum";
 import { growSet } from "./grow_set";
 import { orSet } from "./orset";
 import { register } from "./register";
 
-export type MergeName = "register" | "counter" | "set" | "grow_set" | "earliest" | "latest";
+export type MergeName =
+  | "register"
+  | "counter"
+  | "set"
+  | "grow_set"
+  | "earliest"
+  | "latest"
+  | "server_wins"
+  | "review"
+  | "custom";
 
 /** What a merge type does: pure functions. */
 export interface Merge {
   /** Concurrent changes are all kept, so that they never make a conflict. */
   readonly lossless: boolean;
+  /** Of concurrent changes the one that stands stays until somebody decides otherwise. */
+  readonly decided: boolean;
   /** The value before any change. */
   readonly empty: Wire;
   /** The state of a cell that an insert starts in a row whose new life is `epoch`. */
@@ -33,4 +45,7 @@ export const BY_NAME: Readonly<Record<MergeName, Merge>> = {
   grow_set: growSet,
   earliest,
   latest,
+  server_wins: decided,
+  review: decided,
+  custom: decided,
 };

@@ -22,6 +22,7 @@ interface Change {
 
 export const orSet: Merge = {
   lossless: true,
+  decided: false,
   empty: [],
 
   initial(epoch) {

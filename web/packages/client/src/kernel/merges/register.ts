@@ -8,6 +8,7 @@ import type { Merge } from "./index";
 
 export const register: Merge = {
   lossless: false,
+  decided: false,
   empty: null,
 
   initial() {

@@ -1,0 +1,205 @@
+"""Conflicts become rows of `holdfast_conflict`, in the space of the row that they are about (`spec/merge.md`, 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from holdfast.hub.hooks import Context
+from holdfast.hub.merging import MergeContext, MergeFunctions
+from holdfast.hub.record import Decision
+from holdfast.hub.trace import NOBODY, Seen, Trace, Writer, moment
+from holdfast.hub.workspace import Draft, RowName, Standing, Workspace
+from holdfast.kernel import clock
+from holdfast.kernel.column import Cell
+from holdfast.kernel.row import Conflict, Op, Row
+from holdfast.kernel.values import canonical_json
+from holdfast.schema.built_in import CONFLICTS
+from holdfast.schema.model import Table
+from holdfast.schema.rules import CONFLICT_TABLE
+from holdfast.stores.base import Transaction
+
+
+class Meeting(NamedTuple):
+    """An operation that met something: the row before it, the row that the kernel made, and where it lives."""
+
+    table: Table
+    op: Op
+    before: Row | None
+    after: Row
+    context: Context
+
+
+class Case(NamedTuple):
+    """One conflict before it is written. Values are wire values; `base` only counts if `known`."""
+
+    column: str
+    rule: str
+    state: str
+    winner: str
+    known: bool
+    base: Any
+    mine: Any
+    theirs: Any
+    result: Any
+    theirs_by: Writer
+    error: str = ""
+
+
+class Inbox:
+    """Writes the conflicts of one batch. `origin` is that of this hub process: it names the rows and their stamps."""
+
+    def __init__(self, trace: Trace, functions: MergeFunctions, origin: str) -> None:
+        self._trace = trace
+        self._functions = functions
+        self._origin = origin
+
+    def decide(
+        self, meeting: Meeting, conflicts: tuple[Conflict, ...], draft: Draft, hlc: int
+    ) -> tuple[Row, list[Decision], int]:
+        """Write a row for each conflict into the draft. Gives the row, which a merge function may have changed, what
+        the history shall say, and the latest hybrid time.
+        """
+        row, decisions = meeting.after, []
+        for conflict in conflicts:
+            hlc = clock.tick(hlc, meeting.context.now)
+            stamp = clock.stamp(hlc, self._origin)
+            if conflict.slot is None:
+                case = self._life(meeting, conflict)
+            else:
+                row, case = self._cell(meeting, conflict, conflict.slot, row, stamp)
+            self.write(meeting.table.name, meeting.op, case, meeting.context, draft, stamp)
+            decisions.append(Decision(stamp, case.rule, case.winner, case.column))
+        return row, decisions, hlc
+
+    def write(self, table: str, op: Op, case: Case, context: Context, draft: Draft, stamp: str) -> None:
+        """Put a new conflict into the draft, as a row whose key and stamps are `stamp`."""
+        values: dict[str, Any] = {
+            "state": case.state,
+            "result": None if case.state == "open" else canonical_json(case.result),
+            "space": "",
+            "table_name": table,
+            "row_key": op.key,
+            "column_name": case.column,
+            "rule": case.rule,
+            "winner": case.winner,
+            "base": canonical_json(case.base) if case.known else None,
+            "mine": canonical_json(case.mine),
+            "mine_user": context.identity.user,
+            "mine_device": context.device,
+            "mine_at": moment(op.stamp),
+            "theirs": canonical_json(case.theirs),
+            "theirs_user": case.theirs_by.user,
+            "theirs_device": case.theirs_by.device,
+            "theirs_at": case.theirs_by.at,
+            "error": case.error,
+        }
+        cells = [values.get(column.name) for column in CONFLICTS.cells]
+        # Its space is known when all rows of the transaction are: `follow`.
+        draft.rows[(CONFLICT_TABLE, stamp)] = Standing(Row(1, cells, [stamp] * len(cells)), "")
+
+    def _cell(self, meeting: Meeting, conflict: Conflict, slot: int, row: Row, stamp: str) -> tuple[Row, Case]:
+        table, op, before, column = meeting.table, meeting.op, meeting.before, meeting.table.cells[slot]
+        assert before is not None, "a conflict needs something to meet"
+        current = before.stamps[slot] if slot < len(before.stamps) else None
+        if op.kind == "update":
+            base: Any = op.base
+            seen = self._trace.cell(table, op.key, slot, base.get(slot), current)
+        else:
+            # Two inserts of one key: neither writer had seen a row.
+            seen = self._trace.cell(table, op.key, slot, None, current)._replace(known=False, base=None)
+        mine, theirs = conflict.mine, conflict.theirs
+        if column.merge == "custom":
+            return self._custom(meeting, conflict, slot, row, stamp, seen)
+        state = "open" if column.merge == "review" else "auto"
+        rule, result = conflict.rule, row.values[slot]
+        winner = conflict.winner
+        return row, Case(column.name, rule, state, winner, seen.known, seen.base, mine, theirs, result, seen.writer)
+
+    def _custom(
+        self, meeting: Meeting, conflict: Conflict, slot: int, row: Row, stamp: str, seen: Seen
+    ) -> tuple[Row, Case]:
+        """Ask the application's function; its value is the hub's own write, so that what either writer did unseen since
+        then meets it again."""
+        table, op, column = meeting.table, meeting.op, meeting.table.cells[slot]
+        shown = {c.name: value for c, value in zip(table.cells, row.values, strict=False)}
+        local_by = Writer(meeting.context.identity.user, meeting.context.device, moment(op.stamp))
+        context = MergeContext(table.name, op.key, column.name, shown, local_by, seen.writer, seen.known)
+        merged = self._functions.merge(column, seen.base, conflict.mine, conflict.theirs, context)
+        rule = f"custom:{column.function}"
+        sides = (seen.known, seen.base, conflict.mine, conflict.theirs)
+        if not merged.decided:
+            return row, Case(column.name, rule, "open", "theirs", *sides, None, seen.writer, merged.error)
+        if merged.value is not conflict.theirs:
+            row = row.copy()
+            put(row, slot, Cell(merged.value, stamp))
+        return row, Case(column.name, rule, "auto", "merged", *sides, merged.value, seen.writer)
+
+    def _life(self, meeting: Meeting, conflict: Conflict) -> Case:
+        """A deletion met an edit: the values are objects column -> value, null stands for the deletion."""
+        table, op, before = meeting.table, meeting.op, meeting.before
+        assert before is not None, "a conflict needs something to meet"
+        mine, theirs = _named(table, conflict.mine), _named(table, conflict.theirs)
+        if op.kind == "update":
+            writer = self._trace.deletion((table.name, op.key))
+        else:
+            writer = self._latest(table, op, before, conflict.theirs)
+        image = {column.name: value for column, value in zip(table.cells, before.values, strict=False)}
+        lost = conflict.rule == "deleted"
+        result = None if lost else {"alive": True}
+        return Case("", conflict.rule, "auto", conflict.winner, lost, image, mine, theirs, result, writer)
+
+    def _latest(self, table: Table, op: Op, before: Row, unseen: dict[int, Any]) -> Writer:
+        """Who wrote the newest of the cells that a deleter had not seen."""
+        slots = [slot for slot in unseen if before.stamps[slot] is not None]
+        if not slots:
+            return NOBODY
+        newest = max(slots, key=lambda slot: before.stamps[slot] or "")
+        return self._trace.cell(table, op.key, newest, None, before.stamps[newest]).writer
+
+
+def put(row: Row, slot: int, cell: Cell) -> None:
+    """Set one cell of a row of which nobody else holds the lists."""
+    row.values[slot], row.stamps[slot] = cell.value, cell.stamp
+
+
+def _named(table: Table, values: Any) -> Any:
+    return {table.cells[slot].name: v for slot, v in values.items()} if isinstance(values, dict) else values
+
+
+def follow(
+    tx: Transaction,
+    workspace: Workspace,
+    settled: Mapping[RowName, Standing],
+    drafted: Mapping[RowName, Standing],
+    stamp: Callable[[], str],
+) -> dict[RowName, Standing]:
+    """Conflicts live where the rows live that they are about: those that were drafted, and those of rows that move."""
+    found = {name: standing for name, standing in drafted.items() if name[0] == CONFLICT_TABLE}
+    moved = {name for name, standing in settled.items() if workspace.space_of(name) not in ("", standing.space)}
+    if moved:
+        keys = tx.children(CONFLICT_TABLE, ("table_name", "row_key"), sorted(moved))
+        workspace.load((CONFLICT_TABLE, key) for key in keys)
+        for name in {*((CONFLICT_TABLE, key) for key in keys), *workspace.changed(CONFLICT_TABLE)} - found.keys():
+            standing = workspace.standing(CONFLICTS, name)
+            if standing.row is not None and standing.row.life % 2 == 1 and _subject(standing.row) in moved:
+                found[name] = standing
+    return {name: _placed(standing, workspace, settled, stamp) for name, standing in sorted(found.items())}
+
+
+def _subject(row: Row) -> RowName:
+    """The row that a conflict is about."""
+    return row.values[CONFLICTS.slot["table_name"]], row.values[CONFLICTS.slot["row_key"]]
+
+
+def _placed(
+    standing: Standing, workspace: Workspace, settled: Mapping[RowName, Standing], stamp: Callable[[], str]
+) -> Standing:
+    assert standing.row is not None, "a conflict is never without a row"
+    subject, slot = _subject(standing.row), CONFLICTS.slot["space"]
+    space = settled[subject].space if subject in settled else standing.space or workspace.space_of(subject)
+    row = standing.row
+    if row.values[slot] != space:
+        row = row.copy()
+        row.values[slot], row.stamps[slot] = space, row.stamps[slot] if not standing.space else stamp()
+    return standing._replace(row=row, space=space)
