@@ -22,13 +22,14 @@ from holdfast.errors import HoldfastError
 from holdfast.kernel import clock, digest
 from holdfast.protocol.transport import Transport
 from holdfast.replica import queued
-from holdfast.replica.conflicts import Conflict, answer, answered, read_conflicts
+from holdfast.replica.conflicts import Conflict
 from holdfast.replica.connections import Connections, Parameters, Receipt, sql_parameters
 from holdfast.replica.credentials import Credentials, Token
 from holdfast.replica.documents import Documents, require_library
 from holdfast.replica.events import Events, RoundEnded, SyncEvent
 from holdfast.replica.exchange import Exchanges, renew, sync_now
 from holdfast.replica.file import applying, connect, prepare, table_numbers
+from holdfast.replica.inbox import Inbox
 from holdfast.replica.loop import Loop, Options
 from holdfast.replica.observer import Observer
 from holdfast.replica.presence import Presence, Present
@@ -119,6 +120,7 @@ class Replica:
                     device = prepare(db, self.path, self.schema, self._random_bits)
                     self._tables = UserTables(self.schema, table_numbers(db))
                     self._connections = Connections(self.path, self._sql_clock, self._new_documents)
+                    self._inbox = Inbox(self._connections, self.schema, self._tables, device, self._now)
                 except BaseException:
                     db.close()
                     raise
@@ -340,7 +342,7 @@ class Replica:
         (`open=True`), or those that do not.
         """
         self._open()
-        return read_conflicts(self._connections.execute, self._device, waiting=open)
+        return self._inbox.read(open)
 
     def resolve(self, conflict: Conflict | str, choice: Any, *, label: str = "resolve a conflict") -> Conflict:
         """Decide a conflict (or the one with that id): "mine", "theirs", or a value for the column; works offline.
@@ -350,37 +352,12 @@ class Replica:
         column refuses.
         """
         self._open()
-        with self._connections.transaction(label):
-            found = self._conflict(conflict)
-            access = self.execute("SELECT access FROM holdfast_space WHERE name = ?", (found.space,))
-            if not access or access[0][0] != "rw":
-                message = f"this device may not write in {found.space}"
-                raise HoldfastError("forbidden_space", message, space=found.space)
-            user = self._tables.by_name[found.table]
-            shown = self._connections.inside(user.select_sql, user.sql_key(found.key))
-            result, writes = answer(self.schema, found, choice, tuple(shown[0]) if shown else None)
-            state = self.execute("SELECT user, clock_offset FROM holdfast_state")[0]
-            for statement in (*writes, answered(found.id, result, state["user"], self._now() + state["clock_offset"])):
-                self._connections.inside(statement.sql, statement.parameters)
-            return self._conflict(found)
+        return self._inbox.resolve(conflict, choice, label)
 
     def restore(self, conflict: Conflict | str) -> Conflict:
         """Bring back the value that lost, in one transaction, offline, too. Raises as `resolve` does."""
-        with self.transaction("restore a value"):
-            found = self._conflict(conflict)
-            if found.winner == "merged":
-                message = "neither value lost; use resolve() to choose one"
-                raise HoldfastError("conflict_choice", message, table=found.table, key=found.key)
-            return self.resolve(found, "theirs" if found.winner == "mine" else "mine")
-
-    def _conflict(self, conflict: Conflict | str) -> Conflict:
-        """A conflict as the file holds it now."""
-        wanted = conflict if isinstance(conflict, str) else conflict.id
         self._open()
-        found = read_conflicts(self._connections.execute, self._device, only=wanted)
-        if not found:
-            raise HoldfastError("conflict_unknown", f"this device holds no conflict {wanted!r}", conflict=wanted)
-        return found[0]
+        return self._inbox.restore(conflict)
 
     def on_conflict(self, told: Callable[[list[Conflict]], None] | None) -> None:
         """Call `told` with the conflicts that a sync brought and in which this device or its user wrote; None: nobody.
