@@ -25,11 +25,11 @@ from holdfast.replica import queued
 from holdfast.replica.conflicts import Conflict
 from holdfast.replica.connections import Connections, Parameters, Receipt, sql_parameters
 from holdfast.replica.credentials import Credentials, Token
+from holdfast.replica.deciding import Deciding
 from holdfast.replica.documents import Documents, require_library
 from holdfast.replica.events import Events, RoundEnded, SyncEvent
 from holdfast.replica.exchange import Exchanges, renew, sync_now
 from holdfast.replica.file import applying, connect, prepare, table_numbers
-from holdfast.replica.inbox import Inbox
 from holdfast.replica.loop import Loop, Options
 from holdfast.replica.observer import Observer
 from holdfast.replica.presence import Presence, Present
@@ -120,7 +120,7 @@ class Replica:
                     device = prepare(db, self.path, self.schema, self._random_bits)
                     self._tables = UserTables(self.schema, table_numbers(db))
                     self._connections = Connections(self.path, self._sql_clock, self._new_documents)
-                    self._inbox = Inbox(self._connections, self.schema, self._tables, device, self._now)
+                    self._deciding = Deciding(self._connections, self.schema, self._tables, device, self._now)
                 except BaseException:
                     db.close()
                     raise
@@ -342,7 +342,7 @@ class Replica:
         (`open=True`), or those that do not.
         """
         self._open()
-        return self._inbox.read(open)
+        return self._deciding.read(open)
 
     def resolve(self, conflict: Conflict | str, choice: Any, *, label: str = "resolve a conflict") -> Conflict:
         """Decide a conflict (or the one with that id): "mine", "theirs", or a value for the column; works offline.
@@ -352,12 +352,12 @@ class Replica:
         column refuses.
         """
         self._open()
-        return self._inbox.resolve(conflict, choice, label)
+        return self._deciding.resolve(conflict, choice, label)
 
     def restore(self, conflict: Conflict | str) -> Conflict:
         """Bring back the value that lost, in one transaction, offline, too. Raises as `resolve` does."""
         self._open()
-        return self._inbox.restore(conflict)
+        return self._deciding.restore(conflict)
 
     def on_conflict(self, told: Callable[[list[Conflict]], None] | None) -> None:
         """Call `told` with the conflicts that a sync brought and in which this device or its user wrote; None: nobody.
