@@ -295,11 +295,11 @@ class Loop:
     def _live(self, number: int, link: LiveLink) -> None:
         """Rounds over the channel, and what the hub sends by itself."""
         asked = self._ask(number, link)
-        told = False
+        said: dict[str, Any] = {}
         while True:
-            if not told and self._presence.mine:
+            if self._presence.mine != said:
+                said = self._presence.mine
                 self._send(link, self._presence.message())
-            told = True
             happening = self._next(LOOK_SECONDS)
             now = self._now()
             if happening.kind == "message":
@@ -312,8 +312,6 @@ class Loop:
                     self._why = self._why or "more"
                 if not asked and self._why is None:
                     self._well(number)
-            elif happening.kind == "announce":
-                told = False
             elif happening.kind == "look":
                 if asked and now > asked:
                     raise HoldfastError("network", "the hub did not answer on the live channel in time")

@@ -43,6 +43,7 @@ class Presence:
         """This device is not in the space any more."""
         with self._lock:
             self.mine = {name: data for name, data in self.mine.items() if name != space}
+            self._here.pop(space, None)
 
     def message(self) -> bytes:
         """What is sent to the hub."""
@@ -56,7 +57,8 @@ class Presence:
             raise HoldfastError("response_malformed", f"the hub tells of presence unreadably: {error}") from None
         with self._lock:
             for space, present in told.presence.items():
-                self._here[space] = [Present(*entry) for entry in present]
+                if space in self.mine:
+                    self._here[space] = [Present(*entry) for entry in present]
 
     def here(self, space: str) -> list[Present]:
         """Who is in the space, this device included."""

@@ -322,3 +322,19 @@ def test_without_the_extra_the_message_names_the_remedy(monkeypatch: pytest.Monk
     with pytest.raises(hf.HoldfastError, match=r"pip install .holdfast\[postgres\]") as refusal:
         hf.Server("postgres://somewhere/x", SCHEMA)
     assert refusal.value.code == "store_open"
+
+
+def test_presence_is_carried_from_hub_to_hub(world: World) -> None:
+    one, two = world.server().hub.presence, world.server().hub.presence
+    woken = threading.Semaphore(0)
+    ben = two.enter(lambda space: woken.release())
+    two.announce(ben, "device-b", "ben", {SPACE: {"page": 1}})
+    anna = one.enter(lambda space: None)
+    assert woken.acquire(timeout=PATIENCE)
+    one.announce(anna, "device-a", "anna", {SPACE: "é" * 400})
+    assert woken.acquire(timeout=PATIENCE)
+    assert [(here.user, here.data) for here in two.here(SPACE)] == [("anna", "é" * 400), ("ben", {"page": 1})]
+    one.leave(anna)
+    assert woken.acquire(timeout=PATIENCE)
+    assert [here.user for here in two.here(SPACE)] == ["ben"]
+    two.leave(ben)

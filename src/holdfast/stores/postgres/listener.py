@@ -13,21 +13,24 @@ from holdfast.schema.emit.postgres_dirty import CHANNEL
 logger = logging.getLogger("holdfast.stores")
 
 COMMITS = "holdfast_commit"
+TOLD = "holdfast_told"
 _BEAT = 0.2
 """Seconds after which a listener looks whether it shall stop."""
 _LONGEST_PAUSE = 5.0
 
 
 class Listener:
-    """A thread that calls `heard` when another process has written. It connects again by itself after a failure.
+    """A thread that calls `heard` when another process has written, and `told` with what another one says. It
+    connects again by itself after a failure.
 
     `voice` is what this process says when it commits; it does not listen to itself.
     """
 
-    def __init__(self, dsn: str, voice: str, heard: Callable[[], None]) -> None:
+    def __init__(self, dsn: str, voice: str, heard: Callable[[], None], told: Callable[[str], None]) -> None:
         self._dsn = dsn
         self._voice = voice
         self._heard = heard
+        self._told = told
         self._stopping = threading.Event()
         self._listening = threading.Event()
         self._thread = threading.Thread(target=self._run, name="holdfast listener", daemon=True)
@@ -46,7 +49,7 @@ class Listener:
         while not self._stopping.is_set():
             try:
                 with psycopg.connect(self._dsn, autocommit=True, application_name="holdfast listener") as connection:
-                    for channel in (CHANNEL, COMMITS):
+                    for channel in (CHANNEL, COMMITS, TOLD):
                         connection.execute(f"LISTEN {channel}".encode())
                     pause = _BEAT
                     self._listen(connection)
@@ -60,6 +63,9 @@ class Listener:
             self._heard()  # while there was no connection, anything may have been missed
         self._listening.set()
         while not self._stopping.is_set():
-            payloads = {note.payload for note in connection.notifies(timeout=_BEAT, stop_after=1)}
-            if payloads - {self._voice}:
+            notes = list(connection.notifies(timeout=_BEAT, stop_after=1))
+            for note in notes:
+                if note.channel == TOLD and not note.payload.startswith(self._voice):
+                    self._told(note.payload)
+            if {note.payload for note in notes if note.channel != TOLD} - {self._voice}:
                 self._heard()

@@ -233,6 +233,10 @@ SELECT i.relname, ARRAY(
 WHERE x.indrelid = %s::regclass AND x.indisunique AND x.indimmediate AND x.indisvalid
   AND x.indpred IS NULL AND x.indexprs IS NULL
 
+-- name: tell
+-- Say something to the other hubs that is stored nowhere.
+SELECT pg_notify('holdfast_told', %s)
+
 -- name: announce
 -- Tell the other hubs that feeds have changed; they hear it when this commits. Who it was: so that he need not listen to himself.
 SELECT pg_notify('holdfast_commit', %s)

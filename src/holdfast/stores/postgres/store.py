@@ -64,6 +64,7 @@ class PostgresStore:
         self._name = _shown(dsn)
         self._slot = random(_CLOCK_SLOT_BITS)
         self._voice = f"{random(48):012x}"
+        self._hearing: list[Callable[[str, str], None]] = []
         self._turn = Lock()
         self._readers = self._pool("readers", readers)
         self._writers = self._pool("writers", 1)
@@ -257,7 +258,22 @@ class PostgresStore:
     def listen(self, heard: Callable[[], None]) -> Callable[[], None]:
         """Call `heard` after commits of other hubs and of other programs; see `stores.base.Announcing`."""
         self._opened()
-        return Listener(self._listen_dsn, self._voice, heard).stop
+        return Listener(self._listen_dsn, self._voice, heard, self._tell).stop
+
+    def tell(self, text: str) -> None:
+        """Say something short to the other processes; see `stores.base.Telling`."""
+        with self._translated(), self._readers.connection(self._patience) as connection:
+            connection.execute(QUERIES["tell"], (f"{self._voice} {text}",))
+
+    def hear(self, heard: Callable[[str, str], None]) -> Callable[[], None]:
+        """Call `heard(voice, text)` for what others say, in the thread of `listen`; see `stores.base.Telling`."""
+        self._hearing.append(heard)
+        return self._hearing.clear
+
+    def _tell(self, payload: str) -> None:
+        voice, _, text = payload.partition(" ")
+        for heard in self._hearing:
+            heard(voice, text)
 
     def unreadable(self) -> list[tuple[str, str, str]]:
         """(table, key, reason) of rows that other programs wrote and that do not fit the schema: not synced."""

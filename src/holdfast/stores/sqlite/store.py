@@ -19,6 +19,7 @@ from holdfast.stores.base import Phase, Question, Step, StoreUnavailable
 from holdfast.stores.sqlite import access
 from holdfast.stores.sqlite.adopt import adopt, check_file
 from holdfast.stores.sqlite.failures import translate
+from holdfast.stores.sqlite.listener import Listener
 from holdfast.stores.sqlite.queries import QUERIES, fetch
 from holdfast.stores.sqlite.removal import removal
 from holdfast.stores.sqlite.transaction import Catalog, SqliteTransaction
@@ -263,6 +264,27 @@ class SqliteStore:
             return [(table, key, problem) for table, key, problem in connection.execute(QUERIES["unreadable"])]
         finally:
             self._give_back(connection)
+
+    def listen(self, heard: Callable[[], None]) -> Callable[[], None]:
+        """Call `heard` after commits of other processes and connections; see `stores.base.Announcing`."""
+        self._opened()
+        seen = self._data_version()
+
+        def changed() -> bool:
+            nonlocal seen
+            before, seen = seen, self._data_version() or seen
+            return seen != before
+
+        return Listener(changed, heard).stop
+
+    def _data_version(self) -> int:
+        """SQLite's count of the commits that were not made by the writer; 0 while the writer is busy or closed."""
+        if not self._turn.acquire(blocking=False):
+            return 0
+        try:
+            return int(self._writer.pragma("data_version")) if self._writer is not None else 0
+        finally:
+            self._turn.release()
 
     def close(self) -> None:
         """Close all connections; idempotent. Waits for the writer; a reader under way closes its own at its end."""
