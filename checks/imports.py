@@ -71,7 +71,7 @@ RULES: dict[str, Rule] = {
         "psycopg",
         "reads a database and writes a schema; no hub and no device is running then",
     ),
-    "cli": _rule(ANY, "apsw cyclopts msgspec rich starlette uvicorn", "the terminal joins everything"),
+    "cli": _rule(ANY, "apsw cyclopts msgspec rich starlette urllib3 uvicorn", "the terminal joins everything"),
     "testing": _rule(
         ANY, "apsw hypothesis msgspec pytest starlette uvicorn", "what users test with may join everything"
     ),

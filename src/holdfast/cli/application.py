@@ -13,6 +13,7 @@ from cyclopts.exceptions import CycloptsError
 import holdfast
 from holdfast.cli import adopt, init, migrate, queue, serve, status, sync, token
 from holdfast.cli.demo import command as demo
+from holdfast.cli.doctor import command as doctor
 from holdfast.cli.failures import LOCAL, Exit, exit_of
 from holdfast.cli.terminal import Terminal
 from holdfast.errors import HoldfastError
@@ -33,6 +34,7 @@ COMMANDS: tuple[Callable[..., int], ...] = (
     migrate.migrate,
     sync.sync,
     status.status,
+    doctor.doctor,
     token.token,
     demo.demo,
 )
