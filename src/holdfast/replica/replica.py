@@ -42,7 +42,7 @@ from holdfast.replica.sqlite_errors import sqlite_errors
 from holdfast.replica.status import Status, at_rest, read_standing, waiting_operations
 from holdfast.replica.steering import Cancelled, Steering
 from holdfast.replica.sync_lock import SyncLock
-from holdfast.replica.sync_log import LogLine, SyncLog, line_of, log_event, read_log
+from holdfast.replica.sync_log import LogLine, SyncLog, log_event, read_log
 from holdfast.replica.tables import UserTables
 from holdfast.replica.watch import Watch
 from holdfast.schema.model import Schema
@@ -410,7 +410,7 @@ class Replica:
         self._observer.wake()
         log_event(self.path, event)
         if isinstance(event, RoundEnded):
-            self._sync_log.add(line_of(event, complete=event.error is None and bool(self._rounds.whole)))
+            self._sync_log.note(event, complete=event.error is None and bool(self._rounds.whole))
 
     def _state(self) -> str:
         """What the loop is doing, or that a `sync()` is under way."""

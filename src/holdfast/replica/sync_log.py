@@ -63,6 +63,12 @@ class SyncLog:
         self._limit = limit
         self._waiting: list[LogLine] = []
         self._db: apsw.Connection | None = None
+        self._failures = 0
+
+    def note(self, event: RoundEnded, *, complete: bool) -> None:
+        """Note a round that has ended, with the failures in a row before it."""
+        self.add(line_of(event, complete=complete)._replace(retries=max(self._failures, event.attempt - 1)))
+        self._failures = self._failures + 1 if event.error is not None else 0
 
     def add(self, line: LogLine) -> None:
         """Note a round. Never raises for what happens to the file, never waits for a reader or another writer."""
