@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from holdfast.hub.hooks import Context
 from holdfast.hub.merging import MergeContext, MergeFunctions
+from holdfast.hub.policies import Mend
 from holdfast.hub.record import Decision
 from holdfast.hub.trace import NOBODY, Seen, Trace, Writer, moment
 from holdfast.hub.workspace import Draft, RowName, Standing, Workspace
@@ -71,6 +72,26 @@ class Inbox:
             self.write(meeting.table.name, meeting.op, case, meeting.context, draft, stamp)
             decisions.append(Decision(stamp, case.rule, case.winner, case.column))
         return row, decisions, hlc
+
+    def mended(self, mend: Mend, meeting: Meeting, draft: Draft, stamp: str) -> None:
+        """Write a conflict about a row that a policy changed: the transaction's own row lost, or another one to it."""
+        table, before, after = meeting.table, meeting.before, meeting.after
+        assert before is not None, "a mended row was there"
+        state = "open" if mend.waits else "auto"
+        if mend.values:
+            slot = min(mend.values)
+            column, lost, shown = table.cells[slot].name, before.values[slot], after.values[slot]
+        else:
+            image = {column.name: value for column, value in zip(table.cells, before.values, strict=False)}
+            column, lost, shown = "", image if mend.kind == "cascade" else None, None
+        mine, theirs, winner = (lost, shown, "theirs") if mend.own else (shown, lost, "mine")
+        if mend.kind == "revive":
+            mine, theirs, winner = (None, {}, "theirs") if mend.own else ({}, None, "mine")
+        result = {"alive": True} if mend.kind == "revive" else shown
+        known, base = mend.kind == "cascade", lost if mend.kind == "cascade" else None
+        error = f"another row: {mend.other}" if mend.kind == "rename" else f"related row: {mend.other}"
+        case = Case(column, mend.rule, state, winner, known, base, mine, theirs, result, NOBODY, error)
+        self.write(table.name, meeting.op, case, meeting.context, draft, stamp)
 
     def write(self, table: str, op: Op, case: Case, context: Context, draft: Draft, stamp: str) -> None:
         """Put a new conflict into the draft, as a row whose key and stamps are `stamp`."""

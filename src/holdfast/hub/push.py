@@ -11,22 +11,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from holdfast.hub.answers import Answer, answers_in, checked_answer, missing_write, over_earlier_answer
-from holdfast.hub.hooks import Change, Context, Hooks, Refuse
+from holdfast.hub.hooks import Change, Context, Hooks
 from holdfast.hub.identity import Access, Identity
 from holdfast.hub.inbox import Inbox, Meeting, follow
 from holdfast.hub.merging import MergeFunctions
 from holdfast.hub.moves import Moves, named_parent
 from holdfast.hub.operations import Refusal, kernel_operation
 from holdfast.hub.placing import Written, content_of, places
+from holdfast.hub.policies import ROUNDS, Mend, Policies, revived
 from holdfast.hub.record import Decision, history_entry
+from holdfast.hub.telling import ask_hooks, change_of
 from holdfast.hub.trace import Trace
 from holdfast.hub.workspace import Draft, RowName, Standing, Workspace, edits_of
 from holdfast.kernel import clock
 from holdfast.kernel.row import Op, Row, apply
+from holdfast.kernel.row import Outcome as KernelOutcome
 from holdfast.kernel.values import InvalidValue
 from holdfast.protocol import messages as m
 from holdfast.schema.built_in import CONFLICTS
-from holdfast.schema.key import key_values
 from holdfast.schema.model import Schema, Table
 from holdfast.schema.rules import CONFLICT_TABLE
 from holdfast.stores.base import Batch, HistoryEntry, StoredResult, Transaction, Violation
@@ -123,6 +125,7 @@ class Push:
         self._hub = state.hub
         self._hlc = state.hlc
         self._origin = origin
+        self._mends: list[Mend] = []
         self._history: list[HistoryEntry] = []
         self._trace = Trace(tx, self._history)
         self._inbox = Inbox(self._trace, functions, origin)
@@ -183,11 +186,32 @@ class Push:
         except Violation as violation:
             self._hlc = hlc
             if len(units) == 1:
-                self._refuse_alone(units[0], violation)
+                self._mend_alone(units[0], violation)
                 return
             middle = len(units) // 2
             self._commit(units[:middle])
             self._commit(units[middle:])
+
+    def _mend_alone(self, unit: Unit, violation: Violation) -> None:
+        """Let the declared policies make the transaction fit, as far as they can; refuse it otherwise."""
+        hlc, mends = self._hlc, list[Mend]()
+        for _ in range(ROUNDS):
+            found = Policies(self._tx, self._schema, self._workspace).mends(violation)
+            if not found:
+                break
+            mends += found
+            self._mends = mends
+            try:
+                with self._tx.savepoint():
+                    decided = self._decide([unit])
+                    self._write([unit], decided)
+                return
+            except Violation as again:
+                violation = again
+                self._hlc = hlc
+            finally:
+                self._mends = []
+        self._refuse_alone(unit, violation)
 
     def _decide(self, units: Sequence[Unit]) -> list[Accepted]:
         self._history.clear()
@@ -242,6 +266,8 @@ class Push:
             merged = self._note(table, op.key, self._operation(table, op, writing), accepted) or merged
         for answer in writing.answers:
             merged = self._complete(answer, writing) or merged
+        for mend in self._mends:
+            merged = self._mend(mend, writing) or merged
         settled = self._settle(draft, submission)
         for step in writing.steps:
             self._tell(step, settled, writing)
@@ -270,8 +296,39 @@ class Push:
         self._operation(table, op, writing)
         return self._note(table, op.key, "merged", writing.accepted)
 
-    def _operation(self, table: Table, op: Op, writing: Writing) -> str:
-        """Merge one operation into the draft, if its writer may write the row where it lives; gives the status."""
+    def _mend(self, mend: Mend, writing: Writing) -> bool:
+        """Do what a policy says to one row, and put it into the inbox; gives whether there was something to do."""
+        table, (_, key) = self._schema.by_name[mend.name[0]], mend.name
+        self._workspace.load([mend.name])
+        before = writing.draft.standing(table, mend.name)
+        if before.row is None or (before.row.life % 2 == 0) != (mend.kind == "revive"):
+            return False
+        op = self._mending(mend, key, before.row, writing)
+        self._operation(table, op, writing, row=revived(before.row) if mend.kind == "revive" else None)
+        after = writing.draft.standing(table, mend.name).row
+        assert after is not None, "a mended row exists"
+        context = Context(writing.submission.identity, writing.submission.device, "", self._now)
+        self._inbox.mended(mend, Meeting(table, op, before.row, after, context), writing.draft, self._stamp())
+        writing.accepted.rules.append(mend.rule)
+        return self._note(table, key, "merged", writing.accepted)
+
+    def _mending(self, mend: Mend, key: str, row: Row, writing: Writing) -> Op:
+        """The operation of a policy. On a row that the transaction wrote it goes on under the writer's origin, so that
+        what he wrote after it follows; on others it is the hub's own.
+        """
+        stamp = self._stamp()
+        if mend.own:
+            stamp = clock.stamp(clock.hlc_of(stamp), writing.transaction.origin)
+        if mend.kind == "cascade":
+            return Op("delete", key, stamp, row.life, {}, list(row.stamps))
+        base = {slot: seen for slot in mend.values if slot < len(row.stamps) and (seen := row.stamps[slot]) is not None}
+        return Op("update", key, stamp, row.life, mend.values, base)
+
+    def _operation(self, table: Table, op: Op, writing: Writing, *, row: Row | None = None) -> str:
+        """Merge one operation into the draft, if its writer may write the row where it lives; gives the status.
+
+        `row` is what becomes of the row if that is not for the kernel to say.
+        """
         submission, draft = writing.submission, writing.draft
         name = (table.name, op.key)
         before = draft.standing(table, name)
@@ -282,12 +339,13 @@ class Push:
             op = checked_answer(op, before.row, submission.identity.user)
         elif writing.answers:
             op = over_earlier_answer(table, op, before.row, writing.answers)
-        outcome = apply_checked(table, before.row, op, self._hub)
+        outcome = apply_checked(table, before.row, op, self._hub) if row is None else KernelOutcome(row, "merged")
         if outcome.status == "missing":
             raise Refusal("row_missing", f"the hub has no row {op.key!r} in {table.name}", table.name, op.key)
         if outcome.status == "ignored":
             return "merged"
-        row: Row = outcome.row
+        row = outcome.row
+        assert row is not None, "what is not missing is there"
         decisions: list[Decision] = []
         context = Context(submission.identity, submission.device, before.space, self._now)
         if outcome.conflicts and table is not CONFLICTS:
@@ -375,9 +433,14 @@ class Push:
 
     def _refuse_alone(self, unit: Unit, violation: Violation) -> None:
         """Store the refusal of the one transaction that the database does not take."""
-        details = {"columns": list(violation.columns), "constraint": violation.constraint}
-        column = violation.columns[0] if len(violation.columns) == 1 else ""
-        refusal = Refusal(violation.kind, violation.message, violation.table, "", column, **details)
+        details: dict[str, Any] = {"columns": list(violation.columns), "constraint": violation.constraint}
+        column, key = violation.columns[0] if len(violation.columns) == 1 else "", ""
+        met = Policies(self._tx, self._schema, self._workspace).other(violation)
+        if met is not None:
+            key = met[0][1]
+            if self._workspace.space_of(met[1]) in self._submissions[unit.submission].spaces:
+                details["other"] = met[1][1]
+        refusal = Refusal(violation.kind, violation.message, violation.table, key, column, **details)
         result = refused_result(unit.transaction, refusal)
         body = StoredResult(result.origin, result.n, m.encode(result))
         self._tx.write(Batch([], [], [body], [self._origin_record(unit)], {}, {}, self._hlc, self._now))
@@ -388,7 +451,7 @@ class Push:
         return StoredOrigin(transaction.origin, submission.device, submission.identity.user, transaction.n, self._now)
 
 
-def apply_checked(table: Table, row: Row | None, op: Op, hub: str) -> Any:
+def apply_checked(table: Table, row: Row | None, op: Op, hub: str) -> KernelOutcome:
     """The kernel's outcome; a change that overflows its type is a refusal."""
     try:
         return apply(table, row, op, hub)
@@ -404,36 +467,6 @@ def require_write(submission: Submission, space: str, name: RowName, *, hidden: 
             # Where a row lives that the user may not even read is not for him to know.
             raise Refusal("forbidden_space", f"{submission.identity.user} may not write this row", name[0], name[1])
         raise Refusal("forbidden_space", message, name[0], name[1], space=space)
-
-
-def change_of(table: Table, key: str, before: Row | None, after: Row) -> Change | None:
-    """What hooks see of an operation; None when nothing is visible (a dead row stays dead)."""
-    old = _visible(table, key, before)
-    new = _visible(table, key, after)
-    if old is None and new is None:
-        return None
-    kind = "insert" if old is None else "delete" if new is None else "update"
-    return Change(table.name, key, kind, old, new)  # type: ignore[arg-type]
-
-
-def _visible(table: Table, key: str, row: Row | None) -> dict[str, Any] | None:
-    if row is None or row.life % 2 == 0:
-        return None
-    values = dict(zip((c.name for c in table.key), key_values(table, key), strict=True))
-    values.update({column.name: value for column, value in zip(table.cells, row.values, strict=False)})
-    return values
-
-
-def ask_hooks(hooks: Hooks, change: Change, context: Context) -> None:
-    """Let the application refuse the write. Raises `Refusal`."""
-    try:
-        hooks.before(change, context)
-    except Refuse as refuse:
-        raise Refusal(refuse.code, refuse.reason, change.table, change.key) from None
-    except Exception as error:
-        log.exception("a before_write hook failed on %s %r", change.table, change.key)
-        message = f"the validation of {change.table} failed: {type(error).__name__}"
-        raise Refusal("hook_failed", message, change.table, change.key) from None
 
 
 def refused_result(transaction: m.Transaction, refusal: Refusal) -> m.Result:

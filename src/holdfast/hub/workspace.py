@@ -84,6 +84,10 @@ class Workspace:
         """The rows of a table that the accepted transactions of this batch changed."""
         return [name for name in self._touched if name[0] == table]
 
+    def all_changed(self) -> list[RowName]:
+        """Every row that the accepted transactions of this batch changed, in the order of their first change."""
+        return list(self._touched)
+
     def space_of(self, name: RowName) -> str:
         """Where a row lives before the transaction that is decided now; empty when it lives nowhere yet."""
         return self.standing(self._schema.by_name[name[0]], name).space
