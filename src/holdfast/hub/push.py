@@ -466,7 +466,8 @@ def require_write(submission: Submission, space: str, name: RowName, *, hidden: 
         if hidden and space not in submission.spaces:
             # Where a row lives that the user may not even read is not for him to know.
             raise Refusal("forbidden_space", f"{submission.identity.user} may not write this row", name[0], name[1])
-        raise Refusal("forbidden_space", message, name[0], name[1], space=space)
+        may = {"access": "r"} if space in submission.spaces else {}
+        raise Refusal("forbidden_space", message, name[0], name[1], space=space, **may)
 
 
 def refused_result(transaction: m.Transaction, refusal: Refusal) -> m.Result:

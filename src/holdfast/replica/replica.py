@@ -337,6 +337,11 @@ class Replica:
             self._connections.on_commit()
         return done
 
+    def spaces(self) -> dict[str, str]:
+        """What this device may do, as the hub said last: space -> "rw", or "r" where edits would be refused."""
+        found = self.execute("SELECT name, access FROM holdfast_space WHERE access <> '' ORDER BY name")
+        return {row["name"]: row["access"] for row in found}
+
     def conflicts(self, *, open: bool | None = None) -> list[Conflict]:  # noqa: A002 (the word of the state)
         """The conflicts in the spaces that this device holds, oldest first: all of them, those that wait for a decision
         (`open=True`), or those that do not.
