@@ -111,6 +111,7 @@ class Hub:
         seen.device = request.device
         self._check_schema(request.schema)
         check_user(request, identity)
+        check_compare(request.compare)
         given = self._given(identity)
         outcome = self._push(request, identity, given, seen)
         self.sequence_foreign_writes()
@@ -156,7 +157,7 @@ class Hub:
         live: bool = False,
     ) -> Response:
         """The answer, which holds the snapshot until it was read."""
-        asked = Asked(self.hub, identity.user, self._now(), spaces, self._layout, request, live)
+        asked = Asked(self.hub, identity.user, self._now(), spaces, self._layout, self.schema, request, live)
         lines = self.observation.answer(answer(snapshot.tx, asked, outcome, self.observation.sent_rows))
         return Response(200, "application/x-ndjson", _guard(lines), snapshot.keep())
 

@@ -71,7 +71,7 @@ class LiveChannel:
         if response.status != 200:
             return response
         request = decode_request(body)
-        request.transactions, request.acknowledged, request.digests = [], [], False
+        request.transactions, request.acknowledged, request.digests, request.compare = [], [], False, {}
         self._last, self._more = request, False
         return Response(200, response.content_type, self._follow(iter(response)), response.close)
 

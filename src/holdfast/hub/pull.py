@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from holdfast.hub.compare import compared
 from holdfast.hub.cursor import Cursor, is_ours, parse_cursor
 from holdfast.hub.identity import Access
 from holdfast.hub.push import Outcome
 from holdfast.kernel import digest
 from holdfast.protocol import messages as m
 from holdfast.protocol.codec import encode_line, encode_page
+from holdfast.schema.model import Schema
 from holdfast.stores.base import Space, Transaction
 
 PAGE_ROWS = 2_000
@@ -28,6 +30,7 @@ class Asked(NamedTuple):
     now: int
     spaces: Mapping[str, Access]
     layout: m.Layout
+    schema: Schema
     request: m.Request
     live: bool = False
 
@@ -162,7 +165,7 @@ def cursor_at(space: Space, seq: int) -> str:
 
 
 def footer(tx: Transaction, asked: Asked, heads: Mapping[str, Space]) -> m.Footer:
-    """The last line: the cursors that changed, and the digest roots if they were asked for."""
+    """The last line: the cursors that changed, and what was asked for of the digests."""
     cursors = {}
     for name, space in heads.items():
         text = cursor_at(space, space.head)
@@ -171,4 +174,5 @@ def footer(tx: Transaction, asked: Asked, heads: Mapping[str, Space]) -> m.Foote
     digests = {}
     if asked.request.digests:
         digests = {name: digest.root({b: total for b, (_, total) in tx.digest(name).items()}) for name in asked.spaces}
-    return m.Footer(False, cursors, digests)
+    readable = {name: ask for name, ask in asked.request.compare.items() if name in asked.spaces}
+    return m.Footer(False, cursors, digests, compared(tx, asked.schema, heads, readable, asked.hub.encode()))

@@ -16,6 +16,8 @@ BUCKETS = 4096
 BRANCHES = 64
 BUCKETS_PER_BRANCH = 64
 MAX_KEY_BYTES = 32
+PARTS = 16
+TAG_BYTES = 4
 _BYTES = 16
 _MODULUS = 2**128
 
@@ -24,6 +26,18 @@ def bucket(table: str, key: str) -> int:
     """The bucket (0 .. 4095) of a row: the first 12 bits of the hash of its table and key."""
     hashed = hashlib.blake2s(_field(table) + _field(key), digest_size=_BYTES).digest()
     return hashed[0] * 16 + hashed[1] // 16
+
+
+def part(table: str, key: str) -> int:
+    """The part (0 .. 15) of its bucket in which a row lies: the next 4 bits of the same hash."""
+    return hashlib.blake2s(_field(table) + _field(key), digest_size=_BYTES).digest()[1] % PARTS
+
+
+def tag(number: int, turn: int) -> bytes:
+    """4 of the 16 bytes of a hash or sum, big-endian: those of `turn` (0 .. 3). Two that differ may have one tag, but
+    not in every turn.
+    """
+    return number.to_bytes(_BYTES, "big")[turn * TAG_BYTES : (turn + 1) * TAG_BYTES]
 
 
 def leaf(digest_key: bytes, table: str, key: str, life: int, stamps: str) -> int:

@@ -16,6 +16,7 @@ MAX_REQUEST = 16 * 1024 * 1024
 MAX_TRANSACTIONS = 20_000
 MAX_OPERATIONS = 100_000
 MAX_ANNOUNCED = 1024
+MAX_COMPARED = 10_000
 
 # The lengths stand beside the patterns because `$` also matches before a newline at the end.
 Origin = Annotated[str, Meta(pattern="^[0-9a-f]{12}$", max_length=12, description="48 random bits, hexadecimal")]
@@ -31,6 +32,8 @@ Name = Annotated[str, Meta(min_length=1, max_length=63)]
 Slot = Annotated[int, Meta(ge=0, lt=32_767)]
 SpaceName = Annotated[str, Meta(min_length=1, max_length=200)]
 HubId = Annotated[str, Meta(pattern="^[0-9a-f]{12}$", max_length=12)]
+Bucket = Annotated[str, Meta(pattern="^(0|[1-9][0-9]{0,3})$", max_length=4)]
+Tags = Annotated[str, Meta(max_length=400_000)]
 CursorText = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
@@ -84,6 +87,48 @@ class SchemaName(Struct):
     hash: Annotated[str, Meta(max_length=64)]
 
 
+class Image(Struct, array_like=True):
+    """A row in wire form: key values and then values by slot in `values`.
+
+    A patch names in `slots` the slots that it has values for; it says nothing of the others. Stamps and states are
+    whole in both.
+    """
+
+    table: str
+    life: Life
+    values: list[Any]
+    stamps: str
+    states: dict[str, Any] = {}
+    slots: list[Slot] | None = None
+
+
+class Compare(Struct, omit_defaults=True):
+    """What a device asks of the digest of one space (`spec/protocol.md` section 9); nothing: the branches.
+
+    `branches` are those whose buckets it wants. `parts` maps buckets to the tags of their parts as the device has
+    them: it wants the rows of those that differ. `rows` maps buckets to tags of rows that it wants whole, and `names`
+    are rows (table, key) of which it wants to know. `turn` says which bytes the tags are. Tags are base64.
+    """
+
+    turn: Annotated[int, Meta(ge=0, le=3)] = 0
+    branches: Annotated[list[Annotated[int, Meta(ge=0, le=63)]], Meta(max_length=64)] = []
+    parts: dict[Bucket, Tags] = {}
+    rows: dict[Bucket, Tags] = {}
+    names: Annotated[list[tuple[Name, Key]], Meta(max_length=MAX_COMPARED)] = []
+
+
+class Compared(Struct, omit_defaults=True):
+    """What the hub says of the digest of a space, as asked: tags of the 64 branches; branch -> tags of its 64 buckets;
+    bucket -> part -> tags of its rows; whole images, leave marks included; names of which the space has no trace.
+    """
+
+    tags: str = ""
+    buckets: dict[str, str] = {}
+    rows: dict[Bucket, dict[str, str]] = {}
+    images: list[Image] = []
+    unknown: list[tuple[Name, Key]] = []
+
+
 class Request(Struct, omit_defaults=True):
     """One round, device to hub."""
 
@@ -100,6 +145,7 @@ class Request(Struct, omit_defaults=True):
     digests: bool = False
     echo: bool = False
     user: Annotated[str, Meta(max_length=200)] = ""
+    compare: dict[SpaceName, Compare] = {}
 
 
 class Result(Struct, omit_defaults=True):
@@ -140,21 +186,6 @@ class Header(Struct, omit_defaults=True):
     ahead: Life = 0
 
 
-class Image(Struct, array_like=True):
-    """A row in wire form: key values and then values by slot in `values`.
-
-    A patch names in `slots` the slots that it has values for; it says nothing of the others. Stamps and states are
-    whole in both.
-    """
-
-    table: str
-    life: Life
-    values: list[Any]
-    stamps: str
-    states: dict[str, Any] = {}
-    slots: list[Slot] | None = None
-
-
 class Page(Struct):
     """Rows of one space in feed order; `cursor` is the cursor after them. `rows` is the JSON array of images, still
     text.
@@ -171,6 +202,7 @@ class Footer(Struct, omit_defaults=True):
     more: bool
     cursors: dict[SpaceName, CursorText] = {}
     digests: dict[str, str] = {}
+    compared: dict[str, Compared] = {}
 
 
 class Line(Struct, omit_defaults=True):

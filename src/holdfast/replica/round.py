@@ -108,6 +108,8 @@ class Rounds:
         self.transfer = Transfer(time.monotonic)
         self.whole: bool | None = None
         self._conflicts_direct: list[str] = []
+        self.compare: dict[str, m.Compare] = {}
+        self.compared: dict[str, m.Compared] | None = None
         self._mint()
 
     def now(self) -> int:
@@ -180,6 +182,7 @@ class Rounds:
             digests=digests,
             echo=self._waits_for_rows(),
             user=user,
+            compare=self.compare,
         )
         return with_transactions(m.encode(request), sending)
 
@@ -299,6 +302,7 @@ class Rounds:
         applied = self._finish(answer)
         self._header = None
         self.whole = not self.more_to_send
+        self.compared = footer.compared
         if not header.live:
             self._tell_answered(answer.header)
         return applied, footer

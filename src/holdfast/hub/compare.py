@@ -1,0 +1,124 @@
+"""What a device learns of the digest of a space, to find the rows in which its copy differs (`spec/protocol.md`, 9).
+
+Branches and buckets come from the stored sums. Rows are found by one pass over the feed: it is read for real
+differences only, which are rare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from holdfast.kernel import digest
+from holdfast.protocol import messages as m
+from holdfast.protocol import tags
+from holdfast.schema.key import key_text
+from holdfast.schema.model import Schema
+from holdfast.stores.base import Space, Transaction
+
+
+class Found(NamedTuple):
+    """A row of the feed, with its place in the digest; a leave mark has a leaf that no sum contains."""
+
+    image: m.Image
+    key: str
+    bucket: int
+    leaf: int
+
+
+class Comparison:
+    """The digest of one space in one snapshot."""
+
+    def __init__(self, tx: Transaction, schema: Schema, space: Space, ask: m.Compare, digest_key: bytes) -> None:
+        self._tx = tx
+        self._schema = schema
+        self._space = space
+        self._ask = ask
+        self._key = digest_key
+
+    def answer(self) -> m.Compared:
+        """What was asked for. Raises `request_malformed` for tags that are none."""
+        ask = self._ask
+        if not (ask.branches or ask.parts or ask.rows or ask.names):
+            return m.Compared(tags=self._tags(digest.branches(self._sums())))
+        compared = m.Compared(buckets=self._buckets())
+        if ask.parts or ask.rows or ask.names:
+            rows = list(self._rows())
+            compared.rows = self._parts([row for row in rows if row.image.life])
+            compared.images = self._images(rows)
+            known = {(row.image.table, row.key) for row in rows}
+            compared.unknown = [name for name in self._ask.names if name not in known]
+        return compared
+
+    def _sums(self) -> dict[int, int]:
+        return {bucket: total for bucket, (_, total) in self._tx.digest(self._space.name).items()}
+
+    def _tags(self, numbers: list[int]) -> str:
+        return tags.pack(digest.tag(number, self._ask.turn) for number in numbers)
+
+    def _buckets(self) -> dict[str, str]:
+        if not self._ask.branches:
+            return {}
+        sums, size = self._sums(), digest.BUCKETS_PER_BRANCH
+        return {
+            str(branch): self._tags([sums.get(branch * size + place, 0) for place in range(size)])
+            for branch in self._ask.branches
+        }
+
+    def _rows(self) -> Iterator[Found]:
+        """The rows of the buckets that were asked for, and those that were named."""
+        buckets = {int(bucket) for bucket in [*self._ask.parts, *self._ask.rows]}
+        names = set(self._ask.names)
+        for _, content in self._tx.feed(self._space.name, 0, self._space.head):
+            image = m.decode_image(content)
+            table = self._schema.by_name[image.table]
+            key = key_text(table, image.values[: len(table.key)])
+            bucket = digest.bucket(image.table, key)
+            if bucket in buckets or (image.table, key) in names:
+                leaf = digest.leaf(self._key, image.table, key, image.life, image.stamps)
+                yield Found(image, key, bucket, leaf)
+
+    def _parts(self, rows: list[Found]) -> dict[str, dict[str, str]]:
+        """bucket -> part -> tags of its rows, of the parts whose sums are not those of the device."""
+        result: dict[str, dict[str, str]] = {}
+        for bucket, text in self._ask.parts.items():
+            theirs = tags.unpack(text, "request_malformed")
+            count = max(len(theirs), 1)
+            sums, leaves = [0] * count, [list[int]() for _ in range(count)]
+            for row in rows:
+                if row.bucket == int(bucket):
+                    place = tags.part_in(digest.part(row.image.table, row.key), count)
+                    sums[place] = digest.add(sums[place], row.leaf)
+                    leaves[place].append(row.leaf)
+            ours = [digest.tag(total, self._ask.turn) for total in sums]
+            result[bucket] = {str(place): self._tags(leaves[place]) for place in tags.differing(ours, theirs)}
+        return result
+
+    def _images(self, rows: list[Found]) -> list[m.Image]:
+        """The images of the rows that are wanted by tag or by name."""
+        wanted = {int(bucket): set(tags.unpack(text, "request_malformed")) for bucket, text in self._ask.rows.items()}
+        names = set(self._ask.names)
+        return [
+            row.image
+            for row in rows
+            if (row.image.table, row.key) in names
+            or digest.tag(row.leaf, self._ask.turn) in wanted.get(row.bucket, ())
+        ]
+
+
+def check(asked: Mapping[str, m.Compare]) -> None:
+    """Raises `request_malformed` for tags that are none: an answer under way could not say so any more."""
+    for ask in asked.values():
+        for text in [*ask.parts.values(), *ask.rows.values()]:
+            tags.unpack(text, "request_malformed")
+
+
+def compared(
+    tx: Transaction, schema: Schema, heads: Mapping[str, Space], asked: Mapping[str, m.Compare], digest_key: bytes
+) -> dict[str, m.Compared]:
+    """The answers for the spaces that exist; one that was never written has nothing to compare."""
+    return {
+        name: Comparison(tx, schema, heads[name], ask, digest_key).answer()
+        for name, ask in asked.items()
+        if name in heads
+    }
