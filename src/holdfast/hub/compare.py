@@ -27,14 +27,15 @@ class Found(NamedTuple):
 
 
 class Comparison:
-    """The digest of one space in one snapshot."""
+    """The digest of one space, up to its head, in one snapshot."""
 
-    def __init__(self, tx: Transaction, schema: Schema, space: Space, ask: m.Compare, digest_key: bytes) -> None:
+    def __init__(self, tx: Transaction, schema: Schema, space: str, head: int, ask: m.Compare, key: bytes) -> None:
         self._tx = tx
         self._schema = schema
         self._space = space
+        self._head = head
         self._ask = ask
-        self._key = digest_key
+        self._key = key
 
     def answer(self) -> m.Compared:
         """What was asked for. Raises `request_malformed` for tags that are none."""
@@ -51,7 +52,7 @@ class Comparison:
         return compared
 
     def _sums(self) -> dict[int, int]:
-        return {bucket: total for bucket, (_, total) in self._tx.digest(self._space.name).items()}
+        return {bucket: total for bucket, (_, total) in self._tx.digest(self._space).items()}
 
     def _tags(self, numbers: list[int]) -> str:
         return tags.pack(digest.tag(number, self._ask.turn) for number in numbers)
@@ -69,7 +70,7 @@ class Comparison:
         """The rows of the buckets that were asked for, and those that were named."""
         buckets = {int(bucket) for bucket in [*self._ask.parts, *self._ask.rows]}
         names = set(self._ask.names)
-        for _, content in self._tx.feed(self._space.name, 0, self._space.head):
+        for _, content in self._tx.feed(self._space, 0, self._head):
             image = m.decode_image(content)
             table = self._schema.by_name[image.table]
             key = key_text(table, image.values[: len(table.key)])
@@ -101,8 +102,7 @@ class Comparison:
         return [
             row.image
             for row in rows
-            if (row.image.table, row.key) in names
-            or digest.tag(row.leaf, self._ask.turn) in wanted.get(row.bucket, ())
+            if (row.image.table, row.key) in names or digest.tag(row.leaf, self._ask.turn) in wanted.get(row.bucket, ())
         ]
 
 
@@ -116,9 +116,8 @@ def check(asked: Mapping[str, m.Compare]) -> None:
 def compared(
     tx: Transaction, schema: Schema, heads: Mapping[str, Space], asked: Mapping[str, m.Compare], digest_key: bytes
 ) -> dict[str, m.Compared]:
-    """The answers for the spaces that exist; one that was never written has nothing to compare."""
+    """The answers by space; one that was never written is empty."""
     return {
-        name: Comparison(tx, schema, heads[name], ask, digest_key).answer()
+        name: Comparison(tx, schema, name, heads[name].head if name in heads else 0, ask, digest_key).answer()
         for name, ask in asked.items()
-        if name in heads
     }

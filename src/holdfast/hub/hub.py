@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from holdfast.errors import HoldfastError
+from holdfast.hub.compare import check as check_compare
 from holdfast.hub.drain import Drain
 from holdfast.hub.group import GroupCommit
 from holdfast.hub.hooks import Hooks

@@ -36,6 +36,16 @@ CODES: dict[str, Code] = {
         "Send the body plainly or with zstd.",
     ),
     "protocol_version": Code(426, "The hub does not speak this protocol version.", "Update the older side."),
+    "space_unknown": Code(
+        0,
+        "The device does not hold this space.",
+        "Name one of `replica.status.spaces`; a space that was granted lately comes with the next sync.",
+    ),
+    "verify_unfinished": Code(
+        0,
+        "The hub had always more to send, so that the two copies never stood still at the same moment.",
+        "Sync first, then verify again.",
+    ),
     "schema_version": Code(
         409,
         "The hub does not know the schema version that the device runs.",

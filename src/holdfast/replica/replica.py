@@ -22,6 +22,7 @@ from holdfast.errors import HoldfastError
 from holdfast.kernel import clock, digest
 from holdfast.protocol.transport import Transport
 from holdfast.replica import queued
+from holdfast.replica.compare import local_rows, sums_of
 from holdfast.replica.conflicts import Conflict
 from holdfast.replica.connections import Connections, Parameters, Receipt, sql_parameters
 from holdfast.replica.credentials import Credentials, Token
@@ -44,6 +45,7 @@ from holdfast.replica.steering import Cancelled, Steering
 from holdfast.replica.sync_lock import SyncLock
 from holdfast.replica.sync_log import LogLine, SyncLog, log_event, read_log
 from holdfast.replica.tables import UserTables
+from holdfast.replica.verify import Verifier, VerifyReport
 from holdfast.replica.watch import Watch
 from holdfast.schema.model import Schema
 
@@ -461,16 +463,26 @@ class Replica:
         equal.
         """
         self._open()
-        execute = self._connections.execute
-        key = execute("SELECT hub FROM holdfast_state")[0][0].encode()
-        names = {user.number: name for name, user in self._tables.by_name.items()}
-        sql = """SELECT tbl, key, life, stamps FROM holdfast_row
-                 WHERE space = (SELECT id FROM holdfast_space WHERE name = ?)"""
-        sums: dict[int, int] = {}
-        for tbl, row_key, life, stamps in execute(sql, (space,)):
-            bucket = digest.bucket(names[tbl], row_key)
-            sums[bucket] = digest.add(sums.get(bucket, 0), digest.leaf(key, names[tbl], row_key, life, stamps))
-        return digest.root(sums)
+        with self._connections.reading() as db:
+            return digest.root(sums_of(local_rows(db, self._tables, space)))
+
+    def verify(self, *spaces: str, timeout: float = 60.0) -> VerifyReport:
+        """Compare this copy with the hub, row by row where hashes differ, and repair it; no space named: all of them.
+
+        Rows that are wrong here are replaced by the hub's. Rows that the hub has confirmed and no longer has are
+        reported as lost and left as they are. Syncs first; what the background sync has under way is ended before and
+        begun again after it. Raises `space_unknown`, `busy`, and what a sync raises.
+        """
+        self._open()
+        connected = self._loop is not None
+        self.disconnect()
+        try:
+            with self._lock.held(timeout), sqlite_errors(self.path):
+                verifier = Verifier(self._rounds, self._exchanges, self._reach(), self._credentials)
+                return verifier.run(self._sync_db, spaces)
+        finally:
+            if connected:
+                self.connect()
 
     def close(self) -> None:
         """Disconnect and close the file; idempotent. Unsent work stays in it."""

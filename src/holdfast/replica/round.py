@@ -186,6 +186,11 @@ class Rounds:
         )
         return with_transactions(m.encode(request), sending)
 
+    @property
+    def device(self) -> Device:
+        """What the rounds are for."""
+        return self._device
+
     def interrupt(self) -> None:
         """Break off the statement that runs; called from another thread."""
         self._db.interrupt()

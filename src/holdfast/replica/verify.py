@@ -1,67 +1,35 @@
-"""Whether this copy is what the hub says, and the repair of the rows that are not (`spec/protocol.md`, section 9).
-
-Both sides compute the hash tree over what is confirmed, in one snapshot: branches, then the buckets of the branches that
-differ, then the rows of the parts that differ. Three exchanges name the rows; one more brings them.
-"""
+"""Whether this copy is what the hub says, and the repair of the rows that are not."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 import apsw
 
 from holdfast.errors import HoldfastError
-from holdfast.kernel import digest
-from holdfast.kernel.stamps import decode_stamps
 from holdfast.protocol import messages as m
-from holdfast.protocol import tags
 from holdfast.protocol.transport import Transport
 from holdfast.replica.apply import Answer, Apply, StagedPage
 from holdfast.replica.arrival import Arrival, content_of_hub
+from holdfast.replica.compare import Comparison, Difference
 from holdfast.replica.credentials import Credentials
 from holdfast.replica.exchange import Exchanges, sync_now
 from holdfast.replica.file import applying
 from holdfast.replica.pages import layout_of
-from holdfast.replica.round import Device, Rounds
+from holdfast.replica.round import Rounds
 from holdfast.replica.spaces import LocalSpaces
-from holdfast.replica.tables import UserTables
-from holdfast.schema.key import key_text
-from holdfast.schema.model import Schema
 
-Ask = Callable[[dict[str, m.Compare]], Mapping[str, m.Compared]]
-"""Rounds with the hub until it has answered the comparison in the snapshot that is applied here."""
-Repair = Callable[[str, Sequence[m.Image]], None]
-"""Write whole rows as the hub has them into a space."""
-Cause = Literal["missing", "older", "left", "lost"]
-
-EXPLAIN: dict[Cause, str] = {
-    "missing": "the row was not in this file: it was removed here past Holdfast, or the file was damaged or restored",
-    "older": "this file had an older state of the row: it was changed here past Holdfast, or the file was restored",
-    "left": "the row was still in this file although it has left the space: the file was damaged or restored",
-    "lost": "this file has what the hub has confirmed and no longer knows: the hub has lost it, or was restored",
-}
-BATCH = 500
 TURNS = 4
+"""So often is a space compared, as long as repairs are needed: each time other bytes of the hashes."""
 MOST_ROUNDS = 1_000
-"""BATCH: rows that are asked for in one exchange. TURNS: so often is a space compared, while repairs are needed."""
-
-
-class Difference(NamedTuple):
-    """A row in which this copy and the hub differed: where, why as far as one can tell, and that in words."""
-
-    space: str
-    table: str
-    key: str
-    cause: Cause
-    explanation: str
 
 
 class VerifyReport(NamedTuple):
-    """`ok`: at the end this copy is what the hub says. `spaces` and `rows` were compared; `repaired` rows are right now,
-    `lost` ones the hub no longer has: they are left as they are here. `exchanges` with the hub, `bytes_compared` of
-    tags and names both ways, without the rows that were repaired.
+    """`ok`: at the end this copy is what the hub says. `spaces` and `rows` were compared; `repaired` rows are right
+    now, `lost` ones the hub no longer has: they are left as they are here. `exchanges` with the hub, `bytes_compared`
+    of tags and names both ways, without the rows that were repaired.
     """
 
     ok: bool
@@ -73,216 +41,18 @@ class VerifyReport(NamedTuple):
     bytes_compared: int
 
 
-class LocalRow(NamedTuple):
-    """A confirmed row: its place in the digest, and its state."""
-
-    table: str
-    key: str
-    bucket: int
-    leaf: int
-    life: int
-    stamps: str
-
-
-def local_rows(db: apsw.Connection, tables: UserTables, space: str) -> Iterator[LocalRow]:
-    """Every confirmed row of a space, dead ones included."""
-    names = {user.number: name for name, user in tables.by_name.items()}
-    digest_key: bytes = db.execute("SELECT hub FROM holdfast_state").get.encode()
-    sql = """SELECT tbl, key, life, stamps FROM holdfast_row
-             WHERE space = (SELECT id FROM holdfast_space WHERE name = ?)"""
-    for tbl, key, life, stamps in db.execute(sql, (space,)):
-        name = names[tbl]
-        leaf = digest.leaf(digest_key, name, key, life, stamps)
-        yield LocalRow(name, key, digest.bucket(name, key), leaf, life, stamps)
-
-
-def sums_of(rows: Iterable[LocalRow]) -> dict[int, int]:
-    """bucket -> sum of the leaves."""
-    sums: dict[int, int] = {}
-    for row in rows:
-        sums[row.bucket] = digest.add(sums.get(row.bucket, 0), row.leaf)
-    return sums
-
-
-class Verification:
-    """One comparison of some spaces with the hub. `turn` (0 .. 3) says which bytes of the hashes are compared."""
-
-    def __init__(self, db: apsw.Connection, tables: UserTables, schema: Schema, ask: Ask, turn: int) -> None:
-        self._db = db
-        self._tables = tables
-        self._schema = schema
-        self._send = ask
-        self._turn = turn
-        self.rows = 0
-        self.exchanges = 0
-        self.bytes = 0
-
-    def run(self, spaces: Sequence[str], repair: Repair) -> tuple[list[Difference], list[Difference]]:
-        """Compare and repair; gives the rows that were repaired and those that the hub lost."""
-        repaired: list[Difference] = []
-        lost: list[Difference] = []
-        for space, differing in self._branches(spaces).items():
-            buckets = self._buckets(space, differing)
-            if buckets:
-                self._repair(space, buckets, repair, repaired, lost)
-        return repaired, lost
-
-    def _branches(self, spaces: Sequence[str]) -> dict[str, list[int]]:
-        """First exchange: the branches that differ, by space."""
-        compared = self._ask({space: m.Compare(turn=self._turn) for space in spaces})
-        found = {}
-        for space, said in compared.items():
-            sums = sums_of(self._counted(space))
-            found[space] = tags.differing(self._tags(digest.branches(sums)), unpack(said.tags))
-        return {space: branches for space, branches in found.items() if branches}
-
-    def _buckets(self, space: str, branches: list[int]) -> list[int]:
-        """Second exchange: the buckets that differ."""
-        said = self._ask({space: m.Compare(turn=self._turn, branches=branches)})[space]
-        sums, size = sums_of(self._local(space)), digest.BUCKETS_PER_BRANCH
-        found = []
-        for branch, text in said.buckets.items():
-            first = int(branch) * size
-            mine = self._tags([sums.get(first + place, 0) for place in range(size)])
-            found += [first + place for place in tags.differing(mine, unpack(text))]
-        return found
-
-    def _repair(
-        self,
-        space: str,
-        buckets: list[int],
-        repair: Repair,
-        repaired: list[Difference],
-        lost: list[Difference],
-    ) -> None:
-        """Third exchange: the rows that differ; then they are brought, some at a time."""
-        here = self._rows_in(space, buckets)
-        parts = {str(bucket): tags.pack(self._part_tags(here[bucket])) for bucket in buckets}
-        said = self._ask({space: m.Compare(turn=self._turn, parts=parts)})[space]
-        here = self._rows_in(space, buckets)
-        wanted: list[tuple[int, bytes]] = []
-        names: list[tuple[str, str]] = []
-        for bucket, by_part in said.rows.items():
-            rows, count = here[int(bucket)], len(tags.unpack(parts[bucket], "response_malformed"))
-            for part, text in by_part.items():
-                theirs = set(unpack(text))
-                own = [row for row in rows if tags.part_in(digest.part(row.table, row.key), count) == int(part)]
-                known = {digest.tag(row.leaf, self._turn) for row in own}
-                wanted += [(int(bucket), tag) for tag in sorted(theirs - known)]
-                names += [(row.table, row.key) for row in own if digest.tag(row.leaf, self._turn) not in theirs]
-        for place in range(0, max(len(wanted), len(names)), BATCH):
-            self._bring(
-                space, wanted[place : place + BATCH], names[place : place + BATCH], repair, repaired, lost
-            )
-
-    def _bring(
-        self,
-        space: str,
-        wanted: list[tuple[int, bytes]],
-        names: list[tuple[str, str]],
-        repair: Repair,
-        repaired: list[Difference],
-        lost: list[Difference],
-    ) -> None:
-        """One exchange more: whole rows, and what the hub knows of ours."""
-        by_bucket: dict[str, list[bytes]] = {}
-        for bucket, tag in wanted:
-            by_bucket.setdefault(str(bucket), []).append(tag)
-        rows = {bucket: tags.pack(found) for bucket, found in by_bucket.items()}
-        said = self._ask({space: m.Compare(turn=self._turn, rows=rows, names=names)})[space]
-        images = {(image.table, self._key(image)): image for image in said.images}
-        asked = {*images, *said.unknown}
-        here = {(row.table, row.key): row for row in self._local(space) if (row.table, row.key) in asked}
-        right: list[m.Image] = []
-        for name, image in images.items():
-            cause = judge(here.get(name), image)
-            if cause == "lost":
-                lost.append(difference(space, name, cause))
-            elif cause is not None:
-                repaired.append(difference(space, name, cause))
-                right.append(image)
-        lost += [difference(space, name, "lost") for name in said.unknown if name in here]
-        if right:
-            repair(space, right)
-
-    def _key(self, image: m.Image) -> str:
-        table = self._schema.by_name.get(image.table)
-        if table is None or len(image.values) < len(table.key):
-            raise HoldfastError("response_malformed", f"the hub sent a row of the unknown table {image.table}")
-        return key_text(table, image.values[: len(table.key)])
-
-    def _local(self, space: str) -> Iterator[LocalRow]:
-        return local_rows(self._db, self._tables, space)
-
-    def _counted(self, space: str) -> Iterator[LocalRow]:
-        for row in self._local(space):
-            self.rows += 1
-            yield row
-
-    def _rows_in(self, space: str, buckets: Sequence[int]) -> dict[int, list[LocalRow]]:
-        found: dict[int, list[LocalRow]] = {bucket: [] for bucket in buckets}
-        for row in self._local(space):
-            if row.bucket in found:
-                found[row.bucket].append(row)
-        return found
-
-    def _part_tags(self, rows: Sequence[LocalRow]) -> list[bytes]:
-        """The tags of the parts of one bucket."""
-        count = tags.parts_for(len(rows))
-        sums = [0] * count
-        for row in rows:
-            place = tags.part_in(digest.part(row.table, row.key), count)
-            sums[place] = digest.add(sums[place], row.leaf)
-        return self._tags(sums)
-
-    def _tags(self, numbers: Sequence[int]) -> list[bytes]:
-        return [digest.tag(number, self._turn) for number in numbers]
-
-    def _ask(self, compare: dict[str, m.Compare]) -> Mapping[str, m.Compared]:
-        """One exchange, counted. A space that the device may not read any more is in no answer."""
-        self.exchanges += 1
-        answer = self._send(compare)
-        self.bytes += sum(len(m.encode(ask)) for ask in compare.values())
-        for said in answer.values():
-            self.bytes += len(m.encode(m.Compared(said.tags, said.buckets, said.rows, [], said.unknown)))
-        return {space: answer.get(space, m.Compared()) for space in compare}
-
-
-def unpack(text: str) -> list[bytes]:
-    """Tags of the hub."""
-    return tags.unpack(text, "response_malformed")
-
-
-def difference(space: str, name: tuple[str, str], cause: Cause) -> Difference:
-    """A difference, explained."""
-    return Difference(space, name[0], name[1], cause, EXPLAIN[cause])
-
-
-def judge(here: LocalRow | None, image: m.Image) -> Cause | None:
-    """Why a row differs, from its state here and at the hub; None: it does not."""
-    if here is None:
-        return "missing" if image.life else None
-    if image.life == 0:
-        return "left"
-    if (here.life, here.stamps) == (image.life, image.stamps):
-        return None
-    mine, theirs = decode_stamps(here.stamps), decode_stamps(image.stamps)
-    if here.life != image.life:
-        return "lost" if here.life > image.life else "older"
-    newer = any((own or "") > (other or "") for own, other in zip_longest(mine, theirs))
-    return "lost" if newer else "older"
-
-
 class Verifier:
     """Brings a file to rest, compares and repairs it; for somebody who holds the file's sync lock."""
 
-    def __init__(self, rounds: Rounds, exchanges: Exchanges, ways: Sequence[Transport], credentials: Credentials) -> None:
+    def __init__(
+        self, rounds: Rounds, exchanges: Exchanges, ways: Sequence[Transport], credentials: Credentials
+    ) -> None:
         self._rounds = rounds
         self._exchanges = exchanges
         self._ways = ways
         self._credentials = credentials
 
-    def run(self, db: apsw.Connection, device: Device, spaces: Sequence[str]) -> VerifyReport:
+    def run(self, db: apsw.Connection, spaces: Sequence[str]) -> VerifyReport:
         """Sync, compare, and compare again with other bytes of the hashes when something was repaired. No space named:
         all of them. Raises `space_unknown`, and what a sync raises.
         """
@@ -291,12 +61,14 @@ class Verifier:
         unknown = sorted(set(spaces) - held.keys())
         if unknown:
             raise HoldfastError("space_unknown", f"this device does not hold the space {unknown[0]}", space=unknown[0])
-        names = sorted(spaces or held)
+        names, device = sorted(spaces or held), self._rounds.device
         repaired: list[Difference] = []
+        right: list[Difference] = []
+        lost: list[Difference] = []
         rows = exchanges = compared = 0
         for turn in range(TURNS):
-            found = Verification(db, device.tables, device.schema, self._ask, turn)
-            right, lost = found.run(names, lambda space, images: self._repair(db, device, space, images))
+            found = Comparison(db, device.tables, device.schema, self._ask, turn)
+            right, lost = found.run(names, partial(self._repair, db))
             repaired += right
             rows = rows or found.rows
             exchanges, compared = exchanges + found.exchanges, compared + found.bytes
@@ -308,16 +80,22 @@ class Verifier:
         self._rounds.compare, self._rounds.compared = compare, None
         try:
             for _ in range(MOST_ROUNDS):
-                self._exchanges.exchange_locked("verify", "http", self._ways[0])
+                self._exchanges.exchange_locked("verify", "poll", self._ways[0])
                 if self._rounds.compared is not None:
                     return self._rounds.compared
         finally:
             self._rounds.compare = {}
-        raise HoldfastError("verify_unfinished", "the hub has always more to send; verify again when there is less news")
+        raise HoldfastError(
+            "verify_unfinished", "the hub has always more to send; verify again when there is less news"
+        )
 
-    def _repair(self, db: apsw.Connection, device: Device, space: str, images: Sequence[m.Image]) -> None:
+    def _repair(self, db: apsw.Connection, space: str, images: Sequence[m.Image]) -> None:
+        """Rows as the hub has them, and what waits here over them, in one transaction."""
+        device = self._rounds.device
         hub, user, layout = db.execute("SELECT hub, user, layout FROM holdfast_state").get
-        access = {name: held.access for name, held in LocalSpaces(db).all().items()}
+        access: dict[str, Literal["r", "rw"]] = {
+            name: "rw" if held.access == "rw" else "r" for name, held in LocalSpaces(db).all().items()
+        }
         header = m.Header(hub=hub, user=user, time=device.now(), hlc=0, spaces=access)
         Arrival(device.tables, layout_of(layout)).check(images)
         page = StagedPage(space, "", m.encode(list(images)))

@@ -170,7 +170,11 @@ def _request(form: Form) -> Any:
 def _line(form: Form) -> Form:
     part = codec.decode_line(form["text"].encode())
     if not isinstance(part, messages.Page):
-        return {type(part).__name__.lower(): json.loads(messages.encode(part))}
+        form = json.loads(messages.encode(part))
+        for said in form.get("compared", {}).values():
+            if "images" in said:
+                said["images"] = [_without_absent(image) for image in said["images"]]
+        return {type(part).__name__.lower(): form}
     images = [json.loads(messages.encode(image)) for image in codec.decode_rows(bytes(part.rows))]
     rows = [_without_absent(image) for image in images]
     return {"page": {"space": part.space, "cursor": part.cursor, "rows": rows}}
@@ -216,6 +220,8 @@ CALLS: dict[str, Callable[[Form], Any]] = {
     "images.image_of": _image_of,
     "images.patched": _image_patched,
     "digests.bucket": lambda c: digest.bucket(c["table"], c["key"]),
+    "digests.part": lambda c: digest.part(c["table"], c["key"]),
+    "digests.tag": lambda c: digest.tag(int(c["number"], 16), c["turn"]).hex(),
     "digests.leaf": _digest_leaf,
     "digests.add": lambda c: _hexadecimal(digest.add(int(c["total"], 16), int(c["leaf"], 16))),
     "digests.sub": lambda c: _hexadecimal(digest.sub(int(c["total"], 16), int(c["leaf"], 16))),

@@ -88,9 +88,11 @@ test("a request leaves out what the hub fills in, and keeps what is required", (
       },
     ],
     limit: null,
+    page: null,
     digests: false,
     echo: false,
     user: "",
+    compare: {},
   };
   expect(text(encodeRequest(request))).toBe(
     '{"protocol":1,"device":"d","schema":{"version":1,"hash":""},"clock":0,"transactions":[{"origin":"26fd53dc5345",' +

@@ -102,6 +102,11 @@ const MERGES: Record<string, Call> = {
 
 const DIGESTS: Record<string, Call> = {
   "digests.bucket": (form) => digest.bucket(textIn(form, "table"), textIn(form, "key")),
+  "digests.part": (form) => digest.part(textIn(form, "table"), textIn(form, "key")),
+  "digests.tag": (form) =>
+    [...digest.tag(sumIn(form, "number"), numberIn(form, "turn"))]
+      .map((byte) => byte.toString(16).padStart(2, "0"))
+      .join(""),
   "digests.leaf": (form) => {
     const [table, key, written] = [textIn(form, "table"), textIn(form, "key"), textIn(form, "stamps")];
     return hexadecimal(digest.leaf(bytesOf(textIn(form, "digest_key")), table, key, numberIn(form, "life"), written));

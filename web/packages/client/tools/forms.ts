@@ -109,9 +109,11 @@ function cellsForm(cells: Cells): Wire {
 
 /** The members of a response that are left out when they are empty. */
 const OPTIONAL = new Set(
-  "ahead through revoked reset layout results code message table key column details cursors digests"
-    .split(" "),
-); // prettier-ignore
+  (
+    "ahead through revoked reset layout results code message table key column details cursors digests " +
+    "compared tags buckets rows images unknown"
+  ).split(" "),
+);
 
 /** A line of a response as an encoder writes it: what is empty is left out, and a row without states has none. */
 export function lineForm(line: Line): Wire {
@@ -120,7 +122,13 @@ export function lineForm(line: Line): Wire {
     const images = rows.map(imageForm);
     return { page: { space, cursor, rows: images } };
   }
-  if (line.kind === "footer") return { footer: compact(line.footer) };
+  if (line.kind === "footer") {
+    const said = Object.entries(line.footer.compared).map(([space, compared]) => [
+      space,
+      compact({ ...compared, images: compared.images.map(imageForm) }),
+    ]);
+    return { footer: compact({ ...line.footer, compared: Object.fromEntries(said) as Members }) };
+  }
   const { results, ...rest } = line.header;
   const written = results.map((result) => compact({ ...result }));
   return { header: compact({ ...rest, results: written }) };

@@ -9,6 +9,8 @@ import { blake2s } from "./blake2s";
 export const BUCKETS = 4096;
 export const BRANCHES = 64;
 export const BUCKETS_PER_BRANCH = 64;
+export const PARTS = 16;
+export const TAG_BYTES = 4;
 
 const BYTES = 16;
 const utf8 = new TextEncoder();
@@ -20,6 +22,23 @@ export type Sums = ReadonlyMap<number, bigint>;
 export function bucket(table: string, key: string): number {
   const [first = 0, second = 0] = blake2s(fields(table, key));
   return first * 16 + (second >> 4);
+}
+
+/** The part (0 .. 15) of its bucket in which a row lies: the next 4 bits of the same hash. */
+export function part(table: string, key: string): number {
+  const [, second = 0] = blake2s(fields(table, key));
+  return second % PARTS;
+}
+
+/**
+ * 4 of the 16 bytes of a hash or sum, big-endian: those of `turn` (0 .. 3). Two that differ may have one tag, but not in
+ * every turn.
+ */
+export function tag(number: bigint, turn: number): Uint8Array {
+  const bits = 8 * TAG_BYTES;
+  const shown = new Uint8Array(TAG_BYTES);
+  new DataView(shown.buffer).setUint32(0, Number(BigInt.asUintN(bits, number >> BigInt(bits * (3 - turn)))));
+  return shown;
 }
 
 /** The 128-bit number of a row's state, hashed with `digestKey` (at most 32 bytes); `stamps` as in the image. */

@@ -16,12 +16,17 @@ const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** The bytes of a request. Members that a reader fills in by itself are left out. */
 export function encodeRequest(message: m.Request): Uint8Array {
   const { protocol, device, schema, clock, layout, cursors, acknowledged, limit, page, digests, echo, user } = message;
+  const asked = Object.entries(message.compare).map(([space, { turn, branches, parts, rows, names }]) => [
+    space,
+    compact({}, { turn, branches, parts, rows, names }),
+  ]);
+  const compare = Object.fromEntries(asked) as Members;
   const transactions = message.transactions.map(({ origin, n, ops, label }) =>
     compact({ origin, n, ops: ops.map(operationForm) }, { label }),
   );
   const form = compact(
     { protocol, device, schema, clock },
-    { layout, cursors, acknowledged, transactions, limit, page, digests, echo, user },
+    { layout, cursors, acknowledged, transactions, limit, page, digests, echo, user, compare },
   );
   return utf8.encode(write(form));
 }

@@ -12,6 +12,7 @@ import type { Shape, Shaped } from "./shapes";
 export const PROTOCOL = 1;
 export const MAX_REQUEST = 16 * 1024 * 1024;
 export const MAX_TRANSACTIONS = 20_000;
+export const MAX_COMPARED = 10_000;
 export const MAX_OPERATIONS = 100_000;
 
 const origin = text(0, 12, isOrigin);
@@ -54,6 +55,60 @@ const acknowledgement: Shape<readonly [string, number]> = (wire, path) => {
   return [origin(named, path), count(n, path)];
 };
 
+/**
+ * A row in wire form: table, life, key values and then values by slot, row stamps, states by slot. A patch names the
+ * slots that it has values for; a whole row has null there.
+ */
+export type Image = readonly [
+  table: string,
+  life: number,
+  values: readonly Wire[],
+  stamps: string,
+  states: Readonly<Record<string, Wire>>,
+  slots: readonly number[] | null,
+];
+
+export const image: Shape<Image> = (wire, path) => {
+  if (!Array.isArray(wire) || wire.length < 4)
+    throw wrong(path, `[table, life, values, stamps], found ${kindOf(wire)}`);
+  const [table, life, values, stamps, states, slots] = wire as Wire[];
+  return [
+    text()(table, `${path}[0]`),
+    integer(0)(life, `${path}[1]`),
+    list(anything)(values, `${path}[2]`),
+    text()(stamps, `${path}[3]`),
+    optional(map(anything), {})(states, `${path}[4]`),
+    nullable(list(integer(0, MAX_SLOTS - 1)))(slots, `${path}[5]`),
+  ];
+};
+
+const bucket = text(0, 4, (name) => /^(0|[1-9][0-9]{0,3})$/.test(name));
+const tags = text(0, 400_000);
+
+const rowName: Shape<readonly [string, string]> = (wire, path) => {
+  if (!Array.isArray(wire) || wire.length !== 2) throw wrong(path, "[table, key]");
+  const [table, rowKey] = wire as Wire[];
+  return [text(1, 63)(table, path), text(0, 1024)(rowKey, path)];
+};
+
+/** What a device asks of the digest of one space (spec/protocol.md, section 9); nothing: the branches. */
+export const compare = struct({
+  turn: optional(integer(0, 3), 0),
+  branches: optional(list(integer(0, 63), 64), []),
+  parts: optional(map(tags, bucket), {}),
+  rows: optional(map(tags, bucket), {}),
+  names: optional(list(rowName, MAX_COMPARED), []),
+});
+
+/** What the hub says of the digest of a space, as asked. */
+export const compared = struct({
+  tags: optional(text(), ""),
+  buckets: optional(map(text()), {}),
+  rows: optional(map(map(text()), bucket), {}),
+  images: optional(list(image), []),
+  unknown: optional(list(rowName), []),
+});
+
 /** One round, device to hub. */
 export const request = struct({
   protocol: integer(),
@@ -69,6 +124,7 @@ export const request = struct({
   digests: optional(boolean, false),
   echo: optional(boolean, false),
   user: optional(text(0, 200), ""),
+  compare: optional(map(compare, spaceName), {}),
 });
 
 /** What became of a transaction, when that is not plain. */
@@ -99,33 +155,6 @@ export const header = struct({
   ahead: optional(integer(0), 0),
 });
 
-/**
- * A row in wire form: table, life, key values and then values by slot, row stamps, states by slot. A patch names the
- * slots that it has values for; a whole row has null there.
- */
-export type Image = readonly [
-  table: string,
-  life: number,
-  values: readonly Wire[],
-  stamps: string,
-  states: Readonly<Record<string, Wire>>,
-  slots: readonly number[] | null,
-];
-
-export const image: Shape<Image> = (wire, path) => {
-  if (!Array.isArray(wire) || wire.length < 4)
-    throw wrong(path, `[table, life, values, stamps], found ${kindOf(wire)}`);
-  const [table, life, values, stamps, states, slots] = wire as Wire[];
-  return [
-    text()(table, `${path}[0]`),
-    integer(0)(life, `${path}[1]`),
-    list(anything)(values, `${path}[2]`),
-    text()(stamps, `${path}[3]`),
-    optional(map(anything), {})(states, `${path}[4]`),
-    nullable(list(integer(0, MAX_SLOTS - 1)))(slots, `${path}[5]`),
-  ];
-};
-
 /** Rows of one space in feed order; `cursor` is the cursor after them. */
 export const page = struct({ space: spaceName, cursor, rows: list(image) });
 
@@ -134,6 +163,7 @@ export const footer = struct({
   more: boolean,
   cursors: optional(map(cursor, spaceName), {}),
   digests: optional(map(text()), {}),
+  compared: optional(map(compared), {}),
 });
 
 /** One line of a response: exactly one member is present. */
@@ -147,6 +177,8 @@ export type Update = Shaped<typeof OPERATIONS.update>;
 export type Delete = Shaped<typeof OPERATIONS.delete>;
 export type Transaction = Shaped<typeof transaction>;
 export type Request = Shaped<typeof request>;
+export type Compare = Shaped<typeof compare>;
+export type Compared = Shaped<typeof compared>;
 export type Result = Shaped<typeof result>;
 export type Header = Shaped<typeof header>;
 export type Page = Shaped<typeof page>;
