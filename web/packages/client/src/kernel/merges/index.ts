@@ -8,15 +8,7 @@ import { orSet } from "./orset";
 import { register } from "./register";
 
 export type MergeName =
-  | "register"
-  | "counter"
-  | "set"
-  | "grow_set"
-  | "earliest"
-  | "latest"
-  | "server_wins"
-  | "review"
-  | "custom";
+  "register" | "counter" | "set" | "grow_set" | "earliest" | "latest" | "server_wins" | "review" | "custom";
 
 /** What a merge type does: pure functions. */
 export interface Merge {
