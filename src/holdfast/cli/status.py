@@ -14,8 +14,8 @@ from holdfast.cli.options import AsJson, SchemaFile
 from holdfast.cli.terminal import Terminal, ago, listing, moment, number
 from holdfast.errors import HoldfastError
 from holdfast.protocol.errors import CODES
+from holdfast.replica.facade.opened import device_clock
 from holdfast.replica.queued import Refused
-from holdfast.replica.replica import device_clock
 from holdfast.replica.status import Status, look, looking
 
 ACCESS = {"r": "read", "rw": "read and write", "": "not granted"}

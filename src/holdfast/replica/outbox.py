@@ -222,3 +222,11 @@ def among(txns: Sequence[int]) -> tuple[str, tuple[Any, Any]]:
     if txns and max(txns) - min(txns) + 1 == len(set(txns)):
         return "BETWEEN ?1 AND ?2", (min(txns), max(txns))
     return "IN (SELECT value FROM json_each(?1) WHERE ?2)", (m.encode(list(txns)).decode(), 1)
+
+
+def with_transactions(request: bytes, sending: list[Sending]) -> bytes:
+    """The request with the transactions in it; their JSON is joined, not made again."""
+    if not sending:
+        return request
+    bodies = ",".join(s.body for s in sending).encode()
+    return request[:-1] + b',"transactions":[' + bodies + b"]}"

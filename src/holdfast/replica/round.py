@@ -23,7 +23,7 @@ from holdfast.replica.confirmed import Confirmed, RowName
 from holdfast.replica.conflicts import Conflict, arrived
 from holdfast.replica.dependencies import dependants, needs
 from holdfast.replica.file import applying
-from holdfast.replica.outbox import BATCH_BYTES, MAX_HOLD, Outbox, Sending
+from holdfast.replica.outbox import BATCH_BYTES, MAX_HOLD, Outbox, Sending, with_transactions
 from holdfast.replica.pages import Held, MissingError, PageWriter, layout_of, slot_order
 from holdfast.replica.progress import Transfer, count_rows
 from holdfast.replica.seal import Seal
@@ -494,11 +494,3 @@ class Rounds:
         settled = spaces.keys() == header.spaces.keys() and all(s.ready and not s.lost for s in spaces.values())
         said = header.through or header.results or header.reset or footer.cursors
         return settled and not said and next(self._stage.pages(), None) is None
-
-
-def with_transactions(request: bytes, sending: list[Sending]) -> bytes:
-    """The request with the transactions in it; their JSON is joined, not made again."""
-    if not sending:
-        return request
-    bodies = ",".join(s.body for s in sending).encode()
-    return request[:-1] + b',"transactions":[' + bodies + b"]}"

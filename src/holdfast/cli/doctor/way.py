@@ -22,7 +22,7 @@ from holdfast.edge.http import HttpTransport, PlainHttpWarning, normalised, ssl_
 from holdfast.errors import HoldfastError
 from holdfast.protocol import messages as m
 from holdfast.protocol.codec import decode_error, decode_line, lines
-from holdfast.replica.replica import device_clock
+from holdfast.replica.facade.opened import device_clock
 from holdfast.schema.model import Schema
 
 SECONDS = 10.0

@@ -1,0 +1,1 @@
+"""The rooms of `Replica`, one a concern; all stand on `opened.Opened`."""

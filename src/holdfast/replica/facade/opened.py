@@ -1,0 +1,215 @@
+"""The open file of a device, with its parts, its state and its end: what every room of the facade stands on."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+import apsw
+
+from holdfast import one_sqlite
+from holdfast.errors import HoldfastError
+from holdfast.kernel import clock
+from holdfast.protocol.transport import Transport
+from holdfast.replica.connections import Connections
+from holdfast.replica.credentials import Credentials, Token
+from holdfast.replica.deciding import Deciding
+from holdfast.replica.documents import Documents, require_library
+from holdfast.replica.events import Events, RoundEnded, SyncEvent
+from holdfast.replica.exchange import Exchanges
+from holdfast.replica.file import applying, connect, prepare, table_numbers
+from holdfast.replica.loop import Loop
+from holdfast.replica.observer import Observer
+from holdfast.replica.presence import Presence
+from holdfast.replica.progress import Transfer
+from holdfast.replica.round import Device, Rounds
+from holdfast.replica.sqlite_errors import sqlite_errors
+from holdfast.replica.status import Status, at_rest, read_standing, waiting_operations
+from holdfast.replica.sync_lock import SyncLock
+from holdfast.replica.sync_log import SyncLog, log_event
+from holdfast.replica.tables import UserTables
+from holdfast.schema.model import Schema
+
+
+def device_clock() -> int:
+    """The device's clock, uncorrected: milliseconds since 2020-01-01 UTC."""
+    return time.time_ns() // 1_000_000 - clock.EPOCH_MS
+
+
+class Opened:
+    """The parts of one open device file. Opened at the first use; see `Replica`."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        schema: Schema,
+        *,
+        url: str | Sequence[str] | None = None,
+        token: Token | None = None,
+        fetch_credentials: Callable[[], str] | None = None,
+        transport: Transport | None = None,
+        now: Callable[[], int] = device_clock,
+        random_bits: Callable[[int], int] = secrets.randbits,
+    ) -> None:
+        self.path = str(path)
+        self.schema = schema
+        self._urls = [url] if isinstance(url, str) else list(url or ())
+        self._credentials = Credentials(token, fetch_credentials)
+        self._transport = transport
+        self._ways: list[Transport] | None = None
+        self._presence = Presence()
+        self._now, self._random_bits = now, random_bits
+        self._sql_clock = None if now is device_clock else now
+        self._opening = threading.RLock()
+        self._opened = False
+        self._closed = False
+        self._process = 0
+        self._syncing = False
+        self._loop: Loop | None = None
+        self.events = Events()
+
+    def _open(self) -> None:
+        """Open the file once; raises the same clear errors at every use until it can be opened."""
+        if self._opened and not self._closed:
+            if os.getpid() != self._process:
+                # A forked child has the same origin and the same connections: neither may be used twice.
+                message = f"the replica {self.path} was opened by another process; open a new one after a fork"
+                raise HoldfastError("closed", message, file=self.path)
+            return
+        with self._opening:
+            if self._closed:
+                raise HoldfastError("closed", f"the replica {self.path} was closed", file=self.path)
+            if self._opened:
+                return
+            require_library(self.schema)
+            if self.path in ("", ":memory:"):
+                raise HoldfastError("file_unusable", "a replica is a file: what is in memory is lost with the process")
+            folder = Path(self.path).parent
+            if not folder.is_dir():
+                raise HoldfastError("file_unusable", f"{self.path}: the folder {folder} does not exist", file=self.path)
+            self._file = one_sqlite.enter(self.path)
+            try:
+                db = connect(self.path, constraints=False, now=self._sql_clock)
+                try:
+                    device = prepare(db, self.path, self.schema, self._random_bits)
+                    self._tables = UserTables(self.schema, table_numbers(db))
+                    self._connections = Connections(self.path, self._sql_clock, self._new_documents)
+                    self._deciding = Deciding(self._connections, self.schema, self._tables, device, self._now)
+                except BaseException:
+                    db.close()
+                    raise
+            except BaseException:
+                one_sqlite.leave(self._file)
+                raise
+            self._file = self._file or one_sqlite.enter(self.path)
+            self._sync_db = db
+            self._lock = SyncLock(self.path)
+            parts = (self.path, device, self.schema, self._tables, self._now, self._random_bits)
+            self._rounds = Rounds(db, Device(*parts))
+            self._exchanges = Exchanges(self.path, self._rounds, self._lock, self.events)
+            self._sync_log = SyncLog(self.path)
+            self._observer = Observer(self._connections, lambda: self.status, [t.name for t in self.schema.tables])
+            self._connections.on_write = self._observer.wake
+            self._rounds.transfer.changed = self._observer.wake
+            self.events.add(self._note_round)
+            self._device = device
+            self._process = os.getpid()
+            self._opened = True
+
+    @property
+    def device(self) -> str:
+        """The device's id, minted when the file was made."""
+        self._open()
+        return self._device
+
+    def _new_documents(self, db: apsw.Connection) -> Documents:
+        return Documents(db, self.schema, self._tables, lambda: self._rounds.origin)
+
+    @property
+    def status(self) -> Status:
+        """How the replica stands now; reads only, never waits for a sync nor for a writer."""
+        self._open()
+        with self._connections.reading() as db:
+            standing = read_standing(db)
+            operations = waiting_operations(db) if self._transfer.busy else 0
+        state, up, down = self._state(), self._exchanges.error_up, self._exchanges.error_down
+        found = at_rest(standing)
+        last_synced = max(filter(None, (found.last_synced_at, self._rounds.last_synced)), default=None)
+        whole = self._rounds.whole if self._rounds.whole is not None else found.in_sync
+        return found._replace(
+            state=state,
+            connected=state in ("connected", "syncing"),
+            connecting=state == "connecting",
+            uploading=self._transfer.uploading,
+            downloading=self._transfer.downloading,
+            has_synced=last_synced is not None,
+            last_synced_at=last_synced,
+            upload_error=str(up) if up is not None else None,
+            download_error=str(down) if down is not None else None,
+            progress=self._transfer.progress(operations, standing.size),
+            in_sync=whole and standing.settled and not standing.pending and up is down is None,
+        )
+
+    def _note_round(self, event: SyncEvent) -> None:
+        """Keep a line of each round; called by the thread that syncs, under its lock."""
+        self._observer.wake()
+        log_event(self.path, event)
+        if isinstance(event, RoundEnded):
+            self._sync_log.note(event, complete=event.error is None and bool(self._rounds.whole))
+
+    def _state(self) -> str:
+        """What the loop is doing, or that a `sync()` is under way."""
+        loop = self._loop
+        return loop.state if loop is not None else "syncing" if self._syncing else "stopped"
+
+    @property
+    def _transfer(self) -> Transfer:
+        return self._rounds.transfer
+
+    @contextmanager
+    def _sealed(self) -> Iterator[apsw.Connection]:
+        """A connection of its own, with everything captured sealed in one transaction: it does not wait for a sync."""
+        self._open()
+        with sqlite_errors(self.path):
+            db = connect(self.path, constraints=False, now=self._sql_clock)
+            try:
+                with applying(db, self.path):
+                    self._rounds.seal(db)
+                yield db
+            finally:
+                db.close()
+
+    def disconnect(self) -> None:
+        """Stop the background sync, within a second; idempotent. What is not sent stays in the outbox."""
+        with self._opening:
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            self._connections.on_commit = None
+            loop.stop()
+
+    def close(self) -> None:
+        """Disconnect and close the file; idempotent. Unsent work stays in it."""
+        self.disconnect()
+        if self._opened and not self._closed:
+            self._observer.stop()
+        with self._opening:
+            if self._opened and not self._closed:
+                self._connections.close()
+                self._sync_log.close()
+                self._lock.close()
+                self._sync_db.close()
+                one_sqlite.leave(self._file)
+            for way in self._ways or ():
+                way.close()
+            self._closed = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
