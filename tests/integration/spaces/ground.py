@@ -72,7 +72,7 @@ class World:
         self.folder = folder
         self.schema = schema
         self.access: dict[str, Mapping[str, str]] = {}
-        self._things = things
+        self.things = things
         self.memory = MemoryStore()
         self.dsn = things.enter_context(database()) if kind == "postgres" else f"sqlite:///{folder}/hub.db"
         self.server = self.serve()
@@ -81,13 +81,13 @@ class World:
         """A server on the store; `access` says what each user may do."""
         store: Any = self.memory if self.kind == "memory" else self.dsn
         options = options or {"spaces": lambda identity: self.access[identity.user]}
-        return self._things.enter_context(hf.Server(store, self.schema, **options))
+        return self.things.enter_context(hf.Server(store, self.schema, **options))
 
     def device(self, user: str, access: Mapping[str, str] = BOTH, **claims: Any) -> hf.Replica:
         """The device of a user who has this access."""
         self.access[user] = access
         transport = LocalTransport(self.server, hf.Identity(user, claims=claims))
-        return self._things.enter_context(hf.Replica(self.folder / f"{user}.db", self.schema, transport=transport))
+        return self.things.enter_context(hf.Replica(self.folder / f"{user}.db", self.schema, transport=transport))
 
     def run(self, *statements: str) -> None:
         """What another program does on the hub, in one transaction."""
