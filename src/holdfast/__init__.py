@@ -23,6 +23,7 @@ from holdfast.replica.report import SyncReport
 from holdfast.replica.status import Status
 from holdfast.replica.steering import Cancelled
 from holdfast.replica.sync_log import LogLine
+from holdfast.replica.undo import Left, Undone
 from holdfast.replica.watch import Watch
 from holdfast.schema import (
     BigInt,
@@ -73,6 +74,7 @@ __all__ = [
     "Json",
     "JsonValue",
     "Latest",
+    "Left",
     "LogLine",
     "Membership",
     "MergeContext",
@@ -94,6 +96,7 @@ __all__ = [
     "SyncReport",
     "Table",
     "Text",
+    "Undone",
     "Watch",
     "column",
     "new_id",

@@ -18,6 +18,7 @@ from holdfast.replica.documents import Documents
 from holdfast.replica.file import connect, immediate, snapshot
 from holdfast.replica.results import ResultRow, result_rows
 from holdfast.replica.sqlite_errors import sqlite_errors
+from holdfast.replica.steps import Kind, note_step
 from holdfast.schema.sqlite_values import to_parameter
 
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -75,6 +76,12 @@ class Connections:
         with sqlite_errors(self._path):
             return self._inside(sql, tuple(values))
 
+    @contextmanager
+    def writing(self) -> Iterator[apsw.Connection]:
+        """The connection of the present transaction of this thread, for statements of the engine in it."""
+        with sqlite_errors(self._path), statement_errors():
+            yield self._writer
+
     def _read(self, sql: str, values: Any) -> list[ResultRow]:
         reader = self._reader()
         try:
@@ -118,7 +125,7 @@ class Connections:
                 self.documents.after_statement()
 
     @contextmanager
-    def transaction(self, label: str = "", after: Sequence[Receipt] = ()) -> Iterator[Receipt]:
+    def transaction(self, label: str = "", after: Sequence[Receipt] = (), kind: Kind = "do") -> Iterator[Receipt]:
         """One SQL transaction, and one on the wire. Inside another one of the same thread: a savepoint of it."""
         with self._writing:
             if self._depth:
@@ -135,7 +142,7 @@ class Connections:
                     yield receipt
                     if self.documents is not None:
                         self.documents.end(keep=True)
-                    mark = self._mark(first, label, after)
+                    mark = self._mark(first, label, after, kind)
                 finally:
                     self._depth = 0
                     if self.documents is not None:
@@ -177,7 +184,7 @@ class Connections:
     def _next_op(self) -> int:
         return int(self._writer.execute("SELECT coalesce(max(op), 0) + 1 FROM holdfast_capture").get)
 
-    def _mark(self, first: int, label: str, after: Sequence[Receipt]) -> int | None:
+    def _mark(self, first: int, label: str, after: Sequence[Receipt], kind: Kind) -> int | None:
         """Note what this transaction captured, as one transaction on the wire; None when it captured nothing."""
         last = self._next_op() - 1
         if last < first:
@@ -187,7 +194,14 @@ class Connections:
             "INSERT INTO holdfast_mark (first, last, label, after) VALUES (?, ?, ?, ?)",
             (first, last, label, json.dumps(earlier) if earlier else None),
         )
-        return self._writer.last_insert_rowid()
+        mark = self._writer.last_insert_rowid()
+        note_step(self._writer, mark, first, last, label, kind)
+        return mark
+
+    def require_outermost(self) -> None:
+        """Raise `sql` inside a transaction of this thread: an undo is one of its own."""
+        if self._owns_transaction():
+            raise HoldfastError("sql", "undo() and redo() are transactions of their own; leave the present one first")
 
     def _owns_transaction(self) -> bool:
         """Whether this thread is inside `transaction()`: the lock is re-entrant, so only its owner passes at once."""

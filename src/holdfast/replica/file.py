@@ -173,7 +173,9 @@ def _refuse_foreign(path: str, schema: Schema, names: set[str]) -> None:
 def _create(db: apsw.Connection, schema: Schema, random_bits: Callable[[int], int]) -> str:
     device = f"{random_bits(64):016x}"
     db.execute(resources.files("holdfast.replica").joinpath("file.sql").read_text("utf-8"))
-    db.execute(sqlite_capture.capture_table(max(len(table.cells) for table in schema.tables)))
+    width = max(len(table.cells) for table in schema.tables)
+    for statement in (sqlite_capture.capture_table(width), *sqlite_capture.done_tables(width)):
+        db.execute(statement)
     db.execute(
         "INSERT INTO holdfast_state (id, format, device, schema_version, schema_hash) VALUES (1, ?, ?, ?, ?)",
         (FORMAT, device, schema.version, schema.hash),

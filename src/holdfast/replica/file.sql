@@ -33,6 +33,21 @@ CREATE TABLE holdfast_mark (
     after TEXT                                -- JSON: the marks that it must not overtake
 ) STRICT;
 
+-- The latest transactions that were written through the library, so that they can be undone. holdfast_done, made by code
+-- like holdfast_capture, holds a copy of their changes.
+CREATE TABLE holdfast_step (
+    step INTEGER PRIMARY KEY AUTOINCREMENT,
+    mark INTEGER NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('do', 'undo', 'redo')),
+    label TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'done' CHECK (state IN ('done', 'reversed', 'over'))
+) STRICT;
+
+-- The origins under which this file has written: a cell with such a stamp is our own.
+CREATE TABLE holdfast_own (
+    origin TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE holdfast_transaction (
     txn INTEGER PRIMARY KEY AUTOINCREMENT,    -- in the order of writing
     state TEXT NOT NULL CHECK (state IN ('pending', 'sending', 'refused', 'parked')),

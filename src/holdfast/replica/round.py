@@ -30,6 +30,7 @@ from holdfast.replica.seal import Seal
 from holdfast.replica.spaces import LocalSpace, LocalSpaces
 from holdfast.replica.stage import Stage, write_stage
 from holdfast.replica.steering import refresh
+from holdfast.replica.steps import note_origin
 from holdfast.replica.tables import UserTables
 from holdfast.schema.model import Schema
 
@@ -134,6 +135,7 @@ class Rounds:
     def seal(self, db: apsw.Connection) -> None:
         """Seal what was captured, on any connection to the file, inside a transaction of the engine there."""
         note_sealed(db)
+        note_origin(db, self._origin)
         db.execute("SAVEPOINT holdfast_seal")
         try:
             Seal(db, self._device.tables, self._origin).run()

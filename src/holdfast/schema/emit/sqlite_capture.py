@@ -30,6 +30,16 @@ def capture_table(width: int) -> str:
     )
 
 
+def done_tables(width: int) -> list[str]:
+    """CREATE TABLE of `holdfast_done`, where a copy of captured changes stays with its step, and its index."""
+    cells = "".join(f", old_{slot}, new_{slot}" for slot in range(width))
+    columns = f"step INTEGER, op INTEGER, tbl INTEGER, kind TEXT, key TEXT, hlc INTEGER, version INTEGER{cells}"
+    return [
+        f"CREATE TABLE IF NOT EXISTS holdfast_done ({columns})",
+        "CREATE INDEX IF NOT EXISTS holdfast_done_step ON holdfast_done (step)",
+    ]
+
+
 def note_edit(slot: int) -> str:
     """The statement that notes an edit of a document which left its plain value alone: parameters table number, key,
     schema version, captured edit.
