@@ -19,7 +19,7 @@ from holdfast.hub.merging import MergeFunction, MergeFunctions
 from holdfast.hub.news import NewsChannel
 from holdfast.hub.response import Response
 from holdfast.schema.model import Schema
-from holdfast.stores.base import Migrating, Phase, Step, Store
+from holdfast.stores.base import Aside, Migrating, Phase, Step, Store
 from holdfast.stores.memory import MemoryStore
 from holdfast.stores.sqlite import SqliteStore
 
@@ -207,6 +207,10 @@ class Server:
             return self._store
         message = "only a PostgreSQL hub can be taken out of its database; another one has a file of its own"
         raise HoldfastError("store_open", message)
+
+    def aside(self) -> list[Aside]:
+        """The rows that other programs wrote and that cannot be synced as they are: table, key, reason."""
+        return self.hub.aside()
 
     def before_write(self, *tables: str) -> Callable[[BeforeWrite], BeforeWrite]:
         """Decorator: call `hook(change, context)` for each row that a device writes in the tables (none: in every

@@ -19,7 +19,7 @@ from holdfast.kernel.row import Op, Row, apply
 from holdfast.kernel.values import InvalidValue
 from holdfast.protocol.messages import Transaction as WireTransaction
 from holdfast.schema.model import Schema, Table
-from holdfast.stores.base import Batch, DirtyRow, HistoryEntry, Transaction, Violation
+from holdfast.stores.base import Batch, DirtyRow, HistoryEntry, RowsLocked, Transaction, Violation
 
 log = logging.getLogger("holdfast.hub")
 
@@ -48,26 +48,51 @@ class Drain:
         notes = tx.dirty(BATCH)
         if not notes:
             return 0
+        self._reasons: dict[RowName, str] = {}
+        self._waiting: set[RowName] = set()
         self._part(tx, notes, now)
-        tx.clean(notes)
-        return len(notes)
+        taken = [note for note in notes if (note.table, note.key) not in self._waiting]
+        self._settle(tx, taken)
+        return len(taken)
+
+    def _settle(self, tx: Transaction, notes: Sequence[DirtyRow]) -> None:
+        """Their work is done: no note of them stays but of those that cannot be sequenced as they are."""
+        aside = [
+            (note, self._reasons[note.table, note.key]) for note in notes if (note.table, note.key) in self._reasons
+        ]
+        for note, reason in aside:
+            log.error("%s %r was written by another program and is not synced: %s", note.table, note.key, reason)
+        tx.clean([note for note in notes if (note.table, note.key) not in self._reasons])
+        if aside:
+            tx.set_aside(aside)
 
     def _part(self, tx: Transaction, notes: Sequence[DirtyRow], now: int) -> None:
         """Sequence these rows. If the database refuses to show what merging made of them, find the row that it refuses;
-        that one stays as it is, all others go through."""
+        that one is set aside, all others go through. A row that another program's transaction holds waits for its end.
+        """
+        notes = [note for note in notes if (note.table, note.key) not in self._waiting]
+        if not notes:
+            return
         try:
             with tx.savepoint():
                 self._sequence(tx, notes, now)
+        except RowsLocked as locked:
+            held = {(note.table, note.key) for note in notes} & locked.names
+            self._waiting |= held or ({(notes[0].table, notes[0].key)} if len(notes) == 1 else set())
+            self._halves(tx, notes, now, whole=bool(held))
         except Violation as violation:
             if len(notes) == 1:
                 self._leave(notes[0].table, notes[0].key, violation.message)
-                return
-            middle = len(notes) // 2
-            self._part(tx, notes[:middle], now)
-            self._part(tx, notes[middle:], now)
+            else:
+                self._halves(tx, notes, now)
+
+    def _halves(self, tx: Transaction, notes: Sequence[DirtyRow], now: int, *, whole: bool = False) -> None:
+        middle = 0 if whole else len(notes) // 2
+        for part in (notes[:middle], notes[middle:]):
+            self._part(tx, part, now)
 
     def _leave(self, table: str, key: str, reason: str) -> None:
-        log.error("%s %r was written by another program and is not synced: %s", table, key, reason)
+        self._reasons[table, key] = reason
 
     def _sequence(self, tx: Transaction, notes: Sequence[DirtyRow], now: int) -> None:
         state = tx.hub()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -32,13 +33,25 @@ from holdfast.protocol import messages as m
 from holdfast.protocol.codec import decode_request
 from holdfast.protocol.images import layout_hash
 from holdfast.schema.model import Schema
-from holdfast.stores.base import Announcing, AnsweringTransaction, Store, StoreConflict, StoreUnavailable, Transaction
+from holdfast.stores.base import (
+    Announcing,
+    AnsweringTransaction,
+    Aside,
+    Store,
+    StoreConflict,
+    StoreUnavailable,
+    Transaction,
+)
 
 log = logging.getLogger("holdfast.hub")
 
 GROUP_OPERATIONS = 20_000
 ATTEMPTS = 10
 """How often a write is tried when other processes are faster with its rows; then the device tries again later."""
+
+HELD_PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds before each further try of transactions whose rows another program holds. The first is for rows that it has
+just written and lets go."""
 
 Done = TypeVar("Done")
 SpacesOf = Callable[[Identity], Mapping[str, Access]]
@@ -87,6 +100,7 @@ class Hub:
         with store.transaction(write=False) as tx:
             self.hub = tx.hub().hub
         self.presence = Presence(store)
+        self._closing = threading.Event()
         self._stop_listening = store.listen(self._heard) if isinstance(store, Announcing) else None
 
     def handle(self, body: bytes, identity: Identity) -> Response:
@@ -198,14 +212,32 @@ class Hub:
             return Outcome()
         with self.observation.push(request):
             submission = Submission(identity, request.device, spaces, request.transactions, tracing.here())
-            outcome = self._group.submit(submission)
+            outcome = self._submit(submission)
         self.observation.pushed(seen, request, outcome)
+        return outcome
+
+    def _submit(self, submission: Submission) -> Outcome:
+        """Have transactions written. Those whose rows another program holds are tried again for a while; then the
+        device keeps them and sends them again, and gets its pages in the meantime."""
+        outcome = self._group.submit(submission)
+        self._tell(outcome)
+        for pause in HELD_PAUSES:
+            if not outcome.held or self._closing.wait(pause):
+                break
+            left = [t for t in submission.transactions if t.n > outcome.through.get(t.origin, 0)]
+            later = self._group.submit(submission._replace(transactions=left))
+            self._tell(later)
+            outcome.absorb(later)
+        if outcome.held:
+            log.warning("another program has held rows for long; %s sends its transactions again", submission.device)
+        return outcome
+
+    def _tell(self, outcome: Outcome) -> None:
         for changes, context in outcome.changes:
             self.hooks.after(changes, context)
         moved = {written.space for written in outcome.written.values()} | outcome.left
         if moved:
             self.watch.changed(moved)
-        return outcome
 
     def _check_origins(self, tx: Transaction, request: m.Request, origins: Sequence[str]) -> None:
         """An origin belongs to the device that first used it."""
@@ -238,9 +270,6 @@ class Hub:
             return error
 
     def _push_all(self, tx: Transaction, submissions: Sequence[Submission]) -> Sequence[Outcome]:
-        if tx.has_dirty():
-            while self._drain(tx):
-                pass
         return Push(tx, self.schema, self.hooks, self.functions, self._origin, self._now()).run(submissions)
 
     def _change(self, work: Callable[[Transaction], Done]) -> Done:
@@ -295,10 +324,13 @@ class Hub:
         return Drain(self.schema, self._origin).run(tx, self._now())
 
     def health(self) -> dict[str, object]:
-        """That the store can be read: hub id, schema version and number of spaces. Raises `hub_unavailable`."""
+        """That the store can be read: hub id, schema version, number of spaces, and of rows that wait aside (`aside`).
+
+        Anybody may ask for it. Raises `hub_unavailable`."""
         try:
             with self._store.transaction(write=False) as tx:
-                return {"hub": self.hub, "schema": self.schema.version, "spaces": len(tx.all_spaces())}
+                spaces, aside = len(tx.all_spaces()), len(tx.aside())
+                return {"hub": self.hub, "schema": self.schema.version, "spaces": spaces, "aside": aside}
         except StoreUnavailable as error:
             raise HoldfastError("hub_unavailable", f"the hub's store cannot be read: {error}") from None
 
@@ -311,6 +343,12 @@ class Hub:
             gauges = [Sample("store_up", (), 0), Sample("live_channels", (), self.watch.count)]
         return self.observation.metrics.text(gauges)
 
+    def aside(self) -> list[Aside]:
+        """The rows that other programs wrote and that cannot be synced as they are, with the reasons, oldest first.
+        Each waits until somebody writes it again."""
+        with self._store.transaction(write=False) as tx:
+            return tx.aside()
+
     def space_names(self) -> list[str]:
         """Names of all spaces that hold or held rows, in order."""
         with self._store.transaction(write=False) as tx:
@@ -319,6 +357,7 @@ class Hub:
     def close(self) -> None:
         """Close the store; idempotent."""
         self.presence.close()
+        self._closing.set()
         if self._stop_listening is not None:
             self._stop_listening()
         self._store.close()

@@ -7,7 +7,7 @@ cut in halves until the transaction that it refuses stands alone; that one gets 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from holdfast.hub.answers import Answer, answers_in, checked_answer, missing_write, over_earlier_answer
@@ -31,13 +31,17 @@ from holdfast.protocol import messages as m
 from holdfast.schema.built_in import CONFLICTS
 from holdfast.schema.model import Schema, Table
 from holdfast.schema.rules import CONFLICT_TABLE
-from holdfast.stores.base import Batch, HistoryEntry, StoredResult, Transaction, Violation
+from holdfast.stores.base import Batch, HistoryEntry, RowsLocked, StoredResult, Transaction, Violation
 from holdfast.stores.base import Origin as StoredOrigin
 
 log = logging.getLogger("holdfast.hub")
 
 MAX_AHEAD = 5 * 60 * 1000
 """How far ahead of the hub's clock a stamp may be, in milliseconds, before it is replaced."""
+
+
+MOST_BLIND = 16
+"""How many locks a batch runs into without knowing whose rows they are, before it leaves the rest for later."""
 
 
 class Submission(NamedTuple):
@@ -51,10 +55,11 @@ class Submission(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """One transaction of one submission."""
+    """One transaction of one submission; `place` counts the units of the batch."""
 
     submission: int
     transaction: m.Transaction
+    place: int
 
 
 class Accepted(NamedTuple):
@@ -98,6 +103,20 @@ class Outcome:
         self.left: set[str] = set()
         self.conflicts: list[str] = []
         self.changes: list[tuple[list[Change], Context]] = []
+        self.held = False
+        """Whether some transactions were left for later, because another program holds or has just written their
+        rows. They were not processed; `through` ends before them."""
+
+    def absorb(self, later: Outcome) -> None:
+        """What became of the transactions that were left for later, in another batch."""
+        self.through.update(later.through)
+        self.results.extend(later.results)
+        self.plain |= later.plain
+        self.mixed |= later.mixed
+        self.written.update(later.written)
+        self.left |= later.left
+        self.conflicts.extend(later.conflicts)
+        self.held = later.held
 
 
 class Writing(NamedTuple):
@@ -135,7 +154,10 @@ class Push:
         self._submissions = submissions
         self._outcomes = [Outcome() for _ in submissions]
         self._repeated: list[list[tuple[str, int]]] = [[] for _ in submissions]
+        self._held: dict[str, int] = {}
+        self._blind = 0
         units = self._new_units()
+        units = self._without(units, self._tx.noted(sorted({n for unit in units for n in names_of(unit)})))
         if units:
             self._commit(units)
         self._repeat()
@@ -150,7 +172,7 @@ class Push:
         names = {t.origin for s in self._submissions for t in s.transactions}
         known = self._tx.origins(sorted(names))
         last = {origin: record.last_n for origin, record in known.items()}
-        units = []
+        units: list[Unit] = []
         for index, submission in enumerate(self._submissions):
             through = self._outcomes[index].through
             for transaction in submission.transactions:
@@ -158,7 +180,7 @@ class Push:
                 if transaction.n <= before:
                     self._repeated[index].append((origin, transaction.n))
                 elif transaction.n == before + 1:
-                    units.append(Unit(index, transaction))
+                    units.append(Unit(index, transaction, len(units)))
                     last[origin] = transaction.n
                 through[origin] = min(last.get(origin, 0), max(transaction.n, through.get(origin, 0)))
         return units
@@ -176,21 +198,66 @@ class Push:
             bodies = (stored[name] for name in dict.fromkeys(repeated) if name in stored)
             outcome.results.extend(map(m.decode_result, bodies))
 
+    def _without(self, units: Sequence[Unit], names: Collection[RowName]) -> list[Unit]:
+        """The units that touch none of these rows; the others are left for later, and what their devices have sent
+        after them: it may need them."""
+        kept = []
+        for unit in units:
+            first = self._held.get(self._submissions[unit.submission].device, unit.place)
+            if first < unit.place or (names and not names_of(unit).isdisjoint(names)):
+                self._hold(unit)
+            else:
+                kept.append(unit)
+        return kept
+
+    def _hold(self, unit: Unit) -> None:
+        origin, n = unit.transaction.origin, unit.transaction.n
+        device = self._submissions[unit.submission].device
+        self._held[device] = min(self._held.get(device, unit.place), unit.place)
+        self._outcomes[unit.submission].held = True
+        for outcome in self._outcomes:
+            if origin in outcome.through:
+                outcome.through[origin] = min(outcome.through[origin], n - 1)
+
     def _commit(self, units: Sequence[Unit]) -> None:
-        """Decide and write the units; on a refusal by the database, find the one that it refuses."""
+        """Decide and write the units; on a refusal by the database, find the one that it refuses, and where another
+        program holds rows, those that touch them."""
+        units = self._without(units, ())
+        if not units:
+            return
         hlc = self._hlc
         try:
             with self._tx.savepoint():
                 decided = self._decide(units)
                 self._write(units, decided)
+        except RowsLocked as locked:
+            self._hlc = hlc
+            self._commit_others(units, locked)
         except Violation as violation:
             self._hlc = hlc
             if len(units) == 1:
                 self._mend_alone(units[0], violation)
-                return
-            middle = len(units) // 2
-            self._commit(units[:middle])
-            self._commit(units[middle:])
+            else:
+                self._commit_halves(units)
+
+    def _commit_halves(self, units: Sequence[Unit]) -> None:
+        middle = len(units) // 2
+        self._commit(units[:middle])
+        self._commit(units[middle:])
+
+    def _commit_others(self, units: Sequence[Unit], locked: RowsLocked) -> None:
+        """Commit the units that the lock does not concern; find them by halves where the database cannot tell. Each
+        half may cost the time that the store waits for a lock, so that is not done without end."""
+        others = self._without(units, locked.names)
+        if len(others) < len(units):
+            self._commit(others)
+            return
+        self._blind += 1
+        if len(units) == 1 or self._blind > MOST_BLIND:
+            for unit in units:
+                self._hold(unit)
+        else:
+            self._commit_halves(units)
 
     def _mend_alone(self, unit: Unit, violation: Violation) -> None:
         """Let the declared policies make the transaction fit, as far as they can; refuse it otherwise."""
@@ -205,6 +272,10 @@ class Push:
                 with self._tx.savepoint():
                     decided = self._decide([unit])
                     self._write([unit], decided)
+                return
+            except RowsLocked:
+                self._hlc = hlc
+                self._hold(unit)
                 return
             except Violation as again:
                 violation = again
@@ -449,6 +520,11 @@ class Push:
     def _origin_record(self, unit: Unit) -> StoredOrigin:
         submission, transaction = self._submissions[unit.submission], unit.transaction
         return StoredOrigin(transaction.origin, submission.device, submission.identity.user, transaction.n, self._now)
+
+
+def names_of(unit: Unit) -> set[RowName]:
+    """The rows that a transaction writes."""
+    return {(op.table, op.key) for op in unit.transaction.ops}
 
 
 def apply_checked(table: Table, row: Row | None, op: Op, hub: str) -> KernelOutcome:

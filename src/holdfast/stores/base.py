@@ -139,6 +139,15 @@ class DirtyRow(NamedTuple):
     values: tuple[Sequence[Any], Sequence[Any]] | None
 
 
+class Aside(NamedTuple):
+    """A row that another program wrote and that cannot be synced as it is, with the reason. It waits until somebody
+    writes it again."""
+
+    table: str
+    key: str
+    reason: str
+
+
 class Violation(Exception):
     """A constraint of the database refused a batch: permanent, the same batch would be refused again.
 
@@ -161,6 +170,16 @@ class Violation(Exception):
 
 class StoreUnavailable(Exception):
     """The store cannot work now (busy, disk full, connection lost): temporary, nothing of the transaction was kept."""
+
+
+class RowsLocked(StoreUnavailable):
+    """Another program's open transaction holds rows of a batch. `names` says which, by (table, key); empty: the store
+    cannot tell. What the batch wrote is undone by the savepoint around it: the transaction may go on with other rows.
+    """
+
+    def __init__(self, message: str, names: Collection[tuple[str, str]] = ()) -> None:
+        super().__init__(message)
+        self.names = frozenset(names)
 
 
 class StoreConflict(StoreUnavailable):
@@ -240,8 +259,19 @@ class Transaction(Protocol):
         """Whether any row waits to be sequenced."""
         ...
 
+    def noted(self, names: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of the rows, by (table, key), that wait to be sequenced. Who has asked may write the others: `write`
+        raises `StoreConflict` if another program was faster with one of them."""
+        ...
+
     def dirty(self, limit: int) -> list[DirtyRow]:
-        """Up to `limit` rows that other programs wrote, oldest note first, with what the user tables hold now."""
+        """Up to `limit` rows that other programs wrote, oldest note first, with what the user tables hold now.
+
+        A row that does not fit the schema is left out, and a write transaction sets it aside."""
+        ...
+
+    def aside(self) -> list[Aside]:
+        """Rows that wait aside and were not written again since, oldest first."""
         ...
 
     def current(self, names: Sequence[tuple[str, str]]) -> list[DirtyRow]:
@@ -255,12 +285,13 @@ class Transaction(Protocol):
         ...
 
     def write(self, batch: Batch) -> dict[str, Space]:
-        """Write everything and give the new heads of the spaces that changed.
+        """Write everything and give the new heads of the spaces that changed. A row that waited aside does so no more.
 
         User tables first (inserts and updates, parents or deferral so that foreign keys hold at the end), then the
         counters of the spaces in name order, then feed, history, digests, results, origins, chain. Each row of the
         batch (and each leave mark) takes one sequence number, in the order given. Raises `Violation`; what was written
-        before is undone by the savepoint or transaction around it.
+        before is undone by the savepoint or transaction around it; and so `RowsLocked`, when another program's
+        transaction holds a row for longer than the store waits while others want to write.
         """
         ...
 
@@ -270,6 +301,11 @@ class Transaction(Protocol):
 
     def forget(self, results: Sequence[tuple[str, int]]) -> None:
         """Delete acknowledged results; unknown ones are ignored."""
+        ...
+
+    def set_aside(self, notes: Sequence[tuple[DirtyRow, str]]) -> None:
+        """These dirty rows cannot be sequenced, for the reason given with each: they wait aside, and for nothing else,
+        until they are written again. Newer notes stay as they are."""
         ...
 
     def clean(self, notes: Sequence[DirtyRow]) -> None:

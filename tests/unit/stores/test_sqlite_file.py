@@ -18,7 +18,7 @@ import pytest
 from holdfast.errors import HoldfastError
 from holdfast.schema.model import Column, Schema, Table
 from holdfast.stores.base import StoreUnavailable, Violation
-from holdfast.stores.contract.ground import feed, write
+from holdfast.stores.contract.ground import aside, feed, write
 from holdfast.stores.contract.samples import PLACE, SPACE, batch, contract_schema, item, place, row
 from holdfast.stores.sqlite import SqliteStore
 
@@ -208,9 +208,9 @@ def test_a_row_that_does_not_fit_waits_aside(tmp_path: Path, caplog: pytest.LogC
     with caplog.at_level(logging.WARNING), store.transaction(write=True) as tx:
         assert [note.key for note in tx.dirty(1)] == ["2"]
     assert "'1'" in caplog.text
-    assert [(table, key) for table, key, _ in store.unreadable()] == [("thing", "1")]
+    assert [(table, key) for table, key, _ in aside(store)] == [("thing", "1")]
     run(path, "UPDATE thing SET label = 'one' WHERE id = '1'")
-    assert store.unreadable() == []
+    assert aside(store) == []
     with store.transaction(write=True) as tx:
         assert [note.key for note in tx.dirty(10)] == ["2", "1"]
     store.close()

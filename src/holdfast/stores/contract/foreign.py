@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from holdfast.stores.base import DirtyRow, Store
-from holdfast.stores.contract.ground import Ground, Interrupted, refused, write
+from holdfast.stores.base import Aside, DirtyRow, Store
+from holdfast.stores.contract.ground import Ground, Interrupted, aside, refused, write
 from holdfast.stores.contract.samples import BADGE, PLACE, READING, TYPES, batch, gone, item, place, row
 
 TEXTS = ["", " ", "a\tb\n\r\x01\x7f", "😀 e\u0301 \u202e \uffff", "NULL", "1.0", "1e3", "'\"\\", "x" * 100_000]
@@ -159,6 +159,65 @@ class ForeignCases(Ground):
         with store.transaction(write=True) as tx:
             tx.clean([note])
             assert tx.has_dirty()
+
+    def test_noted_names_the_rows_that_wait(self, tmp_path: Path) -> None:
+        store = self.open(tmp_path)
+        for key in "12":
+            self.foreign_write(store, "place", [key], [key, None, None, None])
+        names = [("place", "1"), ("place", "3"), ("item", "1")]
+        with store.transaction(write=True) as tx:
+            assert tx.noted(names) == {("place", "1")}
+            tx.clean(tx.dirty(10))
+            assert tx.noted(names) == set()
+            assert tx.noted([]) == set()
+
+    def test_what_cannot_be_sequenced_waits_aside_until_it_is_written_again(self, tmp_path: Path) -> None:
+        store = self.open(tmp_path)
+        for key in "123":
+            self.foreign_write(store, "place", [key], [key, None, None, None])
+        with store.transaction(write=True) as tx:
+            notes = tx.dirty(10)
+            tx.set_aside([(notes[1], "odd"), (notes[0], "wrong")])
+            assert [note.key for note in tx.dirty(10)] == ["3"]
+            tx.clean(notes[2:])
+            assert not tx.has_dirty()
+            assert tx.noted([("place", "1")]) == set()
+        assert aside(store) == [Aside("place", "1", "wrong"), Aside("place", "2", "odd")]
+        self.foreign_write(store, "place", ["1"], ["better", None, None, None])
+        assert aside(store) == [Aside("place", "2", "odd")]
+        with store.transaction(write=True) as tx:
+            (note,) = tx.dirty(10)
+            assert unpacked(note) == (["1"], ["better", None, None, None])
+            tx.set_aside([(note, "still wrong")])
+        assert sorted(aside(store)) == [Aside("place", "1", "still wrong"), Aside("place", "2", "odd")]
+        self.foreign_write(store, "place", ["1"], None)
+        with store.transaction(write=True) as tx:
+            tx.clean(tx.dirty(10))
+        assert aside(store) == [Aside("place", "2", "odd")]
+
+    def test_a_row_aside_that_the_hub_writes_waits_no_more(self, tmp_path: Path) -> None:
+        store = self.open(tmp_path)
+        for key in "12":
+            self.foreign_write(store, "place", [key], [key, None, None, None])
+        with store.transaction(write=True) as tx:
+            tx.set_aside([(note, "odd") for note in tx.dirty(10)])
+        with store.transaction(write=True) as tx:
+            assert tx.noted([("place", "1")]) == set()
+            tx.write(batch(place("1")))
+        assert aside(store) == [Aside("place", "2", "odd")]
+        with store.transaction(write=False) as tx:
+            assert not tx.has_dirty()
+
+    def test_a_newer_note_is_not_set_aside(self, tmp_path: Path) -> None:
+        store = self.open(tmp_path)
+        self.foreign_write(store, "place", ["1"], ["old", None, None, None])
+        with store.transaction(write=False) as tx:
+            (old,) = tx.dirty(10)
+        self.foreign_write(store, "place", ["1"], ["new", None, None, None])
+        with store.transaction(write=True) as tx:
+            tx.set_aside([(old, "odd")])
+            assert [note.key for note in tx.dirty(10)] == ["1"]
+        assert aside(store) == []
 
     def test_a_note_says_what_the_table_holds_now(self, tmp_path: Path) -> None:
         store = self.open(tmp_path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.schema.model import Schema
-from holdfast.stores.base import Batch, Space, Store, Violation
+from holdfast.stores.base import Aside, Batch, Space, Store, Violation
 from holdfast.stores.contract.samples import contract_schema
 
 UserRows = Mapping[str, tuple[Sequence[Any], Sequence[Any]]]
@@ -71,6 +71,12 @@ def feed(store: Store, space: str = "a", after: int = 0, until: int = 2**40) -> 
     """A part of a feed."""
     with store.transaction(write=False) as tx:
         return list(tx.feed(space, after, until))
+
+
+def aside(store: Store) -> list[Aside]:
+    """What waits aside."""
+    with store.transaction(write=False) as tx:
+        return tx.aside()
 
 
 class Refusal:

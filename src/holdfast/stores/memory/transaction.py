@@ -8,6 +8,7 @@ from typing import Any
 
 from holdfast.errors import HoldfastError
 from holdfast.stores.base import (
+    Aside,
     Batch,
     DirtyRow,
     HistoryEntry,
@@ -35,6 +36,7 @@ RESULT = "result"  # (origin, n) -> StoredResult
 HISTORY = "history"  # (table, key) -> tuple of HistoryEntry
 DIGEST = "digest"  # (space, bucket) -> (count, sum)
 DIRTY = "dirty"  # (table, key) -> mark
+ASIDE = "aside"  # (table, key) -> (mark, reason)
 
 
 def feed_map(space: str) -> str:
@@ -126,10 +128,19 @@ class MemoryTransaction:
         """Whether any row waits to be sequenced."""
         return any(True for _ in self._view.items(DIRTY))
 
+    def noted(self, names: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of the rows that wait to be sequenced."""
+        return {name for name in names if self._view.get(DIRTY, name) is not None}
+
     def dirty(self, limit: int) -> list[DirtyRow]:
         """Up to `limit` rows that other programs wrote, oldest note first."""
         notes = sorted((mark, *row) for row, mark in self._view.items(DIRTY))
         return [DirtyRow(table, key, mark, self._native(table, key)) for mark, table, key in notes[:limit]]
+
+    def aside(self) -> list[Aside]:
+        """Rows that wait aside, oldest first."""
+        waiting = sorted((*found, *row) for row, found in self._view.items(ASIDE) if self._view.get(DIRTY, row) is None)
+        return [Aside(table, key, reason) for _, reason, table, key in waiting]
 
     def _native(self, table: str, key: str) -> tuple[Sequence[Any], Sequence[Any]] | None:
         row = self._view.get(self._tables.by_name[table].map, key)
@@ -162,10 +173,17 @@ class MemoryTransaction:
         for origin, n in results:
             self._writable.drop(RESULT, (origin, n))
 
+    def set_aside(self, notes: Sequence[tuple[DirtyRow, str]]) -> None:
+        """These rows wait aside, with the reason."""
+        self.clean([note for note, _ in notes])
+        for note, reason in notes:
+            self._writable.put(ASIDE, (note.table, note.key), (note.mark, reason))
+
     def clean(self, notes: Sequence[DirtyRow]) -> None:
         """Delete these notes, but no newer ones of the same rows."""
         view = self._writable
         for note in notes:
+            view.drop(ASIDE, (note.table, note.key))
             if view.get(DIRTY, (note.table, note.key)) == note.mark:
                 view.drop(DIRTY, (note.table, note.key))
 
@@ -193,6 +211,8 @@ class MemoryTransaction:
             return heads[space]
 
         for row in rows:
+            if not row.foreign:
+                view.drop(ASIDE, (row.table, row.key))
             before: StoredRow | None = view.get(ROW, (row.table, row.key))
             if before is not None:
                 view.drop(feed_map(before.space), before.seq)

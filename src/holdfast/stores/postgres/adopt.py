@@ -6,8 +6,9 @@ from holdfast.schema.emit.postgres_text import qualified
 from holdfast.schema.model import Schema
 from holdfast.stores.postgres import fit
 from holdfast.stores.postgres.queries import QUERIES
+from holdfast.stores.postgres.undo import Connection
 from holdfast.stores.postgres.user_tables import UserTable
-from holdfast.stores.postgres.writing import Catalog, Connection
+from holdfast.stores.postgres.writing import Catalog
 
 
 def adopt(db: Connection, schema: Schema, within: str) -> tuple[Catalog, dict[str, list[str]]]:

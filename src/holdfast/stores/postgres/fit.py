@@ -9,7 +9,7 @@ from holdfast.errors import HoldfastError
 from holdfast.schema.model import Column, Table
 from holdfast.schema.postgres_values import FITTING
 from holdfast.stores.postgres.queries import QUERIES
-from holdfast.stores.postgres.writing import Connection
+from holdfast.stores.postgres.undo import Connection
 
 
 class Found(NamedTuple):

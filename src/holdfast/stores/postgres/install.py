@@ -13,7 +13,7 @@ from holdfast.stores.postgres.numbered import MIGRATIONS, Migration
 from holdfast.stores.postgres.plan import Plan, removal
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.transaction import LOCK_SPACE
-from holdfast.stores.postgres.writing import Connection
+from holdfast.stores.postgres.undo import Connection
 
 LOCK_WAIT = 10_000
 """Milliseconds that a step waits for a table that another program uses. Everybody who wants the table after us waits

@@ -18,7 +18,7 @@ from holdfast.stores.base import Question, Step
 from holdfast.stores.postgres import access, fit
 from holdfast.stores.postgres.numbered import MIGRATIONS, Migration, pending
 from holdfast.stores.postgres.queries import QUERIES
-from holdfast.stores.postgres.writing import Connection
+from holdfast.stores.postgres.undo import Connection
 
 
 class Plan:

@@ -8,9 +8,9 @@ BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE
 
 -- name: settings
 -- For this transaction only, so that a pooler may give the connection to somebody else afterwards. Without sequential scans a plan
--- that was made while a table was small stays right when it has grown.
+-- that was made while a table was small stays right when it has grown. A hub that hangs in a transaction loses it, and its locks.
 SELECT set_config('holdfast.applying', 'on', true), set_config('enable_seqscan', 'off', true),
-  set_config('lock_timeout', %s::text, true)
+  set_config('lock_timeout', %s::text, true), set_config('idle_in_transaction_session_timeout', %s::text, true)
 
 -- name: hub
 -- The hub's identity and clock, and whether a row waits to be sequenced: what every transaction asks first. A hub of an earlier or
@@ -117,19 +117,31 @@ WHERE d.problem IS NULL AND d.tbl = ANY (%s::text[])
   AND NOT EXISTS (SELECT FROM holdfast.dirty n WHERE n.tbl = d.tbl AND n.key = d.key AND n.mark > d.mark)
 ORDER BY d.mark LIMIT %s
 
+-- name: noted
+-- Those of the rows that wait to be sequenced.
+SELECT DISTINCT d.tbl, d.key FROM json_to_recordset(%s::json) AS r(tbl text, key text)
+JOIN holdfast.dirty d ON d.tbl = r.tbl AND d.key = r.key WHERE d.problem IS NULL
+
 -- name: noted_since
--- Whether somebody has noted one of these rows, apart from the notes that are known.
-SELECT EXISTS (
-  SELECT FROM holdfast.dirty d JOIN json_to_recordset(%s::json) AS r(tbl text, key text) ON d.tbl = r.tbl AND d.key = r.key
-  WHERE d.mark <> ALL (%s::bigint[])
-)
+-- Whether somebody has noted one of these rows, apart from the notes that are known; and whether one waits aside.
+SELECT coalesce(bool_or(d.problem IS NULL AND d.mark <> ALL (%s::bigint[])), false), count(d.problem) > 0
+FROM json_to_recordset(%s::json) AS r(tbl text, key text) JOIN holdfast.dirty d ON d.tbl = r.tbl AND d.key = r.key
+
+-- name: drop_aside
+-- Rows that the hub has written wait aside no more.
+DELETE FROM holdfast.dirty d USING json_to_recordset(%s::json) AS r(tbl text, key text)
+WHERE d.tbl = r.tbl AND d.key = r.key AND d.problem IS NOT NULL RETURNING d.tbl, d.key, d.problem
 
 -- name: set_aside
--- Rows that cannot be read wait aside, with the reason.
+-- Rows that cannot be synced wait aside, with the reason.
 UPDATE holdfast.dirty d SET problem = r.problem FROM json_to_recordset(%s::json) AS r(mark bigint, problem text)
 WHERE d.mark = r.mark
 
--- name: unreadable
+-- name: wait_for_programs
+-- How long to wait for a row of a user table: whoever holds it may hold it for minutes, and other rows wait behind us.
+SELECT set_config('lock_timeout', %s::text, true)
+
+-- name: aside
 -- Rows that wait aside.
 SELECT tbl, key, problem FROM holdfast.dirty d WHERE problem IS NOT NULL
   AND NOT EXISTS (SELECT FROM holdfast.dirty n WHERE n.tbl = d.tbl AND n.key = d.key AND n.mark > d.mark)

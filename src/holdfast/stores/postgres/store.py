@@ -23,7 +23,8 @@ from holdfast.stores.postgres.listener import Listener
 from holdfast.stores.postgres.plan import removal
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.transaction import PostgresTransaction
-from holdfast.stores.postgres.writing import Catalog, Connection
+from holdfast.stores.postgres.undo import Connection, roll_back
+from holdfast.stores.postgres.writing import Catalog
 
 _CLOCK_SLOT_BITS = 6
 
@@ -35,8 +36,8 @@ class PostgresStore:
     schema `within`. `random(bits)` gives a random integer of that many bits and names the hub and its spaces.
     `patience` is how long, in seconds, a writer waits for another one, for a connection, or for a row that another
     program holds, before it gives up with `StoreUnavailable`. `readers` is how many snapshots may be open at once: a
-    device that downloads slowly holds one. Behind a pooler in transaction mode pass `prepare_threshold=None`; nothing
-    else of a session is used here. `listen` is a way around that pooler for LISTEN, which needs a session.
+    device that downloads slowly holds one. Behind a pooler in transaction mode `listen` names a way around it for
+    LISTEN, which needs a session; nothing else of a session is used then, prepared statements neither.
     `install`: what `open` may do to make the database ready: None: everything on a database of the hub's own, nothing
     to tables of an application; True: everything; False: nothing.
     """
@@ -49,7 +50,6 @@ class PostgresStore:
         patience: float = 30.0,
         readers: int = 16,
         within: str = "public",
-        prepare_threshold: int | None = 5,
         listen: str | None = None,
         install: bool | None = None,
     ) -> None:
@@ -57,7 +57,8 @@ class PostgresStore:
         self._random = random
         self._patience = patience
         self._within = within
-        self._prepare_threshold = prepare_threshold
+        # Behind a pooler in transaction mode the next transaction runs in another session, which has not prepared it.
+        self._prepare_threshold = 5 if listen is None else None
         self._listen_dsn = listen or dsn
         self._install = install
         self._question: Question | None = None
@@ -197,10 +198,11 @@ class PostgresStore:
     def _write(self) -> Iterator[PostgresTransaction]:
         with self._taking_turns(), self._translated():
             catalog = self._opened()
-            settings = (f"{int(self._patience * 1000)}ms",)
+            patience = f"{int(self._patience * 1000)}ms"
+            settings = (patience, patience)
             with self._begun(self._writers, catalog, "begin_write", settings) as (connection, state, has_dirty):
                 transaction = PostgresTransaction(
-                    connection, catalog, self._new_name, self._translated, state, has_dirty, write=True
+                    connection, catalog, self._new_name, self._translated, state, has_dirty, patience, write=True
                 )
                 yield transaction
                 transaction.end()
@@ -222,7 +224,7 @@ class PostgresStore:
             catalog = self._opened()
             with self._begun(self._readers, catalog, "begin_read", None) as (connection, state, has_dirty):
                 yield PostgresTransaction(
-                    connection, catalog, self._new_name, self._translated, state, has_dirty, write=False
+                    connection, catalog, self._new_name, self._translated, state, has_dirty, "0", write=False
                 )
                 connection.execute(b"COMMIT")
 
@@ -241,7 +243,7 @@ class PostgresStore:
                 break
             except BaseException as error:
                 lost = isinstance(error, psycopg.OperationalError) and connection.broken
-                _roll_back(connection)
+                roll_back(connection)
                 pool.putconn(connection)
                 if not lost or attempt == pool.max_size:
                     raise
@@ -250,7 +252,7 @@ class PostgresStore:
         try:
             yield connection, state, has_dirty
         except BaseException:
-            _roll_back(connection)
+            roll_back(connection)
             raise
         finally:
             pool.putconn(connection)
@@ -275,12 +277,6 @@ class PostgresStore:
         for heard in self._hearing:
             heard(voice, text)
 
-    def unreadable(self) -> list[tuple[str, str, str]]:
-        """(table, key, reason) of rows that other programs wrote and that do not fit the schema: not synced."""
-        with self._translated(), self._readers.connection(self._patience) as connection:
-            found = connection.execute(QUERIES["unreadable"]).fetchall()
-        return [(table, key, problem) for table, key, problem in found]
-
     def close(self) -> None:
         """Close all connections; idempotent. Waits for the writer; a reader under way ends its own."""
         with self._taking_turns():
@@ -300,15 +296,6 @@ def _begin(
             connection.execute(QUERIES["settings"], settings)
         ((hub, hlc, has_dirty),) = connection.execute(QUERIES["hub"], (tables,)).fetchall()
     return HubState(hub, hlc or 0), has_dirty
-
-
-def _roll_back(connection: Connection) -> None:
-    """End the transaction if the connection still can; the pool throws a broken one away."""
-    if not connection.broken and connection.info.transaction_status != pq.TransactionStatus.IDLE:
-        try:
-            connection.execute(b"ROLLBACK")
-        except psycopg.Error:
-            connection.close()
 
 
 def _shown(dsn: str) -> str:

@@ -11,12 +11,13 @@ from typing import Any
 from holdfast.errors import HoldfastError
 from holdfast.kernel.values import InvalidValue
 from holdfast.schema.key import key_values
-from holdfast.stores.base import Batch, DirtyRow, HistoryEntry, HubState, Origin, Space, StoredResult, StoredRow
+from holdfast.stores.base import Aside, Batch, DirtyRow, HistoryEntry, HubState, Origin, Space, StoredResult, StoredRow
 from holdfast.stores.chain import INITIAL_CHAIN
 from holdfast.stores.postgres import access
 from holdfast.stores.postgres.queries import QUERIES
+from holdfast.stores.postgres.undo import Connection, undo_to
 from holdfast.stores.postgres.user_tables import UserTable, as_json
-from holdfast.stores.postgres.writing import Catalog, Connection, history_row, write_batch
+from holdfast.stores.postgres.writing import Catalog, history_row, write_batch
 
 logger = logging.getLogger("holdfast.stores")
 
@@ -45,6 +46,7 @@ class PostgresTransaction:
         translated: Translated,
         state: HubState,
         has_dirty: bool,
+        patience: str,
         *,
         write: bool,
     ) -> None:
@@ -54,6 +56,7 @@ class PostgresTransaction:
         self._new_epoch = new_epoch
         self._translated = translated
         self._state = state
+        self._patience = patience
         self._write = write
         self._open = True
         self._looked = False
@@ -183,21 +186,33 @@ class PostgresTransaction:
 
     def has_dirty(self) -> bool:
         """Whether any row waits to be sequenced."""
-        self._looked = True
         if not self._open or self._has_dirty is None:
             return bool(self._run("has_dirty", [*self._catalog.tables])[0][0])
         return self._has_dirty
+
+    def noted(self, names: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of the rows that wait to be sequenced; `write` looks for those that come later."""
+        self._looked = True
+        if not self.has_dirty():
+            return set()
+        wanted = as_json([{"tbl": table, "key": key} for table, key in names])
+        return {(table, key) for table, key in self._run("noted", wanted)}
+
+    def aside(self) -> list[Aside]:
+        """Rows that wait aside, oldest first."""
+        return [Aside(*row) for row in self._run("aside")]
 
     def dirty(self, limit: int) -> list[DirtyRow]:
         """Up to `limit` rows that other programs wrote, oldest note first; in a write transaction nobody else does so
         until its end.
 
         A row that does not fit the schema is logged and left out, so that it never holds up the others; a write
-        transaction also sets its note aside (`PostgresStore.unreadable`) until somebody writes the row again.
+        transaction also sets its note aside until somebody writes the row again.
         """
         if limit <= 0:
             return []
         if self._write:
+            self._looked = True
             if self.has_dirty():
                 self._run("lock_dirty", LOCK_SPACE)
             self._has_dirty = None
@@ -209,8 +224,8 @@ class PostgresTransaction:
                 own = {mark: key for mark, tbl, key, _ in notes if tbl == name}
                 if own:
                     self._read_native(table, own, values, problems)
-            self._set_aside(problems)
             self._marks.update({mark: marks for mark, _, _, marks in notes})
+            self._put_aside(problems)
             found = [DirtyRow(tbl, key, mark, values.get(mark)) for mark, tbl, key, _ in notes if mark not in problems]
             if found or not notes or not self._write:
                 return found
@@ -266,25 +281,36 @@ class PostgresTransaction:
             except InvalidValue as problem:
                 problems[mark] = f"row {notes[mark]!r} of {table.name}: {problem.message}"
 
-    def _set_aside(self, problems: dict[int, str]) -> None:
+    def set_aside(self, notes: Sequence[tuple[DirtyRow, str]]) -> None:
+        """These rows wait aside, with the reason; older notes of them are of no use any more."""
+        self._writing()
+        self._wait_aside({note.mark: reason for note, reason in notes})
+
+    def _put_aside(self, problems: dict[int, str]) -> None:
         for problem in problems.values():
             logger.warning("a row written by another program does not fit the schema and is not synced: %s", problem)
         if problems and self._write:
-            records = [{"mark": mark, "problem": problem} for mark, problem in problems.items()]
-            with self._using() as db:
-                db.execute(QUERIES["set_aside"], (as_json(records),))
+            self._wait_aside(problems)
+
+    def _wait_aside(self, problems: dict[int, str]) -> None:
+        self._has_dirty = None
+        records = [{"mark": mark, "problem": problem} for mark, problem in problems.items()]
+        older = [older for mark in problems for older in self._marks.get(mark, []) if older != mark]
+        with self._using() as db, db.pipeline():
+            db.execute(QUERIES["clean"], (older,))
+            db.execute(QUERIES["set_aside"], (as_json(records),))
 
     def write(self, batch: Batch) -> dict[str, Space]:
         """Write everything and give the new heads of the spaces that changed; see `stores.base`.
 
         Raises `StoreConflict` when another process was faster with a row, or another program was: when this
-        transaction has looked for foreign writes before, and now meets one on its rows that it has not seen.
+        transaction has asked for foreign writes before (`noted`, `dirty`), and now meets one that it has not seen.
         """
         self._writing()
         with self._using() as db:
             self._has_dirty = None
             marks = [mark for group in self._marks.values() for mark in group] if self._looked else None
-            heads = write_batch(db, self._catalog, self._new_epoch, marks, batch)
+            heads = write_batch(db, self._catalog, self._new_epoch, self._patience, marks, batch)
         self.hlc = max(self.hlc, batch.hlc)
         self.news = self.news or bool(heads)
         return heads
@@ -301,7 +327,7 @@ class PostgresTransaction:
         except BaseException:
             self.hlc = hlc
             with self._using() as db:
-                db.execute(b"ROLLBACK TO SAVEPOINT holdfast_part")
+                undo_to(db, "holdfast_part")
                 db.execute(b"RELEASE SAVEPOINT holdfast_part")
             raise
         with self._using() as db:

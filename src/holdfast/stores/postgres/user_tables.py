@@ -65,6 +65,8 @@ class UserTable:
             + (f"UPDATE SET {sets}" if sets else "NOTHING")
         ).encode()
         self.delete = f"DELETE FROM {self._target} t USING {self._records(key_width)} WHERE {self._matches}".encode()
+        self.locked_alive = self._locked(key_width, "NO KEY UPDATE")
+        self.locked_dead = self._locked(key_width, "UPDATE")
         shown = ", ".join(read_expression(column, f"t.{quote(column.name)}") for column in self._columns)
         self.read = (
             f"SELECT r.n, {shown} FROM {self._records(key_width, 'n bigint')} JOIN {self._target} t ON {self._matches}"
@@ -74,6 +76,14 @@ class UserTable:
         pairs = zip(self._members[:width], self._columns, strict=False)
         declared = [f"{member} {record_type(column)}" for member, column in pairs]
         return f"json_to_recordset(%s::json) AS r({', '.join([*declared, *more])})"
+
+    def _locked(self, key_width: int, strength: str) -> bytes:
+        """Which of the named rows another transaction holds now, by number; the parameter comes twice."""
+        source = f"{self._records(key_width, 'n bigint')} JOIN {self._target} t ON {self._matches}"
+        return (
+            f"WITH free AS MATERIALIZED (SELECT r.n FROM {source} FOR {strength} OF t SKIP LOCKED) "
+            f"SELECT r.n FROM {source} WHERE r.n NOT IN (SELECT f.n FROM free f)"
+        ).encode()
 
     def _parking(self, unique: Sequence[Sequence[str]]) -> bytes | None:
         """The statement that takes away the unique values of rows for a moment; None when a constraint cannot be eased.
@@ -160,9 +170,12 @@ class UserTable:
 
 
 class Change(NamedTuple):
-    """What a batch does to one user table: records of rows that live, in key order, and keys of rows that die."""
+    """What a batch does to one user table: records of rows that live, in key order, and keys of rows that die;
+    `names` are the key texts."""
 
     table: UserTable
     alive: list[Record]
     alive_keys: list[Record]
     dead: list[Record]
+    alive_names: list[str]
+    dead_names: list[str]

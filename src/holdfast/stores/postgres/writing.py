@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,16 +10,21 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import errors
 
-from holdfast.stores.base import Batch, HistoryEntry, Question, RowWrite, Space, StoreConflict
+from holdfast.stores.base import Batch, HistoryEntry, Question, RowsLocked, RowWrite, Space, StoreConflict
 from holdfast.stores.chain import INITIAL_CHAIN, next_chain
 from holdfast.stores.postgres.failures import Constraints, violation
 from holdfast.stores.postgres.queries import QUERIES
-from holdfast.stores.postgres.user_tables import Change, UserTable, as_json
+from holdfast.stores.postgres.undo import Connection, undo_to
+from holdfast.stores.postgres.user_tables import Change, Record, UserTable, as_json
 
-Connection = psycopg.Connection[tuple[Any, ...]]
+logger = logging.getLogger("holdfast.stores")
 
 _LIMB = 0xFFFFFFFF
 _MODULUS = 2**128
+
+_PROGRAMS = 100
+"""Milliseconds that a batch waits for a row that another program's transaction holds. Short against the second after
+which PostgreSQL looks for deadlocks, of which such a wait may be a part."""
 
 
 class Catalog(NamedTuple):
@@ -57,15 +63,20 @@ def history_row(key: str) -> int:
 
 
 def write_batch(
-    db: Connection, catalog: Catalog, new_epoch: Callable[[], str], known_marks: Sequence[int] | None, batch: Batch
+    db: Connection,
+    catalog: Catalog,
+    new_epoch: Callable[[], str],
+    patience: str,
+    known_marks: Sequence[int] | None,
+    batch: Batch,
 ) -> dict[str, Space]:
     """Write all of a batch and give the new heads of the spaces that changed.
 
-    `known_marks` are the notes of foreign writes that this transaction has read, None when it did not look for any.
-    Raises `Violation`; `StoreConflict` when another process, or an unknown foreign write, was faster with one of the
-    rows.
+    `known_marks` are the notes of foreign writes that this transaction has read, None when it did not look for any;
+    `patience` is the lock timeout of the transaction. Raises `Violation`; `RowsLocked`; `StoreConflict` when another
+    process, or an unknown foreign write, was faster with one of the rows.
     """
-    _write_user_tables(db, catalog, batch.rows, known_marks)
+    _UserTables(db, catalog, patience, known_marks).write(batch.rows)
     try:
         return _Feeds(db, catalog.ids, new_epoch).write(batch)
     except errors.UniqueViolation as error:
@@ -74,43 +85,101 @@ def write_batch(
         raise StoreConflict(f"another process was the first to write one of the rows ({error})") from error
 
 
-def _write_user_tables(
-    db: Connection, catalog: Catalog, rows: Sequence[RowWrite], known_marks: Sequence[int] | None
-) -> None:
-    changes = _changes(catalog.tables, rows)
-    if not changes:
-        return
-    names = as_json([{"tbl": row.table, "key": row.key} for row in rows if not row.foreign])
-    noted = _apply(db, catalog, changes, names, known_marks or [])
-    # Every row is locked now: whoever wrote one before us has committed, and his note is visible or there is none.
-    if known_marks is not None and noted:
-        raise StoreConflict("another program wrote one of the rows, and its write comes first")
-    if not known_marks:
-        # What the application's triggers made of the rows is news for the drainer. What the drainer itself writes is
-        # not noted again: he and a trigger that insists would never come to an end.
-        own = [{"tbl": row.table, "key": row.key} for row in rows if row.table in catalog.rewritten and row.values]
-        if own:
-            db.execute(QUERIES["note"], (as_json(own),))
+class _UserTables:
+    """Writes the rows of a batch into the user tables."""
 
+    def __init__(self, db: Connection, catalog: Catalog, patience: str, known_marks: Sequence[int] | None) -> None:
+        self._db = db
+        self._catalog = catalog
+        self._patience = patience
+        self._known_marks = known_marks
 
-def _apply(db: Connection, catalog: Catalog, changes: Sequence[Change], names: str, known_marks: Sequence[int]) -> bool:
-    """Write the changes; once more and with care where unique values may only have changed hands. Raises `Violation`.
+    def write(self, rows: Sequence[RowWrite]) -> None:
+        """Write them; what other programs and triggers have to say about it is heard."""
+        changes = _changes(self._catalog.tables, rows)
+        if not changes:
+            return
+        names = as_json([{"tbl": row.table, "key": row.key} for row in rows if not row.foreign])
+        noted, aside = self._apply(changes, names)
+        # Every row is locked now: whoever wrote one before us has committed, and his note is visible or there is none.
+        if self._known_marks is not None and noted:
+            raise StoreConflict("another program wrote one of the rows, and its write comes first")
+        if aside:
+            for found in self._db.execute(QUERIES["drop_aside"], (names,)):
+                logger.warning("%s %r, which waited aside, was written by a device: %s", *found)
+        if not self._known_marks:
+            # What the application's triggers made of the rows is news for the drainer. What the drainer itself writes
+            # is not noted again: he and a trigger that insists would never come to an end.
+            rewritten = self._catalog.rewritten
+            own = [{"tbl": row.table, "key": row.key} for row in rows if row.table in rewritten and row.values]
+            if own:
+                self._db.execute(QUERIES["note"], (as_json(own),))
 
-    Whether a row has a note that is not known.
-    """
-    careful: set[str] = set()
-    while True:
+    def _apply(self, changes: Sequence[Change], names: str) -> tuple[bool, bool]:
+        """Write the changes; once more and with care where unique values may only have changed hands. Whether a row has
+        a note that is not known, and whether one waits aside. Raises `Violation`, `RowsLocked`."""
+        careful: set[str] = set()
+        while True:
+            try:
+                return self._write_changes(changes, careful, names)
+            except errors.LockNotAvailable as error:
+                undo_to(self._db, "holdfast_tables")
+                message = f"another program's transaction holds rows that are to be written ({error})"
+                raise RowsLocked(message, self._locked(changes)) from error
+            except psycopg.Error as error:
+                found = violation(error, self._catalog.constraints)
+                if found is None:
+                    raise
+                swapped = next((change.table for change in changes if change.table.name == found.table), None)
+                if found.kind != "unique" or swapped is None or swapped.park is None or swapped.name in careful:
+                    raise found from error
+                undo_to(self._db, "holdfast_tables")
+                careful.add(swapped.name)
+
+    def _write_changes(self, changes: Sequence[Change], careful: Collection[str], names: str) -> tuple[bool, bool]:
+        """Write the changes in one exchange, under a savepoint; see `_apply` for what it gives.
+
+        Inserts and updates go parents first, deletes children first: so foreign keys hold at every statement,
+        deferrable or not. What can be deferred is checked at the end, here and not at the commit, where nobody could be
+        refused.
+        """
+        db = self._db
+        with db.pipeline():
+            db.execute(b"SAVEPOINT holdfast_tables")
+            db.execute(QUERIES["wait_for_programs"], (f"{_PROGRAMS}ms",))
+            _send_changes(db, changes, careful)
+            found = db.execute(QUERIES["noted_since"], (self._known_marks or [], names))
+            db.execute(QUERIES["wait_for_programs"], (self._patience,))
+            db.execute(b"RELEASE SAVEPOINT holdfast_tables")
+            return found.fetchall()[0]
+
+    def _locked(self, changes: Sequence[Change]) -> list[tuple[str, str]]:
+        """Which of the rows other transactions hold. None: it is something else that they hold, such as a parent."""
+        found: list[tuple[str, str]] = []
+        for change in changes:
+            table = change.table
+            for sql, keys, names in (
+                (table.locked_alive, change.alive_keys, change.alive_names),
+                (table.locked_dead, change.dead, change.dead_names),
+            ):
+                for number, key in enumerate(keys):
+                    key["n"] = number
+                found += [(table.name, names[number]) for number in self._held(sql, keys)]
+        return found
+
+    def _held(self, sql: bytes, keys: Sequence[Record]) -> Sequence[int]:
+        """Numbers of the rows that others hold; all when they hold the table."""
+        if not keys:
+            return []
+        records = as_json(keys)
         try:
-            return _write_changes(db, changes, careful, names, known_marks)
-        except psycopg.Error as error:
-            found = violation(error, catalog.constraints)
-            if found is None:
-                raise
-            swapped = next((change.table for change in changes if change.table.name == found.table), None)
-            if found.kind != "unique" or swapped is None or swapped.park is None or swapped.name in careful:
-                raise found from error
-            db.execute(b"ROLLBACK TO SAVEPOINT holdfast_tables")
-            careful.add(swapped.name)
+            self._db.execute(QUERIES["wait_for_programs"], (f"{_PROGRAMS}ms",))
+            return [number for (number,) in self._db.execute(sql, (records, records))]
+        except errors.LockNotAvailable:
+            undo_to(self._db, "holdfast_tables")
+            return range(len(keys))
+        finally:
+            self._db.execute(QUERIES["wait_for_programs"], (self._patience,))
 
 
 def _changes(tables: Mapping[str, UserTable], rows: Sequence[RowWrite]) -> list[Change]:
@@ -119,29 +188,15 @@ def _changes(tables: Mapping[str, UserTable], rows: Sequence[RowWrite]) -> list[
     for row in sorted((row for row in rows if not row.foreign), key=lambda row: row.key):
         change = changes.get(row.table)
         if change is None:
-            change = changes[row.table] = Change(tables[row.table], [], [], [])
+            change = changes[row.table] = Change(tables[row.table], [], [], [], [], [])
         if row.values is None:
             change.dead.append(change.table.to_key(row.key_values, len(change.dead)))
+            change.dead_names.append(row.key)
         else:
             change.alive_keys.append(change.table.to_key(row.key_values, len(change.alive)))
             change.alive.append(change.table.to_record(row))
+            change.alive_names.append(row.key)
     return [changes[name] for name in tables if name in changes]
-
-
-def _write_changes(
-    db: Connection, changes: Sequence[Change], careful: Collection[str], names: str, known_marks: Sequence[int]
-) -> bool:
-    """Write the changes in one exchange, under a savepoint, and tell whether a row has a note that is not known.
-
-    Inserts and updates go parents first, deletes children first: so foreign keys hold at every statement, deferrable or
-    not. What can be deferred is checked at the end, here and not at the commit, where nobody could be refused.
-    """
-    with db.pipeline():
-        db.execute(b"SAVEPOINT holdfast_tables")
-        _send_changes(db, changes, careful)
-        noted = db.execute(QUERIES["noted_since"], (names, known_marks))
-        db.execute(b"RELEASE SAVEPOINT holdfast_tables")
-        return bool(noted.fetchall()[0][0])
 
 
 def _send_changes(db: Connection, changes: Sequence[Change], careful: Collection[str]) -> None:

@@ -53,17 +53,29 @@ SELECT bucket, count, s0, s1, s2, s3 FROM holdfast_digest WHERE space = ? AND (c
 -- Whether a row waits to be sequenced.
 SELECT EXISTS (SELECT 1 FROM holdfast_dirty WHERE problem IS NULL);
 
+-- name: noted
+-- A row, if it waits to be sequenced.
+SELECT tbl, key FROM holdfast_dirty WHERE tbl = ? AND key = ? AND problem IS NULL;
+
 -- name: dirty
 -- The oldest notes.
 SELECT mark, tbl, key FROM holdfast_dirty WHERE problem IS NULL ORDER BY mark LIMIT ?;
 
 -- name: set_aside
--- A row that cannot be read waits aside, with the reason.
+-- A row that cannot be synced waits aside, with the reason.
 UPDATE holdfast_dirty SET problem = ? WHERE mark = ?;
 
--- name: unreadable
+-- name: aside
 -- Rows that wait aside.
 SELECT tbl, key, problem FROM holdfast_dirty WHERE problem IS NOT NULL ORDER BY mark;
+
+-- name: has_aside
+-- Whether any row waits aside.
+SELECT EXISTS (SELECT 1 FROM holdfast_dirty WHERE problem IS NOT NULL);
+
+-- name: drop_aside
+-- A row that the hub has written waits aside no more.
+DELETE FROM holdfast_dirty WHERE tbl = ? AND key = ? AND problem IS NOT NULL;
 
 -- name: clean
 -- Delete one note; a newer note of the same row has another mark.

@@ -257,14 +257,6 @@ class SqliteStore:
                 return
         connection.close()
 
-    def unreadable(self) -> list[tuple[str, str, str]]:
-        """(table, key, reason) of rows that other programs wrote and that do not fit the schema: not synced."""
-        connection = self._take_reader()
-        try:
-            return [(table, key, problem) for table, key, problem in connection.execute(QUERIES["unreadable"])]
-        finally:
-            self._give_back(connection)
-
     def listen(self, heard: Callable[[], None]) -> Callable[[], None]:
         """Call `heard` after commits of other processes and connections; see `stores.base.Announcing`."""
         self._opened()

@@ -13,6 +13,7 @@ from holdfast.errors import HoldfastError
 from holdfast.kernel.values import InvalidValue
 from holdfast.schema.key import key_values
 from holdfast.stores.base import (
+    Aside,
     Batch,
     DirtyRow,
     HistoryEntry,
@@ -152,11 +153,21 @@ class SqliteTransaction:
         """Whether any row waits to be sequenced."""
         return bool(self._one("has_dirty"))
 
+    def noted(self, names: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of the rows that wait to be sequenced."""
+        if not self.has_dirty():
+            return set()
+        return {(table, key) for table, key in self._reader.executemany(QUERIES["noted"], names)}
+
+    def aside(self) -> list[Aside]:
+        """Rows that wait aside, oldest first."""
+        return [Aside(*row) for row in fetch(self._reader, QUERIES["aside"])]
+
     def dirty(self, limit: int) -> list[DirtyRow]:
         """Up to `limit` rows that other programs wrote, oldest note first.
 
         A row that does not fit the schema is logged and left out, so that it never holds up the others; a write
-        transaction also sets its note aside (`SqliteStore.unreadable`) until somebody writes the row again.
+        transaction also sets its note aside until somebody writes the row again.
         """
         while True:
             notes = fetch(self._reader, QUERIES["dirty"], (limit,))
@@ -166,7 +177,7 @@ class SqliteTransaction:
                 own = [(mark, key) for mark, tbl, key in notes if tbl == name]
                 if own:
                     self._read_native(table, own, values, problems)
-            self._set_aside(problems)
+            self._put_aside(problems)
             found = [DirtyRow(tbl, key, mark, values.get(mark)) for mark, tbl, key in notes if mark not in problems]
             if found or not notes or not self._write:
                 return found
@@ -218,7 +229,11 @@ class SqliteTransaction:
         finally:
             self._writer.execute("UPDATE holdfast_hub SET applying = 0")
 
-    def _set_aside(self, problems: dict[int, str]) -> None:
+    def set_aside(self, notes: Sequence[tuple[DirtyRow, str]]) -> None:
+        """These rows wait aside, with the reason."""
+        self._writer.executemany(QUERIES["set_aside"], [(reason, note.mark) for note, reason in notes])
+
+    def _put_aside(self, problems: dict[int, str]) -> None:
         for mark, problem in problems.items():
             logger.warning("a row written by another program does not fit the schema and is not synced: %s", problem)
             if self._write:
@@ -227,6 +242,9 @@ class SqliteTransaction:
     def write(self, batch: Batch) -> dict[str, Space]:
         """Write everything or, when a constraint refuses it, nothing; give the new heads of the spaces that changed."""
         catalog = self._catalog
+        if self._one("has_aside"):
+            written = [(row.table, row.key) for row in batch.rows if not row.foreign]
+            self._writer.executemany(QUERIES["drop_aside"], written)
         parts = (catalog.tables, catalog.ids, catalog.foreign_keys)
         heads = write_batch(self._writer, *parts, self._new_epoch, batch)
         access.count(self._writer, catalog.watched, [row.table for row in batch.rows])

@@ -14,7 +14,7 @@ from holdfast.errors import HoldfastError
 from holdfast.schema.model import Column, ForeignKey, Schema, SpaceRule, Table
 from holdfast.stores.base import StoreUnavailable, Violation
 from holdfast.stores.contract.foreign import every_value, exact
-from holdfast.stores.contract.ground import feed, write
+from holdfast.stores.contract.ground import aside, feed, write
 from holdfast.stores.contract.samples import READING, batch, contract_schema, gone, row
 from holdfast.stores.postgres import PostgresStore
 from tests.postgres import connect, database
@@ -167,7 +167,7 @@ def test_no_setting_of_the_database_matters(place: Place) -> None:
 
 
 def test_behind_a_pooler_no_session_state_is_left(place: Place) -> None:
-    store = place.open(contract_schema(), prepare_threshold=None)
+    store = place.open(contract_schema(), listen=place.dsn)
     for number in range(20):
         write(store, batch(row(READING, [number], [])))
         feed(store)
@@ -216,13 +216,13 @@ def test_a_row_that_no_device_could_hold_waits_aside(place: Place, column: str, 
         assert [note.key for note in tx.dirty(10)] == ["2"]
         tx.clean(tx.dirty(10))
         assert not tx.has_dirty()
-    (aside,) = store.unreadable()
-    assert aside[:2] == ("reading", "1")
-    assert column in aside[2]
+    (waiting,) = aside(store)
+    assert waiting[:2] == ("reading", "1")
+    assert column in waiting.reason
     place.sql(f"update reading set {column} = {'null' if column != 'a_set' else chr(39) + '[]' + chr(39)}")
     with store.transaction(write=True) as tx:
         tx.clean(tx.dirty(10))
-    assert store.unreadable() == []
+    assert aside(store) == []
     assert place.sql("select * from holdfast.dirty") == []
 
 

@@ -278,7 +278,7 @@ def test_a_row_held_by_a_program_for_too_long(two: Two) -> None:
     write(hasty, batch(place("1")))
     with connect(two.dsn) as other, other.transaction():
         other.execute("update place set name = 'mine' where id = '1'")
-        with pytest.raises(StoreUnavailable, match="another program holds a row"):
+        with pytest.raises(StoreUnavailable, match="another program's transaction holds rows"):
             write(hasty, batch(place("1", fresh=False)))
         write(hasty, batch(place("2")))
     write(hasty, batch(place("1", fresh=False)))
