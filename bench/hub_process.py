@@ -1,4 +1,4 @@
-"""A hub in a process of its own, over real HTTP: `python -m bench.hub_process STORE`."""
+"""A hub in a process of its own, over real HTTP: `python -m bench.hub_process STORE`, a SQLite file or a URL."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class RunningHub:
 
 
 @contextmanager
-def hub_process(store: Path) -> Iterator[RunningHub]:
-    """A hub over a SQLite file, in another process, until the end of the `with` block."""
+def hub_process(store: Path | str) -> Iterator[RunningHub]:
+    """A hub over a SQLite file or a database URL, in another process, until the end of the `with` block."""
     with Child("bench.hub_process", store) as child:
         yield RunningHub(child)
 
@@ -50,7 +50,8 @@ def anybody(headers: Mapping[str, str]) -> hf.Identity | None:
 def serve(store: str) -> None:
     """Serve until the standard input ends."""
     listening = socket.create_server(("127.0.0.1", 0))
-    with hf.Server(f"sqlite:///{store}", SCHEMA, authenticate=anybody) as server:
+    url = store if "://" in store else f"sqlite:///{store}"
+    with hf.Server(url, SCHEMA, authenticate=anybody) as server:
         web = uvicorn.Server(uvicorn.Config(server.asgi(), log_level="warning", access_log=False))
         at_end_of_input(lambda: _stop(web))
         before = usage()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.scenarios import backlog, capture, daily_delta, durable, first_sync, memory
+from bench.scenarios import backlog, capture, daily_delta, durable, first_sync, memory, postgres
 
 SCENARIOS = (
     capture.SCENARIO,
@@ -11,4 +11,5 @@ SCENARIOS = (
     backlog.SCENARIO,
     daily_delta.SCENARIO,
     memory.SCENARIO,
+    postgres.SCENARIO,
 )

@@ -182,7 +182,15 @@ class Server:
         """
         if isinstance(self._store, Migrating):
             self._store.migrate(self.schema, phases, grant, done)
-        return self.hub.sequence_foreign_writes() if "before" in phases else 0
+        if "before" not in phases:
+            return 0
+        if self._hub is not None:
+            return self._hub.sequence_foreign_writes()
+        hub = Hub(self._store, self.schema, listens=False)
+        try:
+            return hub.sequence_foreign_writes()
+        finally:
+            hub.close()
 
     def removal(self) -> list[Step]:
         """What `remove` would do, with the very SQL."""

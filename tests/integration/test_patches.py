@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import apsw
 import pytest
 
 import holdfast as hf
+from tests.postgres import database
 
 
 class Form(hf.Table, space="all", unique=[("number",)]):
@@ -27,9 +29,9 @@ LONG = "a long text that nobody changes, again and again " * 40
 class Team:
     """A hub and devices that write in one space."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str) -> None:
         self.folder = folder
-        self.server = hf.Server(f"sqlite:///{folder}/hub.db", SCHEMA)
+        self.server = hf.Server(url, SCHEMA)
         self.devices: list[hf.Replica] = []
 
     def device(self, name: str) -> hf.Replica:
@@ -43,11 +45,13 @@ class Team:
         self.server.close()
 
 
-@pytest.fixture
-def team(tmp_path: Path) -> Iterator[Team]:
-    team = Team(tmp_path)
-    yield team
-    team.close()
+@pytest.fixture(params=["sqlite", "postgresql"])
+def team(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Team]:
+    with ExitStack() as things:
+        own = request.param == "sqlite"
+        team = Team(tmp_path, f"sqlite:///{tmp_path}/hub.db" if own else things.enter_context(database()))
+        things.callback(team.close)
+        yield team
 
 
 def rows(device: hf.Replica) -> list[tuple[object, ...]]:

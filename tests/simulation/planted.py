@@ -56,7 +56,7 @@ def hub_forgets_what_it_processed(patch: MonkeyPatch) -> None:
         units = real(self)
         new = {(u.transaction.origin, u.transaction.n) for u in units}
         again = [
-            push.Unit(index, transaction)
+            push.Unit(index, transaction, 0)
             for index, submission in enumerate(self._submissions)
             for transaction in submission.transactions
             if (transaction.origin, transaction.n) not in new

@@ -67,7 +67,8 @@ class Hub:
 
     `now` gives milliseconds since 2020-01-01 UTC and `random_bits(n)` n random bits; both are arguments so that a
     simulation can hold them in its hand. `spaces`, if given, decides what a user may read and write instead of
-    `identity.spaces`: a function of the identity, or a query (`Membership`).
+    `identity.spaces`: a function of the identity, or a query (`Membership`). `listens` False: it does not hear of the writes of
+    other processes by itself.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Hub:
         spaces: SpacesOf | Membership | None = None,
         now: Callable[[], int] = system_clock,
         random_bits: Callable[[int], int] = secrets.randbits,
+        listens: bool = True,
     ) -> None:
         self.schema = schema
         self.hooks = hooks or Hooks()
@@ -101,7 +103,9 @@ class Hub:
             self.hub = tx.hub().hub
         self.presence = Presence(store)
         self._closing = threading.Event()
-        self._stop_listening = store.listen(self._heard) if isinstance(store, Announcing) else None
+        self._stop_listening: Callable[[], None] | None = None
+        if listens and isinstance(store, Announcing):
+            self._stop_listening = store.listen(self._heard, self._beat)
 
     def handle(self, body: bytes, identity: Identity) -> Response:
         """One round: `body` is a request of `spec/protocol.md`. Never raises for bad input: the response says what is
@@ -319,6 +323,15 @@ class Hub:
             log.warning("news in the store waits for the next round: %s", error)
         except Exception:
             log.exception("news in the store could not be taken")
+
+    def _beat(self) -> None:
+        """Sequence what waits: the process that had begun to do so may have died."""
+        try:
+            self.sequence_foreign_writes()
+        except StoreUnavailable as error:
+            log.warning("what other programs wrote waits: %s", error)
+        except Exception:
+            log.exception("what other programs wrote could not be taken")
 
     def _drain(self, tx: Transaction) -> int:
         return Drain(self.schema, self._origin).run(tx, self._now())

@@ -337,10 +337,10 @@ class Store(Protocol):
 class Announcing(Protocol):
     """A store that several processes share and that tells each of them when another one has written."""
 
-    def listen(self, heard: Callable[[], None]) -> Callable[[], None]:
+    def listen(self, heard: Callable[[], None], beat: Callable[[], None]) -> Callable[[], None]:
         """Call `heard` in a thread of the store's own after each commit of another process, several at once for one,
-        and whenever some may have been missed. Gives the function that ends it (idempotent; waits for a call under
-        way)."""
+        and whenever some may have been missed; and `beat` about once a second, for what another process began and did
+        not end. Gives the function that ends it (idempotent; waits for a call under way)."""
         ...
 
 

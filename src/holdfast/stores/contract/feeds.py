@@ -53,6 +53,24 @@ class FeedCases(Ground):
         with store.transaction(write=False) as tx:
             assert tx.hub() == hub
 
+    def test_patches_stand_for_images_where_the_reader_has_the_row(self, tmp_path: Path) -> None:
+        store = self.open(tmp_path)
+        write(store, batch(place("1"), place("2")))
+        new = again(place("1", code="x"))
+        write(store, batch(new._replace(patch=b'["a patch"]', before=1)))
+
+        def seen(after: int, *, patches: bool) -> list[tuple[int, bytes]]:
+            with store.transaction(write=False) as tx:
+                return list(tx.feed("a", after, 9, patches=patches))
+
+        second = (2, place("2").image)
+        assert seen(0, patches=True) == seen(0, patches=False) == [second, (3, new.image)]
+        assert seen(1, patches=True) == [second, (3, b'["a patch"]')]
+        assert seen(2, patches=True) == [(3, b'["a patch"]')]
+        assert seen(2, patches=False) == [(3, new.image)]
+        write(store, batch(new))
+        assert seen(3, patches=True) == [(4, new.image)]
+
     def test_a_slot_is_never_used_again(self, tmp_path: Path) -> None:
         columns = [Column(name, "text", nullable=True, default=None) for name in ("x", "y", "z")]
         key = Column("id", "text")

@@ -17,7 +17,7 @@ from holdfast.schema.emit.postgres_dirty import CHANNEL
 from holdfast.schema.emit.postgres_text import qualified
 from holdfast.stores.base import Question
 from holdfast.stores.postgres.queries import QUERIES
-from holdfast.stores.postgres.writing import Connection
+from holdfast.stores.postgres.undo import Connection
 
 EVENTS = ("insert", "update", "delete", "truncate")
 FUNCTION = "holdfast.access_changed"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import time
 from collections.abc import Callable
 
 import psycopg
@@ -17,20 +19,30 @@ TOLD = "holdfast_told"
 _BEAT = 0.2
 """Seconds after which a listener looks whether it shall stop."""
 _LONGEST_PAUSE = 5.0
+_SECOND = 1.0
 
 
 class Listener:
-    """A thread that calls `heard` when another process has written, and `told` with what another one says. It
-    connects again by itself after a failure.
+    """A thread that calls `heard` when another process has written, `told` with what another one says, and `beat` about
+    once a second. It connects again by itself after a failure.
 
     `voice` is what this process says when it commits; it does not listen to itself.
     """
 
-    def __init__(self, dsn: str, voice: str, heard: Callable[[], None], told: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        voice: str,
+        heard: Callable[[], None],
+        told: Callable[[str], None],
+        beat: Callable[[], None],
+    ) -> None:
         self._dsn = dsn
         self._voice = voice
         self._heard = heard
         self._told = told
+        self._beat = beat
+        self._beaten = time.monotonic()
         self._stopping = threading.Event()
         self._listening = threading.Event()
         self._thread = threading.Thread(target=self._run, name="holdfast listener", daemon=True)
@@ -48,7 +60,8 @@ class Listener:
         pause = _BEAT
         while not self._stopping.is_set():
             try:
-                with psycopg.connect(self._dsn, autocommit=True, application_name="holdfast listener") as connection:
+                name = f"holdfast {os.getpid()} listener"
+                with psycopg.connect(self._dsn, autocommit=True, application_name=name) as connection:
                     for channel in (CHANNEL, COMMITS, TOLD):
                         connection.execute(f"LISTEN {channel}".encode())
                     pause = _BEAT
@@ -69,3 +82,6 @@ class Listener:
                     self._told(note.payload)
             if {note.payload for note in notes if note.channel != TOLD} - {self._voice}:
                 self._heard()
+            if time.monotonic() - self._beaten >= _SECOND:
+                self._beaten = time.monotonic()
+                self._beat()

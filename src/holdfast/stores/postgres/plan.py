@@ -237,11 +237,25 @@ class Plan:
             self._add("after", f"watch {name} no more", statements)
 
 
+OWN_PREFIX = "holdfast_"
+"""Begins the names of tables that every schema has; no table of an application has such a name."""
+
+
+def _tables(triggers: Sequence[Sequence[str]]) -> set[tuple[str, str]]:
+    return {(schema, table) for schema, table, _ in triggers}
+
+
 def removal(db: Connection) -> list[Step]:
     """Everything of Holdfast out of a database, in one transaction; user tables and their rows stay as they are."""
     triggers = db.execute(QUERIES["own_triggers"]).fetchall()
     present = db.execute(b"SELECT to_regnamespace('holdfast')").fetchall()[0][0] is not None
-    statements = [f"DROP TRIGGER {quote(name)} ON {qualified(schema, table)}" for schema, table, name in triggers]
+    built_in = {table for table in _tables(triggers) if table[1].startswith(OWN_PREFIX)}
+    statements = [
+        f"DROP TRIGGER {quote(name)} ON {qualified(schema, table)}"
+        for schema, table, name in triggers
+        if (schema, table) not in built_in
+    ]
+    statements += [f"DROP TABLE {qualified(*table)}" for table in sorted(built_in)]
     if present:
         statements.append("DROP SCHEMA holdfast CASCADE")
     return [Step("remove triggers and schema holdfast", "after", tuple(statements), True)] if statements else []

@@ -91,6 +91,11 @@ JOIN holdfast.space s ON s.id = w.space
 -- Images between two places, in order.
 SELECT seq, image FROM holdfast."row" WHERE space = %s AND seq > %s AND seq <= %s ORDER BY seq
 
+-- name: changes
+-- The same for a reader who has everything up to the first place: patches where they will do.
+SELECT seq, CASE WHEN before <= %s THEN patch ELSE image END
+FROM holdfast."row" WHERE space = %s AND seq > %s AND seq <= %s ORDER BY seq
+
 -- name: history
 -- The latest entries of one row, newest first; NULL for all.
 SELECT space, stamp, device, "user", at, body FROM holdfast.history WHERE "row" = %s AND tbl = %s AND key = %s
@@ -170,12 +175,14 @@ FROM (SELECT %b::bytea) AS b(bytes), json_to_recordset(%s::json)
 
 -- name: put_rows
 -- Feed rows or leave marks, new or in place of the earlier ones.
-INSERT INTO holdfast."row" (tbl, key, mark, space, seq, life, image, kept)
-SELECT r.tbl, r.key, r.mark, r.space, r.seq, r.life, substring(b.bytes FROM r.a FOR r.n), substring(b.bytes FROM r.k FOR r.m)
+INSERT INTO holdfast."row" (tbl, key, mark, space, seq, life, image, kept, patch, before)
+SELECT r.tbl, r.key, r.mark, r.space, r.seq, r.life, substring(b.bytes FROM r.a FOR r.n), substring(b.bytes FROM r.k FOR r.m),
+  substring(b.bytes FROM r.p FOR r.q), r.before
 FROM (SELECT %b::bytea) AS b(bytes), json_to_recordset(%s::json)
-  AS r(tbl int, key text, mark int, space int, seq bigint, life bigint, a int, n int, k int, m int)
+  AS r(tbl int, key text, mark int, space int, seq bigint, life bigint, a int, n int, k int, m int, p int, q int, before bigint)
 ON CONFLICT (tbl, key, mark) DO UPDATE
-SET space = excluded.space, seq = excluded.seq, life = excluded.life, image = excluded.image, kept = excluded.kept
+SET space = excluded.space, seq = excluded.seq, life = excluded.life, image = excluded.image, kept = excluded.kept,
+  patch = excluded.patch, before = excluded.before
 
 -- name: add_history
 -- Entries of the history, in order.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -84,7 +85,7 @@ class PostgresStore:
             "autocommit": True,  # every transaction is begun by name
             "prepare_threshold": self._prepare_threshold,
             "client_encoding": "utf8",
-            "application_name": "holdfast",
+            "application_name": f"holdfast {os.getpid()}",  # tells who holds a lock
         }
 
     def _pool(self, name: str, size: int) -> ConnectionPool[Connection]:
@@ -257,10 +258,10 @@ class PostgresStore:
         finally:
             pool.putconn(connection)
 
-    def listen(self, heard: Callable[[], None]) -> Callable[[], None]:
+    def listen(self, heard: Callable[[], None], beat: Callable[[], None]) -> Callable[[], None]:
         """Call `heard` after commits of other hubs and of other programs; see `stores.base.Announcing`."""
         self._opened()
-        return Listener(self._listen_dsn, self._voice, heard, self._tell).stop
+        return Listener(self._listen_dsn, self._voice, heard, self._tell, beat).stop
 
     def tell(self, text: str) -> None:
         """Say something short to the other processes; see `stores.base.Telling`."""

@@ -148,25 +148,20 @@ class PostgresTransaction:
             for number, key, space, seq, life, image, kept in found
         }
 
-    def feed(
-        self,
-        space: str,
-        after: int,
-        until: int,
-        *,
-        patches: bool = False,  # noqa: ARG002 (this store keeps none: everybody gets whole images)
-    ) -> Iterator[tuple[int, bytes]]:
-        """(seq, image) with after < seq <= until, in order; read in pages, each a range of the index.
-
-        This store keeps no patches: everybody gets whole images.
-        """
+    def feed(self, space: str, after: int, until: int, *, patches: bool = False) -> Iterator[tuple[int, bytes]]:
+        """(seq, image) with after < seq <= until, in order; read in pages, each a range of the index."""
         known = self._run("space_id", space)
-        return self._pages(known[0][0], max(after, 0), min(until, 2**62)) if known else iter(())
+        if not known:
+            return iter(())
+        first = max(after, 0)
+        return self._pages("changes" if patches else "feed", (first,) if patches else (), known[0][0], first, until)
 
-    def _pages(self, space: int, after: int, until: int) -> Iterator[tuple[int, bytes]]:
-        sql = QUERIES["feed"] + b" LIMIT %s"
+    def _pages(
+        self, query: str, values: tuple[int, ...], space: int, after: int, until: int
+    ) -> Iterator[tuple[int, bytes]]:
+        sql, until = QUERIES[query] + b" LIMIT %s", min(until, 2**62)
         while after < until:
-            page: list[Any] = self._fetch(sql, (space, after, until, FEED_PAGE))
+            page: list[Any] = self._fetch(sql, (*values, space, after, until, FEED_PAGE))
             yield from page
             if len(page) < FEED_PAGE:
                 return

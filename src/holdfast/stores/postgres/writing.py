@@ -271,7 +271,11 @@ class _Feeds:
             kept_start, kept_length = (None, None) if kept is None else contents[fresh].add(kept)
             names = ("tbl", "key", "mark", "space", "seq", "life", "a", "n", "k", "m")
             cells = (self._ids[row.table], row.key, mark, *place, life, start, length, kept_start, kept_length)
-            records[fresh].append(dict(zip(names, cells, strict=True)))
+            record = dict(zip(names, cells, strict=True))
+            if row.patch is not None and mark == 0 and not fresh:
+                record["p"], record["q"] = contents[fresh].add(row.patch)
+                record["before"] = row.before
+            records[fresh].append(record)
 
         for row in rows:
             add(row.fresh, row, 0, self._place(row.space), row.life, row.image)

@@ -257,8 +257,9 @@ class SqliteStore:
                 return
         connection.close()
 
-    def listen(self, heard: Callable[[], None]) -> Callable[[], None]:
-        """Call `heard` after commits of other processes and connections; see `stores.base.Announcing`."""
+    def listen(self, heard: Callable[[], None], beat: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002
+        """Call `heard` after commits of other processes and connections; see `stores.base.Announcing`. (No `beat`: who
+        dies in a transaction here leaves nothing that others have waited for.)"""
         self._opened()
         seen = self._data_version()
 

@@ -53,7 +53,8 @@ CREATE TABLE holdfast.space (
   chain text NOT NULL
 ) WITH (fillfactor = 50);
 
--- The feed. `mark` is 0 for the row itself and the id of a space for the leave mark that the row left there.
+-- The feed. `mark` is 0 for the row itself and the id of a space for the leave mark that the row left there. `patch` is what
+-- changed since the row stood at `before` in this space; both are NULL where only the image will do.
 CREATE TABLE holdfast."row" (
   tbl integer NOT NULL,
   key text COLLATE "C" NOT NULL,
@@ -63,6 +64,8 @@ CREATE TABLE holdfast."row" (
   life bigint NOT NULL,
   image bytea NOT NULL,
   kept bytea,
+  patch bytea,
+  before bigint,
   CONSTRAINT row_key PRIMARY KEY (tbl, key, mark)
 );
 CREATE UNIQUE INDEX row_place ON holdfast."row" (space, seq);
