@@ -97,6 +97,8 @@ class Drain:
     def _sequence(self, tx: Transaction, notes: Sequence[DirtyRow], now: int) -> None:
         state = tx.hub()
         self._hub, self._hlc, self._now = state.hub, state.hlc, now
+        for note in notes:
+            self._reasons.pop((note.table, note.key), None)  # of an attempt that was undone
         workspace = Workspace(tx, self._schema, [(note.table, note.key) for note in notes])
         moves = Moves(tx, self._schema, workspace)
         steps: list[Step] = []

@@ -129,6 +129,7 @@ def samples(tx: Transaction, channels: int) -> list[Sample]:
         Sample("spaces", (), len(heads)),
         Sample("feed_head_total", (), sum(heads.values())),
         Sample("drain_waiting", (), int(tx.has_dirty())),
+        Sample("drain_set_aside", (), len(tx.aside())),
     ]
     if len(heads) <= SERIES:
         found += [Sample("feed_head", (name,), head) for name, head in sorted(heads.items())]
