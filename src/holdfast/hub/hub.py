@@ -67,8 +67,8 @@ class Hub:
 
     `now` gives milliseconds since 2020-01-01 UTC and `random_bits(n)` n random bits; both are arguments so that a
     simulation can hold them in its hand. `spaces`, if given, decides what a user may read and write instead of
-    `identity.spaces`: a function of the identity, or a query (`Membership`). `listens` False: it does not hear of the writes of
-    other processes by itself.
+    `identity.spaces`: a function of the identity, or a query (`Membership`). `listens` False: it does not hear of the
+    writes of other processes by itself.
     """
 
     def __init__(

@@ -101,6 +101,7 @@ def test_out_and_in_and_out_again(application: Place) -> None:
     server.close()
     assert titles == [
         "migration 1: tables of the hub",
+        "create holdfast_conflict",
         "watch crew",
         "watch visit",
         "note the rows of crew",
@@ -171,7 +172,11 @@ def test_a_hub_makes_a_database_of_its_own_ready_unless_told_not_to(place: Place
         assert server.plan() == []
     with hf.Server(place.dsn, hf.Schema(Note, Crew, version=2)) as server:  # one more table: still its own
         assert server.plan() == []
-    assert place.sql('select name, made from holdfast."table" order by 1') == [("crew", True), ("note", True)]
+    assert place.sql('select name, made from holdfast."table" order by 1') == [
+        ("crew", True),
+        ("holdfast_conflict", True),
+        ("note", True),
+    ]
 
 
 def test_rows_written_while_it_runs_are_noted_once_or_twice_but_never_lost(application: Place) -> None:
@@ -206,7 +211,7 @@ def test_rows_written_while_it_runs_are_noted_once_or_twice_but_never_lost(appli
         anna = application.sync("anna", BOTH, server)
         found = {key for (key,) in anna.execute("select id from crew")}
     assert {*written, "late"} <= found
-    assert len(written) == 5
+    assert len(written) == 6
 
 
 def test_a_table_in_use_ends_a_step_and_the_next_run_goes_on(
@@ -221,7 +226,7 @@ def test_a_table_in_use_ends_a_step_and_the_next_run_goes_on(
     with pytest.raises(hf.HoldfastError, match="watch visit") as refusal:
         server.migrate(done=lambda step: titles.append(step.title))
     assert refusal.value.code == "migrate_locked"
-    assert titles == ["migration 1: tables of the hub", "watch crew"]
+    assert titles == ["migration 1: tables of the hub", "create holdfast_conflict", "watch crew"]
     busy.execute("commit")
     assert server.migrate() == 2506
     server.close()
@@ -241,7 +246,7 @@ def test_two_at_once(application: Place) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(titles) == len(set(titles)) == 5
+    assert len(titles) == len(set(titles)) == 6
     assert len(rows) == 2
     assert application.sql('select count(*) from holdfast."row"') == [(2505,)]
     for server in servers:

@@ -52,7 +52,8 @@ class Plan:
         self._new: set[str] = set()
         self._add_user_tables()
         for table in schema.tables:
-            self._add_capture(table)
+            if table.name not in self._new and (statements := self._capture(table)):
+                self._add("before", f"watch {table.name}", statements, asks=not self._made(table))
         for table in schema.tables:
             self._add_notes(table)
         if question is not None:
@@ -96,7 +97,7 @@ class Plan:
         return self._known[table.name][0] if table.name in self._known else table.name in self._new
 
     def _add_user_tables(self) -> None:
-        """Check the tables that are there, and create the others."""
+        """Check the tables that are there, and create the others, with their triggers: nobody writes in between."""
         present = {table.name for table in self._schema.tables if self._exists(table.name)}
         statements: list[str] = []
         later: list[tuple[Table, ForeignKey]] = []
@@ -123,16 +124,18 @@ class Plan:
                 self._new.add(table.name)
         statements += [add_foreign_key(table, key, within=self._within) for table, key in later]
         if statements:
+            for name in sorted(self._new):
+                statements += self._capture(self._schema.by_name[name])
             # A foreign key to a table of the application locks that table for a moment, and stays there.
             names = ", ".join(sorted(self._new))
             parents = {key.parent for name in self._new for key in self._schema.by_name[name].foreign_keys}
             asks = any(not self._made(self._schema.by_name[parent]) for parent in parents)
             self._add("before", f"create {names}", statements, asks=asks)
 
-    def _add_capture(self, table: Table) -> None:
+    def _capture(self, table: Table) -> list[str]:
         """Know the table and the slots of its columns, and watch it: triggers that note what other programs write."""
         made, before, number, _ = self._known.get(table.name, (table.name in self._new, None, None, False))
-        statements = []
+        statements: list[str] = []
         if number is None:
             name = text_literal(table.name)
             made_text = "true" if made else "false"
@@ -145,13 +148,12 @@ class Plan:
             statements += drop_triggers(table, within=self._within)
             statements += create_triggers(table, within=self._within)
             # Where there were no triggers, any row may be one that nobody has noted.
-            noted = "false" if before is None or lost else "noted"
+            noted = "true" if table.name in self._new else "false" if before is None or lost else "noted"
             statements.append(
                 f'UPDATE holdfast."table" SET capture = {text_literal(wanted)}, noted = {noted} '
                 f"WHERE name = {text_literal(table.name)}"
             )
-        if statements:
-            self._add("before", f"watch {table.name}", statements, asks=not made)
+        return statements
 
     def _slots(self, table: Table, number: int | None) -> list[str]:
         """Names by slot: those that have a slot keep it, new columns get the next ones."""
@@ -174,6 +176,8 @@ class Plan:
         In a transaction of its own, after the triggers: making those holds off writers until the commit, and they note
         every later write. So this statement sees all others and keeps nobody waiting.
         """
+        if table.name in self._new:
+            return
         watched = [step for step in self.steps if step.title == f"watch {table.name}"]
         renoted = any(", noted = false" in statement for step in watched for statement in step.statements)
         if not renoted and table.name in self._known and self._known[table.name][3]:
