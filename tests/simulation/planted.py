@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from pytest import MonkeyPatch
 
 from holdfast.hub import drain, pull, push, workspace
+from holdfast.hub.batch import Unit
 from holdfast.hub.moves import Moves
 from holdfast.hub.push import Push, Standing
 from holdfast.kernel.merges.counter import PENDING, Counter
@@ -56,7 +57,7 @@ def hub_forgets_what_it_processed(patch: MonkeyPatch) -> None:
         units = real(self)
         new = {(u.transaction.origin, u.transaction.n) for u in units}
         again = [
-            push.Unit(index, transaction, 0)
+            Unit(index, transaction, 0)
             for index, submission in enumerate(self._submissions)
             for transaction in submission.transactions
             if (transaction.origin, transaction.n) not in new

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from holdfast.errors import HoldfastError
+from holdfast.hub.batch import Outcome, Submission
 from holdfast.hub.compare import check as check_compare
 from holdfast.hub.drain import Drain
 from holdfast.hub.group import GroupCommit
@@ -22,7 +23,7 @@ from holdfast.hub.merging import MergeFunctions
 from holdfast.hub.observation import Observation, Seen, samples
 from holdfast.hub.presence import Presence
 from holdfast.hub.pull import Asked, answer, cursor_at
-from holdfast.hub.push import Outcome, Push, Submission
+from holdfast.hub.push import Push
 from holdfast.hub.response import Response, error_response
 from holdfast.hub.watch import Watch
 from holdfast.kernel import clock

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from holdfast.hub.batch import Outcome, Submission
 from holdfast.hub.identity import Identity
-from holdfast.hub.push import Outcome, Submission
 from holdfast.observe import tracing
 from holdfast.observe.hub_metrics import hub_metrics
 from holdfast.observe.logs import event

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from holdfast.hub.batch import Outcome
 from holdfast.hub.compare import compared
 from holdfast.hub.cursor import Cursor, is_ours, parse_cursor
 from holdfast.hub.identity import Access
-from holdfast.hub.push import Outcome
 from holdfast.kernel import digest
 from holdfast.protocol import messages as m
 from holdfast.protocol.codec import encode_line, encode_page

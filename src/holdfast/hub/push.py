@@ -7,17 +7,17 @@ cut in halves until the transaction that it refuses stands alone; that one gets 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from holdfast.hub.answers import Answer, answers_in, checked_answer, missing_write, over_earlier_answer
-from holdfast.hub.hooks import Change, Context, Hooks
-from holdfast.hub.identity import Access, Identity
+from holdfast.hub.batch import Accepted, Held, Outcome, Submission, Unit, names_of, refused_result, touched_by_several
+from holdfast.hub.hooks import Context, Hooks
 from holdfast.hub.inbox import Inbox, Meeting, follow
 from holdfast.hub.merging import MergeFunctions
 from holdfast.hub.moves import Moves, named_parent
 from holdfast.hub.operations import Refusal, kernel_operation
-from holdfast.hub.placing import Written, content_of, places
+from holdfast.hub.placing import content_of, places
 from holdfast.hub.policies import ROUNDS, Mend, Policies, revived
 from holdfast.hub.record import Decision, history_entry
 from holdfast.hub.telling import ask_hooks, change_of
@@ -44,36 +44,6 @@ MOST_BLIND = 16
 """How many locks a batch runs into without knowing whose rows they are, before it leaves the rest for later."""
 
 
-class Submission(NamedTuple):
-    """The transactions of one request, with who sent them, where he may read and write, and the span of the request."""
-
-    identity: Identity
-    device: str
-    spaces: Mapping[str, Access]
-    transactions: Sequence[m.Transaction]
-    trace: Any = None
-
-
-class Unit(NamedTuple):
-    """One transaction of one submission; `place` counts the units of the batch."""
-
-    submission: int
-    transaction: m.Transaction
-    place: int
-
-
-class Accepted(NamedTuple):
-    """What an accepted transaction did. `plain` are rows changed with nothing else having happened, `changes` for
-    hooks, `rules` of the conflicts that it met.
-    """
-
-    result: m.Result | None
-    plain: set[RowName]
-    mixed: set[RowName]
-    changes: list[Change]
-    rules: list[str]
-
-
 class Step(NamedTuple):
     """What one operation of a transaction did, before the spaces of its rows are known; `entry` is its place in the
     history of the batch.
@@ -84,39 +54,6 @@ class Step(NamedTuple):
     before: Row | None
     row: Row
     entry: int
-
-
-class Outcome:
-    """What became of one submission.
-
-    `through` maps origin -> last n processed; `plain` are the rows whose every operation was plain, `mixed` those that
-    must go back to the device; `written` says where the rows went, `left` which spaces they left; `conflicts`
-    are the rules of those that were met.
-    """
-
-    def __init__(self) -> None:
-        self.through: dict[str, int] = {}
-        self.results: list[m.Result] = []
-        self.plain: set[RowName] = set()
-        self.mixed: set[RowName] = set()
-        self.written: dict[RowName, Written] = {}
-        self.left: set[str] = set()
-        self.conflicts: list[str] = []
-        self.changes: list[tuple[list[Change], Context]] = []
-        self.held = False
-        """Whether some transactions were left for later, because another program holds or has just written their
-        rows. They were not processed; `through` ends before them."""
-
-    def absorb(self, later: Outcome) -> None:
-        """What became of the transactions that were left for later, in another batch."""
-        self.through.update(later.through)
-        self.results.extend(later.results)
-        self.plain |= later.plain
-        self.mixed |= later.mixed
-        self.written.update(later.written)
-        self.left |= later.left
-        self.conflicts.extend(later.conflicts)
-        self.held = later.held
 
 
 class Writing(NamedTuple):
@@ -154,10 +91,10 @@ class Push:
         self._submissions = submissions
         self._outcomes = [Outcome() for _ in submissions]
         self._repeated: list[list[tuple[str, int]]] = [[] for _ in submissions]
-        self._held: dict[str, int] = {}
+        self._held = Held(submissions, self._outcomes)
         self._blind = 0
         units = self._new_units()
-        units = self._without(units, self._tx.noted(sorted({n for unit in units for n in names_of(unit)})))
+        units = self._held.without(units, self._tx.noted(sorted({n for unit in units for n in names_of(unit)})))
         if units:
             self._commit(units)
         self._repeat()
@@ -198,31 +135,10 @@ class Push:
             bodies = (stored[name] for name in dict.fromkeys(repeated) if name in stored)
             outcome.results.extend(map(m.decode_result, bodies))
 
-    def _without(self, units: Sequence[Unit], names: Collection[RowName]) -> list[Unit]:
-        """The units that touch none of these rows; the others are left for later, and what their devices have sent
-        after them: it may need them."""
-        kept = []
-        for unit in units:
-            first = self._held.get(self._submissions[unit.submission].device, unit.place)
-            if first < unit.place or (names and not names_of(unit).isdisjoint(names)):
-                self._hold(unit)
-            else:
-                kept.append(unit)
-        return kept
-
-    def _hold(self, unit: Unit) -> None:
-        origin, n = unit.transaction.origin, unit.transaction.n
-        device = self._submissions[unit.submission].device
-        self._held[device] = min(self._held.get(device, unit.place), unit.place)
-        self._outcomes[unit.submission].held = True
-        for outcome in self._outcomes:
-            if origin in outcome.through:
-                outcome.through[origin] = min(outcome.through[origin], n - 1)
-
     def _commit(self, units: Sequence[Unit]) -> None:
         """Decide and write the units; on a refusal by the database, find the one that it refuses, and where another
         program holds rows, those that touch them."""
-        units = self._without(units, ())
+        units = self._held.without(units, ())
         if not units:
             return
         hlc = self._hlc
@@ -248,14 +164,14 @@ class Push:
     def _commit_others(self, units: Sequence[Unit], locked: RowsLocked) -> None:
         """Commit the units that the lock does not concern; find them by halves where the database cannot tell. Each
         half may cost the time that the store waits for a lock, so that is not done without end."""
-        others = self._without(units, locked.names)
+        others = self._held.without(units, locked.names)
         if len(others) < len(units):
             self._commit(others)
             return
         self._blind += 1
         if len(units) == 1 or self._blind > MOST_BLIND:
             for unit in units:
-                self._hold(unit)
+                self._held.hold(unit)
         else:
             self._commit_halves(units)
 
@@ -275,7 +191,7 @@ class Push:
                 return
             except RowsLocked:
                 self._hlc = hlc
-                self._hold(unit)
+                self._held.hold(unit)
                 return
             except Violation as again:
                 violation = again
@@ -522,11 +438,6 @@ class Push:
         return StoredOrigin(transaction.origin, submission.device, submission.identity.user, transaction.n, self._now)
 
 
-def names_of(unit: Unit) -> set[RowName]:
-    """The rows that a transaction writes."""
-    return {(op.table, op.key) for op in unit.transaction.ops}
-
-
 def apply_checked(table: Table, row: Row | None, op: Op, hub: str) -> KernelOutcome:
     """The kernel's outcome; a change that overflows its type is a refusal."""
     try:
@@ -544,29 +455,3 @@ def require_write(submission: Submission, space: str, name: RowName, *, hidden: 
             raise Refusal("forbidden_space", f"{submission.identity.user} may not write this row", name[0], name[1])
         may = {"access": "r"} if space in submission.spaces else {}
         raise Refusal("forbidden_space", message, name[0], name[1], space=space, **may)
-
-
-def refused_result(transaction: m.Transaction, refusal: Refusal) -> m.Result:
-    """The result of a transaction that was refused."""
-    return m.Result(
-        transaction.origin,
-        transaction.n,
-        "refused",
-        refusal.code,
-        refusal.message,
-        refusal.table,
-        refusal.key,
-        refusal.column,
-        refusal.details,
-    )
-
-
-def touched_by_several(units: Sequence[Unit], decided: Sequence[Accepted]) -> set[RowName]:
-    """Rows that more than one submission of the batch changed: everyone must get them back."""
-    owner: dict[RowName, int] = {}
-    shared = set()
-    for unit, accepted in zip(units, decided, strict=True):
-        for name in accepted.plain | accepted.mixed:
-            if owner.setdefault(name, unit.submission) != unit.submission:
-                shared.add(name)
-    return shared

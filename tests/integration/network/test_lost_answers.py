@@ -11,7 +11,7 @@ import pytest
 
 import holdfast as hf
 from holdfast.hub import pull
-from holdfast.hub.push import Submission
+from holdfast.hub.batch import Submission
 from holdfast.protocol.codec import decode_request
 from holdfast.replica import round as rounds
 from holdfast.replica import stage
