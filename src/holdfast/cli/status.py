@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from cyclopts import Parameter
+from rich.live import Live
 from rich.padding import Padding
 from rich.text import Text
 
+from holdfast.cli import standing
 from holdfast.cli.failures import Exit
 from holdfast.cli.loading import load_schema
 from holdfast.cli.options import AsJson, SchemaFile
-from holdfast.cli.terminal import Terminal, ago, listing, moment, number
+from holdfast.cli.terminal import Terminal, moment, number
 from holdfast.errors import HoldfastError
 from holdfast.protocol.errors import CODES
 from holdfast.replica.facade.opened import device_clock
+from holdfast.replica.progress import Progress
 from holdfast.replica.queued import Refused
-from holdfast.replica.status import Status, look, looking
+from holdfast.replica.status import Look, look, looking
+from holdfast.replica.sync_log import Running
 
-ACCESS = {"r": "read", "rw": "read and write", "": "not granted"}
+WATCH_SECONDS = 0.5
+"""How often `--watch` looks."""
 
 
 def status(
@@ -26,69 +36,103 @@ def status(
     /,
     *,
     db: Path,
+    watch: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    log: int = 5,
     as_json: AsJson = False,
 ) -> int:
-    """Show how a device file stands: what waits, what was refused, when it synced.
+    """Show how a device file stands: what waits, what was refused, when it synced, what its latest rounds did.
 
-    Asks no hub. Exits with 4 when there are refused transactions.
+    Asks no hub, changes nothing, and waits for nobody who writes or syncs. Exits with 4 when there are refused
+    transactions.
 
-    Example: holdfast status schema.py --db tablet.db
+    Example: holdfast status schema.py --db tablet.db --watch
 
     Parameters
     ----------
     db
         The device's SQLite file.
+    watch
+        Draw it again whenever something has changed, until Ctrl-C: queue, progress, connection, log.
+    log
+        How many rounds to show; 1,000 are kept.
     """
     terminal = Terminal(as_json=as_json)
     declared = load_schema(schema)
+    if watch and as_json:
+        raise HoldfastError("usage", "--watch draws for people: leave --json out")
     if not db.is_file():
         raise HoldfastError("file_missing", f"{db} does not exist; `holdfast sync` makes it", file=str(db))
     with looking(db, declared) as device:
-        found, refused, _ = look(device, lines=0)
+        if watch:
+            follow(terminal, db, lambda: look(device, lines=log))
+            return Exit.OK
+        found = look(device, lines=log)
     if terminal.as_json:
-        terminal.document(as_document(db, found, refused))
+        terminal.document(as_document(db, found))
     else:
-        show(terminal, db, found, refused)
-    return Exit.REFUSED if refused else Exit.OK
+        show(terminal, db, found)
+    return Exit.REFUSED if found.refused else Exit.OK
 
 
-def as_document(db: Path, found: Status, refused: list[Refused]) -> dict[str, Any]:
+def follow(terminal: Terminal, db: Path, seen: Callable[[], Look]) -> None:
+    """Draw until Ctrl-C. Where there is no terminal: each new state once, one below the other."""
+    pause, before = threading.Event(), None
+    with contextlib.suppress(KeyboardInterrupt), Live(console=terminal.out, auto_refresh=False) as live:
+        while True:
+            found = seen()
+            if terminal.out.is_terminal:
+                live.update(standing.drawing(terminal, db, found, device_clock()), refresh=True)
+            elif found != before:
+                terminal.out.print(standing.drawing(terminal, db, found, device_clock()))
+                sys.stdout.flush()
+            before = found
+            pause.wait(WATCH_SECONDS)
+
+
+def as_document(db: Path, found: Look) -> dict[str, Any]:
     """The status for machines."""
+    status, running, moving = found.status, found.running, found.status.progress
     return {
         "file": str(db),
-        "device": found.device,
-        "user": found.user,
-        "has_synced": found.has_synced,
-        "last_synced_at": moment(found.last_synced_at),
-        "pending_count": found.pending_count,
-        "refused_count": found.refused_count,
-        "spaces": found.spaces,
-        "refused": [{**item._asdict(), "captured": moment(item.captured)} for item in refused],
+        **status._asdict(),
+        "last_synced_at": moment(status.last_synced_at),
+        "progress": None if moving is None else progress_document(moving),
+        "queues": [{**queue._asdict(), "oldest": moment(queue.oldest)} for queue in found.queues],
+        "running": None if running is None else running_document(running),
+        "refused": [{**item._asdict(), "captured": moment(item.captured)} for item in found.refused],
+        "log": [{**line._asdict(), "began": moment(line.began)} for line in found.log],
     }
 
 
-def show(terminal: Terminal, db: Path, found: Status, refused: list[Refused]) -> None:
+def running_document(running: Running) -> dict[str, Any]:
+    """What the process that syncs says, for machines; its progress stands in `progress`."""
+    return {
+        "state": running.state,
+        "channel": running.channel,
+        "url": running.url,
+        "retry_at": moment(running.retry_at),
+    }
+
+
+def progress_document(moving: Progress) -> dict[str, Any]:
+    """The progress for machines."""
+    return {**moving._asdict(), "upload": moving.upload._asdict(), "download": moving.download._asdict()}
+
+
+def show(terminal: Terminal, db: Path, found: Look) -> None:
     """The status for people."""
-    waiting = number(found.pending_count, "transaction")
-    if refused:
-        terminal.look(f"{db}: {number(len(refused), 'transaction')} refused, {waiting} waiting")
-    elif found.pending_count:
-        terminal.look(f"{db}: {waiting} waiting for the next sync")
-    elif found.has_synced:
-        terminal.done(f"{db}: everything written here is on the hub")
-    else:
-        terminal.done(f"{db}: nothing written, never synced")
-    last = moment(found.last_synced_at)
-    since = f"{last}, {ago(found.last_synced_at, device_clock())}" if last and found.last_synced_at else "never"
-    facts = [("Device", found.device), ("User", found.user or "not known before the first sync"), ("Synced", since)]
-    terminal.facts(facts)
-    if found.spaces:
-        table = listing([("Space", "left"), ("Access", "left"), ("Copy", "left")])
-        for name, space in found.spaces.items():
-            table.add_row(name, ACCESS[space["access"]], "complete" if space["ready"] else "first load not finished")
-        terminal.out.print()
-        terminal.out.print(Padding(table, (0, 0, 0, 2), expand=False))
-    for item in refused:
+    now, width = device_clock(), terminal.out.width
+    well, text = standing.headline(db, found.status)
+    (terminal.done if well else terminal.look)(text)
+    terminal.facts(standing.facts(found, now))
+    for bar in standing.progress(terminal, found):
+        terminal.out.print(bar)
+    tables = (standing.queue_table(found, width, now), standing.space_table(found.status))
+    for table in (*tables, standing.log_table(found.log, width)):
+        if table is not None:
+            terminal.out.print()
+            terminal.out.print(Padding(table, (0, 0, 0, 2), expand=False))
+    for item in found.refused:
         terminal.out.print()
         show_refused(terminal, item)
 

@@ -29,8 +29,8 @@ class Terminal:
         self.as_json = as_json
         self.out = Console(file=sys.stdout, highlight=False, soft_wrap=False, emoji=False)
         self.err = Console(file=sys.stderr, highlight=False, soft_wrap=False, emoji=False)
-        unicode = self.out.encoding.lower().replace("-", "").startswith("utf")
-        self.ok, self.bad, self.arrow = ("✓", "✗", "→") if unicode else ("+", "x", "->")
+        self.unicode = self.out.encoding.lower().replace("-", "").startswith("utf")
+        self.ok, self.bad, self.arrow = ("✓", "✗", "→") if self.unicode else ("+", "x", "->")
 
     def document(self, content: dict[str, Any]) -> None:
         """Print the one JSON document of a `--json` run."""
@@ -53,12 +53,16 @@ class Terminal:
 
     def facts(self, rows: Iterable[tuple[str, str | Text]]) -> None:
         """Names and values, aligned."""
+        self.out.print(self.fact_grid(rows))
+
+    def fact_grid(self, rows: Iterable[tuple[str, str | Text]]) -> Padding:
+        """Names and values, aligned, to be printed."""
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim", no_wrap=True)
         grid.add_column(overflow="fold")
         for name, value in rows:
             grid.add_row(name, value if isinstance(value, Text) else Text(value))
-        self.out.print(Padding(grid, (0, 0, 0, 2), expand=False))
+        return Padding(grid, (0, 0, 0, 2), expand=False)
 
     def fail(self, error: HoldfastError) -> None:
         """An error: code, message, remedy."""

@@ -18,3 +18,10 @@ CREATE TABLE IF NOT EXISTS holdfast_log (
     error TEXT NOT NULL,                      -- code and message, or empty
     message TEXT NOT NULL
 ) STRICT;
+
+-- What the process that syncs says of itself, for those who only look.
+CREATE TABLE IF NOT EXISTS holdfast_now (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    process INTEGER NOT NULL,
+    body TEXT NOT NULL                        -- JSON
+) STRICT;

@@ -14,7 +14,7 @@ from holdfast.replica.file import check, connect, snapshot
 from holdfast.replica.progress import Progress
 from holdfast.replica.queued import Refused, refused
 from holdfast.replica.sqlite_errors import sqlite_errors
-from holdfast.replica.sync_log import LogLine, read_log
+from holdfast.replica.sync_log import LogLine, Running, read_log, read_running
 from holdfast.schema.emit.sqlite_states import UNSETTLED
 from holdfast.schema.model import Schema
 
@@ -131,12 +131,26 @@ def waiting_operations(db: apsw.Connection) -> int:
     return int(db.execute(sql).get)
 
 
+class Waiting(NamedTuple):
+    """What waits in one class of the upload queue: sealed transactions, their bytes, the time of the oldest, how many
+    are parked. The class is empty for what no sync has sealed yet."""
+
+    queue: str
+    transactions: int
+    size: int
+    oldest: int | None
+    parked: int
+
+
 class Look(NamedTuple):
-    """What somebody sees who only looks at a file: its standing, what was refused, the latest log lines."""
+    """What somebody sees who only looks at a file: its standing, what was refused, the latest log lines, what waits by
+    class, and what the process that syncs says of itself."""
 
     status: Status
     refused: list[Refused]
     log: list[LogLine]
+    queues: list[Waiting]
+    running: Running | None
 
 
 @contextmanager
@@ -162,7 +176,38 @@ def look(db: apsw.Connection, *, lines: int) -> Look:
     """How a file stands that `looking` has opened, with so many lines of its log."""
     with snapshot(db):
         standing = read_standing(db)
-        return Look(at_rest(standing), refused(db), read_log(db.filename, lines))
+        found = at_rest(standing)
+        running = read_running(db.filename)
+        if running is not None:
+            found = found._replace(
+                state=running.state,
+                connected=running.state in ("connected", "syncing"),
+                connecting=running.state == "connecting",
+                uploading=running.uploading,
+                downloading=running.downloading,
+                upload_error=running.upload_error or None,
+                download_error=running.download_error or None,
+                progress=with_waiting(running.progress, waiting_operations(db), standing.size),
+            )
+        return Look(found, refused(db), read_log(db.filename, lines), queues(db, standing), running)
+
+
+def with_waiting(progress: Progress | None, operations: int, size: int) -> Progress | None:
+    """The progress that another process tells, with what waits in the file now."""
+    if progress is None:
+        return None
+    up = progress.upload
+    return progress._replace(upload=up._replace(rows_total=up.rows + operations, bytes_total=up.bytes + size))
+
+
+def queues(db: apsw.Connection, standing: Standing) -> list[Waiting]:
+    """What waits, by class."""
+    sql = """SELECT queue, count(*), total(size), min(captured), total(state = 'parked') FROM holdfast_transaction
+             WHERE state <> 'refused' GROUP BY queue ORDER BY min(txn)"""
+    found = [
+        Waiting(name, count, int(size), oldest, int(parked)) for name, count, size, oldest, parked in db.execute(sql)
+    ]
+    return [*found, Waiting("", standing.captured, 0, None, 0)] if standing.captured else found
 
 
 def at_rest(standing: Standing) -> Status:

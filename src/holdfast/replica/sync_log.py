@@ -9,19 +9,27 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import sys
+import threading
+import time
 from contextlib import closing
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import apsw
+import msgspec
+from msgspec import Struct
 
 from holdfast.observe.logs import event as log_record
 from holdfast.replica.events import RoundEnded, StateChanged, SyncEvent
+from holdfast.replica.progress import Progress, Transfer
 
 LIMIT = 1_000
 """So many lines are kept."""
 READ_TIMEOUT_MS = 1_000
+TELL_SECONDS = 1.0
 
 logger = logging.getLogger("holdfast.replica")
 
@@ -55,6 +63,20 @@ _COLUMNS = ", ".join(LogLine._fields)
 _PLACES = ", ".join("?" * len(LogLine._fields))
 
 
+class Running(Struct):
+    """What the process that syncs a file says of itself. Progress is that of `Status`, without what still waits."""
+
+    state: str
+    channel: str
+    url: str
+    upload_error: str
+    download_error: str
+    retry_at: int | None
+    progress: Progress | None
+    uploading: bool
+    downloading: bool
+
+
 class SyncLog:
     """Writes the log of the device file at `path`. Opens at the first line; used under the file's sync lock."""
 
@@ -64,6 +86,30 @@ class SyncLog:
         self._waiting: list[LogLine] = []
         self._db: apsw.Connection | None = None
         self._failures = 0
+        self._lock = threading.Lock()
+        self._state: StateChanged | None = None
+        self._told = 0.0
+
+    def hears(self, event: SyncEvent, transfer: Transfer, *, complete: bool, now: int) -> None:
+        """Keep what a sync event says: a line for a round, and for those who look at the file what is going on now
+        (about once a second while data move). `now` in milliseconds by the device's clock."""
+        if isinstance(event, RoundEnded):
+            self.note(event, complete=complete)
+        elif isinstance(event, StateChanged):
+            self._state = event
+        elif time.monotonic() - self._told < TELL_SECONDS:
+            return
+        self._told = time.monotonic()
+        self._tell(running_of(self._state, transfer, now))
+
+    def _tell(self, running: Running) -> None:
+        with self._lock:
+            try:
+                db = self._db = self._db or _open(self._path)
+                sql = "INSERT OR REPLACE INTO holdfast_now (id, process, body) VALUES (1, ?, ?)"
+                db.execute(sql, (os.getpid(), msgspec.json.encode(running).decode()))
+            except apsw.Error as error:
+                logger.debug("who looks at the file does not see what is going on: %s", error)
 
     def note(self, event: RoundEnded, *, complete: bool) -> None:
         """Note a round that has ended, with the failures in a row before it."""
@@ -72,16 +118,17 @@ class SyncLog:
 
     def add(self, line: LogLine) -> None:
         """Note a round. Never raises for what happens to the file, never waits for a reader or another writer."""
-        self._waiting = [*self._waiting, line][-self._limit :]
-        try:
-            self._write()
-            self._waiting = []
-        except (apsw.NotADBError, apsw.CorruptError):
-            self.close()
-            with contextlib.suppress(OSError):
-                Path(self._path).unlink()
-        except apsw.Error as error:
-            logger.debug("the sync log waits for the next round: %s", error)
+        with self._lock:
+            self._waiting = [*self._waiting, line][-self._limit :]
+            try:
+                self._write()
+                self._waiting = []
+            except (apsw.NotADBError, apsw.CorruptError):
+                self.close()
+                with contextlib.suppress(OSError):
+                    Path(self._path).unlink()
+            except apsw.Error as error:
+                logger.debug("the sync log waits for the next round: %s", error)
 
     def _write(self) -> None:
         db = self._db = self._db or _open(self._path)
@@ -120,18 +167,48 @@ def log_path(path: str) -> str:
 
 def read_log(path: str, limit: int) -> list[LogLine]:
     """The latest lines of the log of the device file at `path`, newest first; none while there is no readable log."""
+    rows = _read(path, f"SELECT {_COLUMNS} FROM holdfast_log ORDER BY id DESC LIMIT ?", (limit,))
+    lines = [LogLine(*row) for row in rows]
+    return [line._replace(complete=bool(line.complete)) for line in lines]
+
+
+def read_running(path: str) -> Running | None:
+    """What the process that syncs the device file at `path` says of itself; None when there is none."""
+    for process, body in _read(path, "SELECT process, body FROM holdfast_now", ()):
+        try:
+            if sys.platform != "win32":  # there, signal 0 is no question
+                os.kill(process, 0)
+            running = msgspec.json.decode(body, type=Running)
+        except (ProcessLookupError, msgspec.MsgspecError):
+            return None
+        except PermissionError:
+            running = msgspec.json.decode(body, type=Running)
+        return running if running.state != "stopped" or running.progress is not None else None
+    return None
+
+
+def _read(path: str, sql: str, values: tuple[Any, ...]) -> list[Any]:
+    """Rows of the log's file; none while there is no readable one."""
     if not Path(log_path(path)).is_file():
         return []
     try:
         with closing(apsw.Connection(log_path(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
             db.set_busy_timeout(READ_TIMEOUT_MS)
-            sql = f"SELECT {_COLUMNS} FROM holdfast_log ORDER BY id DESC LIMIT ?"
-            rows: list[Any] = db.execute(sql, (limit,)).fetchall()
+            return db.execute(sql, values).fetchall()
     except apsw.Error as error:
         logger.debug("the sync log cannot be read: %s", error)
         return []
-    lines = [LogLine(*row) for row in rows]
-    return [line._replace(complete=bool(line.complete)) for line in lines]
+
+
+def running_of(state: StateChanged | None, transfer: Transfer, now: int) -> Running:
+    """What the latest change of state, None without a loop, and the transfer come to."""
+    progress = transfer.progress(0, 0)
+    moving = (progress, transfer.uploading, transfer.downloading)
+    if state is None:
+        return Running("syncing" if transfer.busy else "stopped", "poll", "", "", "", None, *moving)
+    errors = [str(error) if error is not None else "" for error in (state.upload_error, state.download_error)]
+    retry_at = None if state.retry_in is None else now + round(state.retry_in * 1000)
+    return Running(state.state, state.channel, state.url, errors[0], errors[1], retry_at, *moving)
 
 
 def line_of(event: RoundEnded, *, complete: bool) -> LogLine:

@@ -21,7 +21,7 @@ from holdfast.replica.connections import Connections
 from holdfast.replica.credentials import Credentials, Token
 from holdfast.replica.deciding import Deciding
 from holdfast.replica.documents import Documents, require_library
-from holdfast.replica.events import Events, RoundEnded, SyncEvent
+from holdfast.replica.events import Events, SyncEvent
 from holdfast.replica.exchange import Exchanges
 from holdfast.replica.file import applying, connect, prepare, table_numbers
 from holdfast.replica.loop import Loop
@@ -160,8 +160,8 @@ class Opened:
         """Keep a line of each round; called by the thread that syncs, under its lock."""
         self._observer.wake()
         log_event(self.path, event)
-        if isinstance(event, RoundEnded):
-            self._sync_log.note(event, complete=event.error is None and bool(self._rounds.whole))
+        complete = bool(self._rounds.whole) and not getattr(event, "error", None)
+        self._sync_log.hears(event, self._rounds.transfer, complete=complete, now=self._now())
 
     def _state(self) -> str:
         """What the loop is doing, or that a `sync()` is under way."""
