@@ -16,7 +16,7 @@ from holdfast.hub.batch import Unit
 from holdfast.hub.moves import Moves
 from holdfast.hub.push import Push, Standing
 from holdfast.kernel.merges.counter import PENDING, Counter
-from holdfast.replica import apply, confirmed, seal
+from holdfast.replica import apply, coalesce, confirmed, outbox, seal
 from holdfast.replica import round as rounds
 from holdfast.replica.outbox import Outbox
 from holdfast.replica.spaces import LocalSpaces
@@ -275,3 +275,40 @@ def hub_numbers_rows_below_the_head(patch: MonkeyPatch) -> None:
 def children_stay_where_they_were(patch: MonkeyPatch) -> None:
     """A parent moves to another space, and its children do not."""
     patch.setattr(Moves, "_move_along", lambda self, settled: None)
+
+
+@planted("12: child before parent, overtaking", "queue", 10, 1, 10, 20)
+def dependencies_are_not_seen(patch: MonkeyPatch) -> None:
+    """Urgent transactions overtake those that they need."""
+    patch.setattr(outbox, "needs", lambda db, states: {})
+
+
+@planted("coalescing", "queue", 20, 20)
+def edits_are_joined_across_what_depends_on_them(patch: MonkeyPatch) -> None:
+    """All edits of one row become one, at the place of the last of them."""
+    real = coalesce.groups
+    patch.setattr(coalesce, "groups", lambda name, txns, dependants: real(name, txns, {}))
+
+
+@planted("coalescing", "queue", 30, 2, 3, 4, 7)
+def only_the_last_of_joined_increments_counts(patch: MonkeyPatch) -> None:
+    """An edit of a counter gives way to the next one as if it were a register."""
+    real = coalesce._joined
+    patch.setattr(
+        coalesce,
+        "_joined",
+        lambda column, first, at, second, then: (
+            coalesce.Joined(second) if column.merge == "counter" else real(column, first, at, second, then)
+        ),
+    )
+
+
+@planted("cancel", "queue", 20, 1, 3, 10, 15, 17)
+def withdrawn_transactions_count_as_done(patch: MonkeyPatch) -> None:
+    """The hub says of a transaction that was taken back what it says of one that it has taken."""
+    real = push.Push._transaction
+
+    def transaction(self: Any, given: Any, submission: Any) -> Any:
+        return push.Accepted(None, set(), set(), []) if given.withdrawn else real(self, given, submission)
+
+    patch.setattr(push.Push, "_transaction", transaction)

@@ -2,7 +2,7 @@
 
 A cell must keep the stamp of its last write, and merge as if every edit had been sent; an operation has one stamp. So
 what is left of a row's edits is one operation for each stamp that still stands: an edit that later ones overwrote
-wholly is gone, and the one that overwrote it takes over the stamps that it had seen (decision record 9).
+wholly is gone, and the one that overwrote it takes over the stamps that it had seen (decision record 12).
 """
 
 from __future__ import annotations

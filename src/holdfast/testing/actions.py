@@ -12,6 +12,7 @@ from holdfast.testing.device import SimulatedDevice
 from holdfast.testing.hub import FAULTS
 from holdfast.testing.network import KINDS, Fault
 from holdfast.testing.simulation import JUMPS
+from holdfast.testing.steering import do_cancel, do_drop, do_edit, do_edits, do_retry
 from holdfast.testing.trial import CHANGING_SPACES, Trial
 from holdfast.testing.workload import TABLES, cell_value, key_of
 
@@ -271,6 +272,11 @@ def do_disk_free(trial: Trial, dice: random.Random) -> str:
 
 ACTIONS: dict[str, Action] = {
     "write": do_write,
+    "edits": do_edits,
+    "cancel": do_cancel,
+    "retry": do_retry,
+    "edit": do_edit,
+    "drop": do_drop,
     "program": do_program,
     "unsynced": do_unsynced,
     "sync": do_sync,

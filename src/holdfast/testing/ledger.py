@@ -74,6 +74,20 @@ class Ledger:
         book.seen -= labels
         self.undone |= labels
 
+    def cancelled(self, device: SimulatedDevice, gone: set[str], asked: set[str]) -> None:
+        """The transactions with these labels were taken back: those in `gone` must never be seen again; of those in
+        `asked` the hub decides.
+        """
+        book = self.book(device)
+        book.committed -= gone
+        book.refused -= gone
+        self.undone |= gone
+        self.excused |= asked
+
+    def retried(self, device: SimulatedDevice, labels: set[str]) -> None:
+        """Refused transactions are sent again."""
+        self.book(device).refused -= labels
+
     def hub_restored(self, devices: list[SimulatedDevice]) -> None:
         """The hub lost what it had accepted since its backup: only what still waits must not be lost."""
         for device in devices:

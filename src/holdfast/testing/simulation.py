@@ -32,6 +32,7 @@ from holdfast.testing.disk import Disks
 from holdfast.testing.hub import SimulatedHub
 from holdfast.testing.invariants import Violation, Watch
 from holdfast.testing.network import KINDS, Fault, Network
+from holdfast.testing.ordering import SendingOrder
 
 MAX_ROUNDS = 12
 MAX_EXCHANGES = 1_000
@@ -80,6 +81,7 @@ class Simulation:
             processes=processes,
         )
         self.watch = Watch(self.hub)
+        self.order = SendingOrder(schema)
         self.devices: dict[str, SimulatedDevice] = {}
         for name, user in named.items():
             self.add_device(name, user)
@@ -98,6 +100,7 @@ class Simulation:
             raise Violation(17, f"a sync of {name} does not come to its end")
         self.time.advance(self._entropy.randrange(1, 200))
         process = self._entropy.randrange(len(self.hub.servers))
+        self.order.sent(name, body)
         try:
             exchange = self.hub.reach(process, self.devices[name].user, body)
             if exchange.status == 500:

@@ -20,6 +20,7 @@ from holdfast.schema import (
     JsonValue,
     Latest,
     MergeText,
+    Queue,
     Schema,
     Set,
     Table,
@@ -88,7 +89,13 @@ class Item(Table, key=("project", "number", "good"), space="p:{project}", on_del
     tags: Set[int]
 
 
-class Code(Table, key="number", space="shared", unique=[("label",), ("level", "part")]):
+class Code(
+    Table,
+    key="number",
+    space="shared",
+    unique=[("label",), ("level", "part")],
+    queue=Queue(priority=3, max_concurrent=3),
+):
     """An int key and two secondary UNIQUE constraints."""
 
     number: int
@@ -98,7 +105,7 @@ class Code(Table, key="number", space="shared", unique=[("label",), ("level", "p
     hits: Counter = 0
 
 
-class Owner(Table, key="id", space="p:{project}"):
+class Owner(Table, key="id", space="p:{project}", queue=Queue("slow", priority=9)):
     """A parent."""
 
     id: str
@@ -107,7 +114,7 @@ class Owner(Table, key="id", space="p:{project}"):
     points: Counter = 0
 
 
-class Pet(Table, key="id", space="p:{project}", on_delete="delete"):
+class Pet(Table, key="id", space="p:{project}", on_delete="delete", queue=Queue(priority=-1)):
     """A child that goes with its parent."""
 
     id: str
@@ -116,7 +123,7 @@ class Pet(Table, key="id", space="p:{project}", on_delete="delete"):
     note: str = ""
 
 
-class Toy(Table, key="id", space="p:{project}"):
+class Toy(Table, key="id", space="p:{project}", queue=Queue(priority=-2, batch_size=2)):
     """A child that its parent cannot leave behind, and a reference that is emptied."""
 
     id: str
@@ -151,7 +158,7 @@ class Node(Table, key="id", space=via("parent", root="p:{project}")):
     name: str = ""
 
 
-class Mine(Table, key="id", space="user:{@user}"):
+class Mine(Table, key="id", space="user:{@user}", queue=Queue(coalesce=False, retries=2)):
     """Rows of one user."""
 
     id: str

@@ -38,7 +38,8 @@ CHANGING_SPACES = ("shared", "p:1", "p:2")
 EXPECTED = frozenset(("network", "response_incomplete", "hub_unavailable", "disk_full", OK, CRASHED))
 EXPECTED_SQL = frozenset(("sql:constraint", "disk_full", OK, CRASHED))
 
-CALM = {"write": 40, "seal": 4, "program": 5, "sync": 25, "sync all": 2, "pass": 5}
+CALM = {"write": 40, "edits": 10, "seal": 4, "program": 5, "sync": 25, "sync all": 2, "pass": 5}
+STEERING = {"cancel": 4, "retry": 2, "edit": 2, "drop": 1}
 FAULTY = {"faulty sync": 15, "late": 4, "partition": 3, "meanwhile": 6}
 CRASHES = {"crash": 3, "crash in write": 3, "crash in sync": 6, "restart": 3, "second process": 3}
 POWER = {"unsynced": 5, "power": 3}
@@ -50,6 +51,7 @@ DISK = {"disk full": 2, "disk free": 3}
 
 PROFILES: dict[str, dict[str, int]] = {
     "calm": CALM,
+    "queue": CALM | FAULTY | ACCESS | STEERING,
     "network": CALM | FAULTY,
     "crash": CALM | FAULTY | CRASHES | POWER,
     "clock": CALM | FAULTY | CLOCKS,
@@ -57,8 +59,8 @@ PROFILES: dict[str, dict[str, int]] = {
     "hub": CALM | FAULTY | HUB,
     "restore": CALM | FAULTY | HUB | RESTORE,
     "disk": CALM | FAULTY | CRASHES | DISK,
-    "mixed": CALM | FAULTY | CRASHES | POWER | CLOCKS | ACCESS | HUB | DISK,
-    "everything": CALM | FAULTY | CRASHES | POWER | CLOCKS | ACCESS | HUB | DISK | RESTORE,
+    "mixed": CALM | FAULTY | STEERING | CRASHES | POWER | CLOCKS | ACCESS | HUB | DISK,
+    "everything": CALM | FAULTY | STEERING | CRASHES | POWER | CLOCKS | ACCESS | HUB | DISK | RESTORE,
 }
 
 

@@ -127,6 +127,23 @@ def rivals(choose: random.Random) -> list[Statement]:
     return [placing, Statement("rivals", *taking)] if choose.random() < 0.5 else [Statement("rivals", *taking)]
 
 
+def edits(table: Table, choose: random.Random, count: int) -> list[list[Statement]]:
+    """Transactions that edit one row again and again; one in four touches another row or table, too."""
+    key = key_of(table, choose)
+    where = " AND ".join(f"{name} = ?" for name in table.key_names)
+    found: list[list[Statement]] = [[_insert(table, choose)]]
+    for _ in range(count):
+        column = choose.choice(table.cells)
+        adds = column.merge == "counter" and choose.random() < 0.7
+        value = f"{column.name} = {column.name} + ?" if adds else f"{column.name} = ?"
+        sql = f"UPDATE OR IGNORE {table.name} SET {value} WHERE {where}"
+        batch = [Statement("edit", sql, (cell_value(table, column, choose), *key))]
+        if choose.random() < 0.25:
+            batch.append(statement(choose.choice(TABLES), choose))
+        found.append(batch)
+    return found
+
+
 def statement(table: Table, choose: random.Random) -> Statement:
     """One random statement on a table."""
     kinds = [_insert, _insert, _update, _update, _delete, _rekey] if table.cells else [_insert, _insert, _delete]

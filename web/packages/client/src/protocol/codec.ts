@@ -21,8 +21,8 @@ export function encodeRequest(message: m.Request): Uint8Array {
     compact({}, { turn, branches, parts, rows, names }),
   ]);
   const compare = Object.fromEntries(asked) as Members;
-  const transactions = message.transactions.map(({ origin, n, ops, label }) =>
-    compact({ origin, n, ops: ops.map(operationForm) }, { label }),
+  const transactions = message.transactions.map(({ origin, n, ops, label, withdrawn }) =>
+    compact({ origin, n, ops: ops.map(operationForm) }, { label, withdrawn }),
   );
   const form = compact(
     { protocol, device, schema, clock },

@@ -41,12 +41,13 @@ const kindOfOperation = struct({ op: oneOf("insert", "update", "delete") });
 export const anyOperation: Shape<Insert | Update | Delete> = (wire, path) =>
   OPERATIONS[kindOfOperation(wire, path).op](wire, path);
 
-/** The operations of one local transaction, named `(origin, n)`. */
+/** The operations of one local transaction, named `(origin, n)`. `withdrawn`: the device takes it back, without any. */
 export const transaction = struct({
   origin,
   n: count,
   ops: list(anyOperation, MAX_OPERATIONS),
   label: optional(text(0, 200), ""),
+  withdrawn: optional(boolean, false),
 });
 
 const acknowledgement: Shape<readonly [string, number]> = (wire, path) => {

@@ -1,0 +1,129 @@
+"""Steps of a trial that concern the queue: edits of one row that become one, and people who steer."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from holdfast.errors import HoldfastError
+from holdfast.replica.steering import Cancelled
+from holdfast.testing.device import CRASHED, OK, SimulatedDevice
+from holdfast.testing.ledger import labels_in
+from holdfast.testing.trial import EXPECTED, EXPECTED_SQL, Trial
+from holdfast.testing.workload import TABLES, edits
+
+NOT_NOW = frozenset(
+    ("transaction_unknown", "transaction_state", "has_dependants", "not_sendable", "row_missing", "not_editable")
+)
+
+
+def do_edits(trial: Trial, dice: random.Random) -> str:
+    """A device edits one row several times, each a transaction of its own; in between others that touch it, too."""
+    device = trial.device(dice)
+    # Not the tree: a new node that becomes its own parent and then names another project is placed by the hub step by
+    # step, by the device at once (`write` reaches it, too, but seldom).
+    table = dice.choice([table for table in TABLES if table.cells and table.name != "node"])
+    told = []
+    for batch in edits(table, dice, dice.randint(2, 6)):
+        outcome = device.attempt(lambda batch=batch: _transaction(device, batch))  # type: ignore[misc]
+        told.append(trial.expect(outcome, EXPECTED_SQL, f"an edit on {device.name}"))
+        if outcome == CRASHED:
+            break
+    trial.ledger.look(device)
+    return f"{device.name} {table.name} {told} {told[-1]}"
+
+
+def _transaction(device: SimulatedDevice, batch: list[Any]) -> None:
+    with device.replica.transaction():
+        for one in batch:
+            device.replica.execute(one.sql, one.parameters)
+
+
+def do_cancel(trial: Trial, dice: random.Random) -> str:
+    """Somebody takes back something that waits; with what depends on it, or not at all."""
+    return _take_back(trial, dice, lambda device, txn, others: device.replica.cancel(txn, dependants=others), False)
+
+
+def do_drop(trial: Trial, dice: random.Random) -> str:
+    """Somebody forgets a refused transaction."""
+    return _take_back(trial, dice, lambda device, txn, others: device.replica.drop(txn, dependants=others), True)
+
+
+def _take_back(
+    trial: Trial, dice: random.Random, act: Callable[[SimulatedDevice, int, bool], Cancelled], refused: bool
+) -> str:
+    device = trial.device(dice)
+    items = _listed(device, refused=refused)
+    if not items:
+        return f"{device.name} nothing"
+    txn, others, done = dice.choice(sorted(items)), dice.random() < 0.7, Cancelled([], [])
+
+    def take_back() -> None:
+        nonlocal done
+        done = act(device, txn, others)
+
+    outcome = trial.expect(device.attempt(take_back), EXPECTED | NOT_NOW, f"taking back on {device.name}")
+    if outcome == CRASHED:
+        # It happened or it did not: what the file says now.
+        left = _listed(device, refused=False) | _listed(device, refused=True)
+        done = Cancelled([number for number in items if number not in left], [])
+    labels = {number: labels_in(operations) for number, operations in items.items()}
+    gone = {label for number in done.cancelled for label in labels.get(number, ())}
+    asked = {label for number in done.asked for label in labels.get(number, ())}
+    if outcome == CRASHED:
+        asked |= {label for found in labels.values() for label in found} - gone
+    trial.ledger.cancelled(device, gone, asked)
+    trial.ledger.look(device)
+    return f"{device.name} #{txn} {done} {outcome}"
+
+
+def do_retry(trial: Trial, dice: random.Random) -> str:
+    """Somebody has a refused transaction sent again."""
+    return _retry(trial, dice, lambda *_: None)
+
+
+def do_edit(trial: Trial, dice: random.Random) -> str:
+    """Somebody corrects a refused transaction and has it sent again."""
+
+    def correct(device: SimulatedDevice, txn: int, operations: list[dict[str, Any]]) -> None:
+        op = dice.choice(operations)
+        columns = {"account": "deposits", "form": "title", "pet": "note", "owner": "name", "mine": "note"}
+        name = columns.get(op["table"])
+        # Money must not be made: what is added is what was added.
+        if name is not None and name != "deposits":
+            device.replica.edit(txn, op["table"], op["key"], **{name: dice.choice(("edited", "é", ""))})
+
+    return _retry(trial, dice, correct)
+
+
+def _retry(
+    trial: Trial, dice: random.Random, before: Callable[[SimulatedDevice, int, list[dict[str, Any]]], None]
+) -> str:
+    device = trial.device(dice)
+    items = _listed(device, refused=True)
+    if not items:
+        return f"{device.name} nothing"
+    txn = dice.choice(sorted(items))
+    trial.simulation.order.excuse(items[txn])
+
+    def again() -> None:
+        before(device, txn, items[txn])
+        device.replica.retry(txn)
+
+    outcome = trial.expect(device.attempt(again), EXPECTED | NOT_NOW, f"a retry on {device.name}")
+    if outcome == OK or (outcome == CRASHED and txn not in _listed(device, refused=True)):
+        trial.ledger.retried(device, labels_in(items[txn]))
+    trial.ledger.look(device)
+    return f"{device.name} #{txn} {outcome}"
+
+
+def _listed(device: SimulatedDevice, *, refused: bool) -> dict[int, list[dict[str, Any]]]:
+    """Number and operations of what waits, or of what was refused."""
+    if not device.has_tables:
+        return {}
+    try:
+        listed = device.replica.refused() if refused else device.replica.pending()
+    except HoldfastError:
+        return {}
+    return {item.txn: item.operations for item in listed}
