@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from holdfast.hub.answers import Answer, answers_in, checked_answer, missing_write, over_earlier_answer
 from holdfast.hub.batch import Accepted, Held, Outcome, Submission, Unit, names_of, refused_result, touched_by_several
+from holdfast.hub.fresh import fresh_entry, fresh_rows
 from holdfast.hub.hooks import Context, Hooks
 from holdfast.hub.inbox import Inbox, Meeting, follow
 from holdfast.hub.merging import MergeFunctions
@@ -234,6 +235,9 @@ class Push:
         """Apply all operations of one transaction to a draft and accept it. Raises `Refusal`."""
         if transaction.withdrawn:
             raise Refusal("withdrawn", "the device has taken the transaction back before it had an effect")
+        short = self._insert_alone(transaction, submission)
+        if short is not None:
+            return short
         draft = Draft(self._workspace)
         accepted = Accepted(None, set(), set(), [], [])
         writing = Writing(transaction, submission, draft, accepted, answers_in(draft, transaction.ops), [])
@@ -265,6 +269,25 @@ class Push:
         # The device takes the operations of a plain transaction for confirmed, those of a merged one only from the
         # page: so all rows of this one go back, also those to which nothing else had happened.
         return accepted._replace(result=result, plain=set(), mixed=accepted.mixed | accepted.plain)
+
+    def _insert_alone(self, transaction: m.Transaction, submission: Submission) -> Accepted | None:
+        """Decide the insert of one new row by the short way; None when it has to go the long one."""
+        if len(transaction.ops) != 1 or self._mends or self._hooks.wants_after:
+            return None
+        (op,) = transaction.ops
+        fresh = fresh_rows(self._schema).decide(op, submission.identity.user)
+        if fresh is None or submission.spaces.get(fresh.space) != "rw" or self._hooks.wants_before(op.table):
+            return None
+        hlc, name = clock.hlc_of(op.stamp), (op.table, op.key)
+        if hlc > clock.wall(self._now + MAX_AHEAD):
+            return None
+        if self._workspace.standing(self._schema.by_name[op.table], name).row is not None:
+            return None
+        self._hlc = max(self._hlc, hlc)
+        context = Context(submission.identity, submission.device, fresh.space, self._now)
+        self._history.append(fresh_entry(op, fresh, transaction, context))
+        self._workspace.accept({name: Standing(fresh.row, fresh.space)})
+        return Accepted(None, {name}, set(), [], [])
 
     def _note(self, table: Table, key: str, status: str, accepted: Accepted) -> bool:
         """Note how an operation ended; gives whether it was not plain."""

@@ -85,7 +85,7 @@ def local_transactions(db: apsw.Connection, changes: Iterator[Captured]) -> Iter
         if mark is not None and change.op >= mark[0] and not inside:
             if current.changes:
                 yield current
-            current, inside = LocalTransaction(mark[2], [], mark[3], json.loads(mark[4] or "[]")), True
+            current, inside = LocalTransaction(mark[2], [], mark[3], json.loads(mark[4]) if mark[4] else ()), True
         current.changes.append(change)
     if current.changes:
         yield current

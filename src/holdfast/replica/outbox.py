@@ -131,17 +131,25 @@ class Outbox:
     def _bodies(self, chosen: Sequence[Named]) -> Iterator[Sending]:
         if not chosen:
             return
-        sql = """SELECT t.txn, t.label, t.withdraw, (SELECT group_concat(body, ',') FROM
-                     (SELECT body FROM holdfast_operation o WHERE o.txn = t.txn ORDER BY position)),
-                     (SELECT count(*) FROM holdfast_operation o WHERE o.txn = t.txn)
-                 FROM holdfast_transaction t WHERE t.txn {chosen}"""
         wanted, given = among([named.txn for named in chosen])
-        found = {txn: rest for txn, *rest in self._db.execute(sql.replace("{chosen}", wanted), given)}
+        sql = f"SELECT txn, body FROM holdfast_operation WHERE txn {wanted} ORDER BY txn, position"
+        bodies: dict[int, list[str]] = {}
+        for txn, body in self._db.execute(sql, given):
+            if txn in bodies:
+                bodies[txn].append(body)
+            else:
+                bodies[txn] = [body]
+        sql = f"""SELECT txn, label, withdraw FROM holdfast_transaction
+                  WHERE txn {wanted} AND (label <> '' OR withdraw <> '')"""
+        special = {txn: (label, withdraw) for txn, label, withdraw in self._db.execute(sql, given)}
         for txn, origin, n in chosen:
-            label, withdraw, operations, count = found[txn]
-            extra = f',"label":{msgspec.json.encode(label).decode()}' if label else ""
-            body = f'"ops":[{operations}]' if not withdraw else '"withdrawn":true,"ops":[]'
-            yield Sending(txn, origin, n, f'{{"origin":"{origin}","n":{n}{extra},{body}}}', count)
+            found = bodies[txn]
+            members = f'"ops":[{found[0] if len(found) == 1 else ",".join(found)}]'
+            if txn in special:
+                label, withdraw = special[txn]
+                members = '"withdrawn":true,"ops":[]' if withdraw else members
+                members = f'"label":{msgspec.json.encode(label).decode()},{members}' if label else members
+            yield Sending(txn, origin, n, f'{{"origin":"{origin}","n":{n},{members}}}', len(found))
 
     def rename(self, origin: str) -> None:
         """Take the name of that origin away from all transactions that wait: the hub does not know it any more."""

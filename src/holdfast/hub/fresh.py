@@ -1,0 +1,104 @@
+"""New rows of plain tables, decided by the short way: most of what devices send after a long time alone.
+
+A transaction that inserts one row which the hub never had, into a table of registers that neither has nor is a parent,
+with no hook asking: the kernel would give every cell the insert's stamp, and nothing could conflict. Everything else,
+and everything that is wrong with such a one, goes the long way, which decides and says why. A test compares both ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from holdfast.hub.hooks import Context
+from holdfast.hub.record import Record
+from holdfast.kernel.column import default_of
+from holdfast.kernel.row import Row
+from holdfast.kernel.values import InvalidValue
+from holdfast.protocol import messages as m
+from holdfast.schema.built_in import BUILT_IN
+from holdfast.schema.key import key_values
+from holdfast.schema.model import MISSING, Schema, Table
+from holdfast.schema.placing import fresh_space
+from holdfast.stores.base import HistoryEntry
+
+
+class Cell(NamedTuple):
+    """One column; `simple`: any ASCII text without NUL is valid and canonical."""
+
+    name: str
+    simple: bool
+    accept: Callable[[Any], Any]
+    default: Any
+
+
+class Fresh(NamedTuple):
+    """A new row, its space, and the changes by name in canonical form."""
+
+    row: Row
+    space: str
+    set: dict[str, Any]
+
+
+@lru_cache(maxsize=8)
+def fresh_rows(schema: Schema) -> FreshRows:
+    """The short way of a schema, prepared once."""
+    return FreshRows(schema)
+
+
+class FreshRows:
+    """The short way for the tables of one schema."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._tables = {table.name: (table, cells) for table in schema.tables if (cells := _cells(schema, table))}
+
+    def decide(self, op: m.AnyOperation, user: str) -> Fresh | None:
+        """The row that an insert makes; None when only the long way will do."""
+        found = self._tables.get(op.table)
+        if found is None or not isinstance(op, m.Insert) or op.life:
+            return None
+        table, cells = found
+        given, values, changes = op.set, [], {}
+        try:
+            key_values(table, op.key)
+            for name, simple, accept, default in cells:
+                if name not in given:
+                    if default is MISSING:
+                        return None
+                    values.append(default)
+                    continue
+                value = given[name]
+                if not (simple and type(value) is str and value.isascii() and "\0" not in value):
+                    value = accept(value)
+                changes[name] = value
+                values.append(value)
+            if len(changes) != len(given):
+                return None
+            space = fresh_space(table, op.key, changes, user)
+        except InvalidValue:
+            return None
+        return Fresh(Row(1, values, [op.stamp] * len(values)), space, changes)
+
+
+def fresh_entry(op: m.AnyOperation, fresh: Fresh, transaction: m.Transaction, context: Context) -> HistoryEntry:
+    """The history of such a row."""
+    record = Record("insert", transaction.origin, transaction.n, (0, 1), fresh.set, label=transaction.label)
+    user = context.identity.user
+    return HistoryEntry(fresh.space, op.table, op.key, op.stamp, context.device, user, context.now, m.encode(record))
+
+
+def _cells(schema: Schema, table: Table) -> tuple[Cell, ...] | None:
+    """What the short way needs of a table; None for a table that must go the long one."""
+    plain = table not in BUILT_IN and all(c.merge == "register" and not c.read_only for c in table.cells)
+    if not plain or table.via is not None or table.name in schema.offspring or not table.cells:
+        return None
+    return tuple(
+        Cell(
+            column.name,
+            column.type == "text" and column.choices is None and not column.stored,
+            column.accept,
+            MISSING if column.default is MISSING else default_of(column, None),
+        )
+        for column in table.cells
+    )
