@@ -135,9 +135,10 @@ class Hub:
         given = self._given(identity)
         outcome = self._push(request, identity, given, seen)
         self.sequence_foreign_writes()
+        blocks = self._lease(request, identity)
         with self._reading() as snapshot:
             spaces = self._access(snapshot.tx, identity, given)
-            return self._answer(snapshot, request, identity, spaces, outcome)
+            return self._answer(snapshot, request, identity, spaces, outcome, blocks)
 
     def spaces_of(self, identity: Identity) -> dict[str, Access]:
         """What somebody may read and write now. Raises `identity_invalid`, `membership_failed`."""
@@ -173,11 +174,13 @@ class Hub:
         identity: Identity,
         spaces: Mapping[str, Access],
         outcome: Outcome,
+        blocks: Mapping[str, m.Block] | None = None,
         *,
         live: bool = False,
     ) -> Response:
         """The answer, which holds the snapshot until it was read."""
-        asked = Asked(self.hub, identity.user, self._now(), spaces, self._layout, self.schema, request, live)
+        facts = (self.hub, identity.user, self._now(), spaces, self._layout, self.schema, request)
+        asked = Asked(*facts, live, blocks or {})
         lines = self.observation.answer(answer(snapshot.tx, asked, outcome, self.observation.sent_rows))
         return Response(200, "application/x-ndjson", _guard(lines), snapshot.keep())
 
@@ -243,6 +246,23 @@ class Hub:
         moved = {written.space for written in outcome.written.values()} | outcome.left
         if moved:
             self.watch.changed(moved)
+
+    def _lease(self, request: m.Request, identity: Identity) -> dict[str, m.Block]:
+        """The keys that the device asks for. Whatever stands in the way: the round goes on without them."""
+        tables = [self.schema.by_name[name] for name in sorted(request.blocks) if name in self.schema.by_name]
+        blocks: dict[str, m.Block] = {}
+        if not tables or "rw" not in self.spaces_of(identity).values():
+            return blocks
+        for table in tables:
+            ask, size = request.blocks[table.name], table.key[0].block
+            if size:
+                try:
+                    wanted = (table.name, request.device, ask, size)
+                    ranges = self._change(lambda tx, wanted=wanted: tx.lease(*wanted))  # type: ignore[misc]
+                    blocks[table.name] = m.Block(ask, ranges)
+                except (HoldfastError, StoreUnavailable) as error:
+                    log.error("no keys of %s could be leased: %s", table.name, error)
+        return blocks
 
     def _check_origins(self, tx: Transaction, request: m.Request, origins: Sequence[str]) -> None:
         """An origin belongs to the device that first used it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from holdfast.hub.batch import Outcome
@@ -33,6 +34,7 @@ class Asked(NamedTuple):
     schema: Schema
     request: m.Request
     live: bool = False
+    blocks: Mapping[str, m.Block] = MappingProxyType({})
 
 
 class Reading(NamedTuple):
@@ -72,6 +74,7 @@ def answer(
             layout=asked.layout if asked.layout.hash != request.layout else None,
             results=outcome.results,
             live=asked.live,
+            blocks=dict(asked.blocks),
             ahead=sum(rows_ahead(tx, reading) for reading in readings),
         ),
     )

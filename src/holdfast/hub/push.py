@@ -344,6 +344,10 @@ class Push:
         before = draft.standing(table, name)
         if before.row is not None and before.row.life > 0 and before.space:
             require_write(submission, before.space, name, hidden=True)
+        if op.kind == "insert" and table.key[0].block and before.row is not None and before.row.life % 2 == 1:
+            # Two rows, never two versions of one: every leased key is given once.
+            message = f"{table.name} has a row with the key {op.key} already"
+            raise Refusal("key_taken", message, table.name, op.key)
         given = op
         if table is CONFLICTS:
             op = checked_answer(op, before.row, submission.identity.user)

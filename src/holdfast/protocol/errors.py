@@ -197,6 +197,16 @@ CODES: dict[str, Code] = {
         "See spec/encoding.md section 1.",
     ),
     "value_choice": Code(0, "The value is not one of the declared choices.", "Use a declared choice."),
+    "block_used_up": Code(
+        0,
+        "The device has used up the keys that it had leased from the hub's sequence.",
+        "Sync to lease more. For longer times without a network declare a larger `block=`.",
+    ),
+    "key_taken": Code(
+        0,
+        "A row with this leased key is there already: written past the sequence, or by a copy of the device's file.",
+        "Write the row again without naming its key. Never copy a device's file, or put an old one back.",
+    ),
     "column_read_only": Code(
         0,
         "The write names a column that only the hub's database makes (`read_only`).",

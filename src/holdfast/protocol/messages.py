@@ -146,6 +146,7 @@ class Request(Struct, omit_defaults=True):
     echo: bool = False
     user: Annotated[str, Meta(max_length=200)] = ""
     compare: dict[SpaceName, Compare] = {}
+    blocks: dict[Name, Origin] = {}
 
 
 class Result(Struct, omit_defaults=True):
@@ -169,6 +170,13 @@ class Layout(Struct):
     tables: dict[str, list[str]]
 
 
+class Block(Struct):
+    """Keys that a device may give to rows of a table, as ranges (first, last), for what it asked as `ask`."""
+
+    ask: Origin
+    ranges: list[tuple[Integer, Integer]]
+
+
 class Header(Struct, omit_defaults=True):
     """First line of a response."""
 
@@ -184,6 +192,7 @@ class Header(Struct, omit_defaults=True):
     results: list[Result] = []
     live: bool = False
     ahead: Life = 0
+    blocks: dict[Name, Block] = {}
 
 
 class Page(Struct):

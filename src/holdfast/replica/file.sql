@@ -138,3 +138,11 @@ CREATE TABLE holdfast_acknowledge (
     n INTEGER NOT NULL,
     PRIMARY KEY (origin, n)
 ) STRICT, WITHOUT ROWID;
+
+-- Leased keys that are still free, for tables whose keys come from the hub's sequence: the range next..last.
+CREATE TABLE holdfast_block (
+    tbl TEXT NOT NULL,
+    next INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    PRIMARY KEY (tbl, last)
+) STRICT, WITHOUT ROWID;

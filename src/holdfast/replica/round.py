@@ -16,6 +16,7 @@ from holdfast.protocol import messages as m
 from holdfast.protocol.codec import decode_line, decode_rows, lines
 from holdfast.replica.apply import Answer, Applied, Apply, StagedPage, is_known, joined, save_state
 from holdfast.replica.arrival import Arrival, content_of_hub
+from holdfast.replica.blocks import Blocks
 from holdfast.replica.capture import make_readable
 from holdfast.replica.changes import note_sealed
 from holdfast.replica.coalesce import Coalescing
@@ -93,6 +94,7 @@ class Rounds:
         self._stage = Stage(db, device.path)
         self._outbox = Outbox(db)
         self._spaces = LocalSpaces(db)
+        self._blocks = Blocks(db, device.path, device.schema, device.random_bits)
         self._header: m.Header | None = None
         self._direct: list[StagedPage] = []
         self.last_synced: int | None = None
@@ -185,6 +187,7 @@ class Rounds:
             echo=self._waits_for_rows(),
             user=user,
             compare=self.compare,
+            blocks=self._blocks.asks(),
         )
         return with_transactions(m.encode(request), sending)
 
@@ -366,7 +369,8 @@ class Rounds:
         offset = self._offset
         acknowledged = [] if header.live else self._acknowledged
         access = {name: space.access for name, space in self._spaces.all().items() if space.access}
-        news = acknowledged or header.reset or header.revoked or access != header.spaces
+        fresh = self._blocks.fresh(header.blocks)
+        news = acknowledged or header.reset or header.revoked or access != header.spaces or fresh
         if news or header.layout is not None or not is_known(self._db, header, offset):
             with applying(self._db, self._device.path):
                 save_state(self._db, header, offset, self._sent_at, complete=False)
@@ -374,6 +378,8 @@ class Rounds:
                 self._spaces.grant(header.spaces)
                 self._spaces.lose(header.reset)
                 self._stage.drop([*header.reset, *header.revoked])
+                self._blocks.keep(fresh)
+            self._blocks.kept(fresh)
         return self._spaces.all()
 
     def _keep_arrived(self) -> None:

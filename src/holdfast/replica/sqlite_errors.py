@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,10 +10,16 @@ import apsw
 
 from holdfast.errors import HoldfastError
 
+_RAISED = re.compile(r"holdfast ([a-z_]+): (.*)", re.DOTALL)
+"""What a trigger of ours says when it refuses a write."""
+
 
 def translated(error: apsw.Error, path: str) -> HoldfastError:
     """The coded error for what SQLite reported about the file at `path`."""
     text = str(error)
+    raised = _RAISED.search(text)
+    if raised is not None:
+        return HoldfastError(raised[1], raised[2], file=path)
     if isinstance(error, apsw.FullError):
         return HoldfastError("disk_full", f"{path}: the disk is full; the transaction was rolled back", file=path)
     if isinstance(error, (apsw.BusyError, apsw.LockedError)):

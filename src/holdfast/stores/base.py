@@ -207,7 +207,7 @@ class Step(NamedTuple):
 class Transaction(Protocol):
     """One transaction on a store. All reads see one snapshot; a write transaction sees its own writes.
 
-    Read methods work in both kinds; `write`, `savepoint`, `forget` and `clean` only in a write transaction.
+    Read methods work in both kinds; `write`, `lease`, `savepoint`, `forget` and `clean` only in a write transaction.
     """
 
     def hub(self) -> HubState:
@@ -292,6 +292,13 @@ class Transaction(Protocol):
         batch (and each leave mark) takes one sequence number, in the order given. Raises `Violation`; what was written
         before is undone by the savepoint or transaction around it; and so `RowsLocked`, when another program's
         transaction holds a row for longer than the store waits while others want to write.
+        """
+        ...
+
+    def lease(self, table: str, device: str, ask: str, size: int) -> list[tuple[int, int]]:
+        """Keys for a device: about `size` numbers as ranges (first, last), in order, that no row has, that nobody was
+        given and that the database will give to nobody else. The same `ask` of a device gets what it got before, as
+        long as it has not asked anew. What is undone after it was given is lost, never given twice.
         """
         ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from holdfast.schema.emit.sqlite_blocks import PROVISIONAL, provisional
 from holdfast.schema.emit.sqlite_checks import condition
 from holdfast.schema.emit.sqlite_text import STORAGE, literal, names, quote
 from holdfast.schema.key import KEY_LIMIT
@@ -52,14 +53,19 @@ def column_definition(table: Table, column: Column) -> str:
     storage = "INT" if key and STORAGE[column.type] == "INTEGER" else STORAGE[column.type]
     parts = [quote(column.name), storage]
     if not column.nullable:
-        parts.append("NOT NULL")
+        # Who writes NULL for a key means the next one.
+        parts.append("NOT NULL ON CONFLICT REPLACE" if column.generate == "block" else "NOT NULL")
     if column.generate == "uuid7":
         parts.append(f"DEFAULT ({UUID7})")
+    elif column.generate == "block":
+        parts.append(f"DEFAULT {PROVISIONAL}")
     elif column.generate == "now":
         parts.append(f"DEFAULT ({now_expression(column)})")
     elif column.default is not MISSING and column.default is not None:
         parts.append(f"DEFAULT {literal(column.type, column.default)}")
     check = condition(column, key=key)
+    if check and column.generate == "block":
+        check = f"{check} OR {provisional(quote(column.name))}"
     if check:
         parts.append(f"CHECK ({check})")
     return " ".join(parts)

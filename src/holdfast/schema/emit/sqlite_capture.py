@@ -6,6 +6,7 @@ engine's own; nothing here needs more than SQLite 3.38.
 
 from __future__ import annotations
 
+from holdfast.schema.emit.sqlite_blocks import DEVICE_EVENTS, block_column, create_block_triggers, provisional
 from holdfast.schema.emit.sqlite_replace import ALIAS, changed, collides, differs, identifying, is_other
 from holdfast.schema.emit.sqlite_text import key_expression, names, quote, text_literal
 from holdfast.schema.model import Table
@@ -17,8 +18,9 @@ _HLC = (
     "2199023255552) << 12) & 9007199254740991) FROM holdfast_state)"
 )
 EVENTS = (
-    "before_insert", "before_update", "insert", "update", "rekey", "delete", "read_only_insert", "read_only_update",
-)  # fmt: skip
+    *("before_insert", "before_update", "insert", "update", "rekey", "delete"),
+    *("numbered", "read_only_insert", "read_only_update"),
+)
 
 
 def capture_table(width: int) -> str:
@@ -52,7 +54,8 @@ def note_edit(slot: int) -> str:
 
 def trigger_names(table: Table) -> list[str]:
     """Names of all triggers that `create_triggers` can make for a table."""
-    return [f"holdfast_capture_{table.name}_{event}" for event in EVENTS]
+    blocks = [f"holdfast_block_{table.name}_{event}" for event in DEVICE_EVENTS]
+    return [*(f"holdfast_capture_{table.name}_{event}" for event in EVENTS), *blocks]
 
 
 def drop_triggers(table: Table) -> list[str]:
@@ -71,14 +74,25 @@ def create_triggers(table: Table, number: int, version: int) -> list[str]:
     note = _Notes(table, number, version)
     triggers = [
         _trigger(table, "before_insert", "BEFORE INSERT", [], [note.suspect(collides(table, key=True, rowid=True))]),
-        _trigger(table, "insert", "AFTER INSERT", [], [note.insert()]),
+        _trigger(table, "insert", "AFTER INSERT", _numbered(table, "NEW"), [note.insert()]),
         _trigger(table, "delete", "AFTER DELETE", [], [note.delete()]),
         _before_update(table, note),
         _rekey(table, note),
     ]
     if table.cells:
         triggers.append(_update(table, note))
+    if block_column(table) is not None:
+        without_key = provisional(f"OLD.{quote(table.key[0].name)}")
+        update = f"AFTER UPDATE OF {quote(table.key[0].name)}"
+        triggers += [_trigger(table, "numbered", update, [without_key], [note.insert()]), *create_block_triggers(table)]
     return triggers + _read_only(table)
+
+
+def _numbered(table: Table, row: str) -> list[str]:
+    """The condition that a row has its key; none where every row has it from the start."""
+    if block_column(table) is None:
+        return []
+    return [f"NOT {provisional(f'{row}.{quote(table.key[0].name)}')}"]
 
 
 def _read_only(table: Table) -> list[str]:
@@ -88,7 +102,9 @@ def _read_only(table: Table) -> list[str]:
         return []
     given = " OR ".join(f"NEW.{quote(column.name)} IS NOT NULL" for column in columns)
     names_text = ", ".join(column.name for column in columns)
-    message = text_literal(f"holdfast: {table.name}.{names_text} is made by the hub's database; leave it out")
+    message = text_literal(
+        f"holdfast column_read_only: {table.name}.{names_text} is made by the hub's database; leave it out"
+    )
     refusal = f"SELECT RAISE(ABORT, {message})"
     other = " OR ".join(differs(column) for column in columns)
     return [
@@ -105,9 +121,8 @@ def _before_update(table: Table, note: _Notes) -> str:
 
 def _rekey(table: Table, note: _Notes) -> str:
     columns = list(table.key_names)
-    return _trigger(
-        table, "rekey", f"AFTER UPDATE OF {names(columns)}", [changed(table, columns)], [note.delete(), note.insert()]
-    )
+    conditions = [changed(table, columns), *_numbered(table, "OLD")]
+    return _trigger(table, "rekey", f"AFTER UPDATE OF {names(columns)}", conditions, [note.delete(), note.insert()])
 
 
 def _update(table: Table, note: _Notes) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from holdfast.schema.emit.sqlite_blocks import block_column, create_counter_triggers
 from holdfast.schema.emit.sqlite_replace import ALIAS, changed, collides, identifying, is_other
 from holdfast.schema.emit.sqlite_text import key_expression, names, quote, text_literal
 from holdfast.schema.model import Table
 
 _ACTIVE = "(SELECT applying FROM holdfast_hub) = 0"
-EVENTS = ("before_insert", "before_update", "insert", "update", "rekey", "delete")
+EVENTS = ("before_insert", "before_update", "insert", "update", "rekey", "delete", "fill", "used", "moved")
 
 
 def trigger_names(table: Table) -> list[str]:
@@ -36,6 +37,8 @@ def create_triggers(table: Table) -> list[str]:
             table, "rekey", f"AFTER UPDATE OF {names(key_columns)}", changed(table, key_columns), _note(table, "OLD")
         ),
     ]
+    if block_column(table) is not None:
+        triggers += create_counter_triggers(table)
     unique = identifying(table, key=False)
     if unique:
         collision = collides(table, key=False)

@@ -26,6 +26,7 @@ from holdfast.stores.contract.constraints import ConstraintCases
 from holdfast.stores.contract.feeds import FeedCases, MovingCases
 from holdfast.stores.contract.foreign import FamilyCases, ForeignCases, ValueCases
 from holdfast.stores.contract.isolation import IsolationCases
+from holdfast.stores.contract.leases import LeaseCases
 from holdfast.stores.contract.records import RecordCases
 from holdfast.stores.contract.samples import contract_schema
 
@@ -33,6 +34,14 @@ __all__ = ["StoreContract", "contract_schema"]
 
 
 class StoreContract(
-    FeedCases, MovingCases, RecordCases, IsolationCases, ConstraintCases, ForeignCases, FamilyCases, ValueCases
+    FeedCases,
+    MovingCases,
+    RecordCases,
+    IsolationCases,
+    ConstraintCases,
+    ForeignCases,
+    FamilyCases,
+    ValueCases,
+    LeaseCases,
 ):
     """Everything that a hub relies on. Derive a test class from it and say how to make the store."""

@@ -35,6 +35,7 @@ ORIGIN = "origin"  # origin -> Origin
 RESULT = "result"  # (origin, n) -> StoredResult
 HISTORY = "history"  # (table, key) -> tuple of HistoryEntry
 DIGEST = "digest"  # (space, bucket) -> (count, sum)
+LEASE = "lease"  # (table, device) -> (ask, (first, last)), table -> the next key
 DIRTY = "dirty"  # (table, key) -> mark
 ASIDE = "aside"  # (table, key) -> (mark, reason)
 
@@ -155,6 +156,19 @@ class MemoryTransaction:
         wanted = {tuple(one) for one in values}
         user = self._tables.by_name[table]
         return sorted(key for key, row in self._view.items(user.map) if user.pick(row, columns) in wanted)
+
+    def lease(self, table: str, device: str, ask: str, size: int) -> list[tuple[int, int]]:
+        """Keys for a device, above every key that the table has or somebody was given; the same for the same `ask`."""
+        view = self._writable
+        known = view.get(LEASE, (table, device))
+        if known is None or known[0] != ask:
+            names = [name for layer in (ROW, DIRTY) for name, _ in view.items(layer)]
+            keys = (int(key) for name, key in names if name == table)
+            first = max(view.get(LEASE, table, 1), max(keys, default=0) + 1)
+            view.put(LEASE, table, first + size)
+            known = (ask, (first, first + size - 1))
+            view.put(LEASE, (table, device), known)
+        return [known[1]]
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

@@ -337,3 +337,26 @@ SELECT DISTINCT f.oid::regprocedure::text FROM used u JOIN pg_rewrite w ON w.ev_
 JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_proc'::regclass
 JOIN pg_proc f ON f.oid = d.refobjid JOIN pg_namespace n ON n.oid = f.pronamespace
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1
+
+-- name: lease
+-- What a device has leased last.
+SELECT ask, ranges FROM holdfast.lease WHERE tbl = %s AND device = %s FOR UPDATE
+
+-- name: put_lease
+-- What a device leases now.
+INSERT INTO holdfast.lease (tbl, device, ask, ranges) VALUES (%s, %s, %s, %s)
+ON CONFLICT (tbl, device) DO UPDATE SET ask = excluded.ask, ranges = excluded.ranges
+
+-- name: sequence
+-- The sequence that gives a column its values: its own, or one that its default names.
+SELECT coalesce(pg_get_serial_sequence(%s, %s)::regclass, (
+  SELECT s.oid::regclass FROM pg_attribute a
+  JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+  JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_class'::regclass
+  JOIN pg_class s ON s.oid = d.refobjid AND s.relkind = 'S'
+  WHERE a.attrelid = %s::regclass AND a.attname = %s LIMIT 1
+))::oid::bigint
+
+-- name: take_keys
+-- So many numbers of a sequence. Nobody else gets them, also when this transaction is undone.
+SELECT nextval(%s::bigint::oid::regclass) FROM generate_series(1, %s)

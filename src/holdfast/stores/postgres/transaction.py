@@ -13,7 +13,7 @@ from holdfast.kernel.values import InvalidValue
 from holdfast.schema.key import key_values
 from holdfast.stores.base import Aside, Batch, DirtyRow, HistoryEntry, HubState, Origin, Space, StoredResult, StoredRow
 from holdfast.stores.chain import INITIAL_CHAIN
-from holdfast.stores.postgres import access
+from holdfast.stores.postgres import access, leases
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.undo import Connection, undo_to
 from holdfast.stores.postgres.user_tables import UserTable, as_json
@@ -309,6 +309,13 @@ class PostgresTransaction:
         self.hlc = max(self.hlc, batch.hlc)
         self.news = self.news or bool(heads)
         return heads
+
+    def lease(self, table: str, device: str, ask: str, size: int) -> list[tuple[int, int]]:
+        """Keys for a device, from the sequence of the key column; the same for the same `ask`."""
+        self._writing()
+        user, number = self._catalog.tables[table], self._catalog.ids[table]
+        with self._using() as db:
+            return leases.lease(db, user.table, user.within, number, device, ask, size)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

@@ -34,7 +34,7 @@ class UserTable:
     def __init__(self, table: Table, within: str, layout: Sequence[str], unique: Sequence[Sequence[str]]) -> None:
         self.name = table.name
         self.table = table
-        self._within = within
+        self.within = within
         self._target = qualified(within, table.name)
         self._width = len(layout)
         self._slots = [slot for slot, name in enumerate(layout) if name in table.slot]
@@ -53,10 +53,10 @@ class UserTable:
         written = [pair for pair in zip(self._columns, self._members, strict=True) if not pair[0].read_only]
         names = [column.name for column, _ in written]
         key = names[:key_width]
-        values = ", ".join(write_expression(column, f"r.{member}", self._within) for column, member in written)
+        values = ", ".join(write_expression(column, f"r.{member}", self.within) for column, member in written)
         sets = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in names[key_width:])
         self._matches = " AND ".join(
-            f"t.{quote(column.name)} = {write_expression(column, f'r.{member}', self._within)}"
+            f"t.{quote(column.name)} = {write_expression(column, f'r.{member}', self.within)}"
             for column, member in zip(self._columns, self._key_members, strict=False)
         )
         self.upsert = (
@@ -140,7 +140,7 @@ class UserTable:
         known = [places[name] for name in columns]
         declared = ", ".join(f"{member} {record_type(column)}" for column, member in known)
         matches = " AND ".join(
-            f"t.{quote(column.name)} = {write_expression(column, f'r.{member}', self._within)}"
+            f"t.{quote(column.name)} = {write_expression(column, f'r.{member}', self.within)}"
             for column, member in known
         )
         shown = ", ".join(read_expression(column, f"t.{quote(column.name)}") for column in self.table.key)

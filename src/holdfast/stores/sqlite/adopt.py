@@ -8,6 +8,7 @@ import apsw
 
 from holdfast.errors import HoldfastError
 from holdfast.schema.emit.sqlite import create_indexes, create_table
+from holdfast.schema.emit.sqlite_blocks import block_column
 from holdfast.schema.emit.sqlite_dirty import create_triggers
 from holdfast.schema.emit.sqlite_text import key_expression, quote
 from holdfast.schema.model import Schema, Table
@@ -83,6 +84,11 @@ def _layout(connection: apsw.Connection, table: Table) -> list[str]:
 
 def _capture(connection: apsw.Connection, table: Table) -> None:
     """Make the triggers that note foreign writes. If there were none until now, any row may be one: note all."""
+    block = block_column(table)
+    if block is not None:
+        key, target = quote(block.name), quote(table.name)
+        above = f"SELECT ?, max(1, coalesce(max({key}) + 1, 1)) FROM {target}"
+        connection.execute(f"INSERT OR IGNORE INTO holdfast_key (tbl, next) {above}", (table.name,))
     statements = create_triggers(table)
     script = ";\n".join(statements)
     before = connection.execute("SELECT capture FROM holdfast_table WHERE name = ?", (table.name,)).get

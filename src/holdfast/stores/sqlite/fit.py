@@ -69,6 +69,9 @@ def check(connection: apsw.Connection, table: Table, found: Sequence[Found]) -> 
             _refuse(table, column.name, f"a column of type {_wanted(column)}", "no such column", "Add the column")
         elif present.hidden:
             _refuse(table, column.name, "a plain column", "a generated column", "Make it a plain column")
+        elif column.generate == "block" and present.type.upper() == "INTEGER" and present.pk:
+            remedy = "Declare the column INT, or another kind of key: SQLite numbers such rows past the leased keys"
+            _refuse(table, column.name, "INT PRIMARY KEY", "INTEGER PRIMARY KEY", remedy)
         elif affinity(present.type) not in _AFFINITIES[column.type]:
             _refuse(table, column.name, _wanted(column), present.type or "no type", "Change the type of the column")
         elif present.not_null and column.nullable:

@@ -155,3 +155,15 @@ SELECT version FROM holdfast_access;
 -- name: count_access
 -- Access may have changed.
 UPDATE holdfast_access SET version = version + 1;
+
+-- name: lease
+-- What a device has leased last.
+SELECT ask, ranges FROM holdfast_lease WHERE tbl = ? AND device = ?
+
+-- name: put_lease
+-- What a device leases now.
+INSERT OR REPLACE INTO holdfast_lease (tbl, device, ask, ranges) VALUES (?, ?, ?, ?)
+
+-- name: set_key
+-- Move the counter on.
+UPDATE holdfast_key SET next = ? WHERE tbl = ?

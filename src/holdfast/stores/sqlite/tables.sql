@@ -119,3 +119,18 @@ CREATE TABLE IF NOT EXISTS holdfast_access (
   version INTEGER NOT NULL
 ) STRICT;
 INSERT OR IGNORE INTO holdfast_access (id, version) VALUES (1, 1);
+
+-- The next key of tables whose keys the hub gives, above every key that the table has or a device has leased.
+CREATE TABLE IF NOT EXISTS holdfast_key (
+  tbl TEXT PRIMARY KEY,
+  next INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The latest keys that each device has leased: a device that asks again, because it did not hear the answer, gets the same ones.
+CREATE TABLE IF NOT EXISTS holdfast_lease (
+  tbl TEXT NOT NULL,
+  device TEXT NOT NULL,
+  ask TEXT NOT NULL,
+  ranges TEXT NOT NULL,
+  PRIMARY KEY (tbl, device)
+) STRICT, WITHOUT ROWID;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import apsw
 
 from holdfast.errors import HoldfastError
 from holdfast.kernel.values import InvalidValue
+from holdfast.schema.emit.sqlite_blocks import next_of_counter
 from holdfast.schema.key import key_values
 from holdfast.stores.base import (
     Aside,
@@ -258,6 +260,17 @@ class SqliteTransaction:
     def access_version(self) -> int:
         """Another number when a table that the question reads may have changed."""
         return int(self._one("access_version"))
+
+    def lease(self, table: str, device: str, ask: str, size: int) -> list[tuple[int, int]]:
+        """Keys for a device, from the counter of the table; the same for the same `ask`."""
+        known: Any = self._writer.execute(QUERIES["lease"], (table, device)).fetchone()
+        if known is not None and known[0] == ask:
+            return [(first, last) for first, last in json.loads(known[1])]
+        first: int = self._writer.execute(next_of_counter(self._catalog.tables[table].table)).get
+        self._writer.execute(QUERIES["set_key"], (first + size, table))
+        ranges = [(first, first + size - 1)]
+        self._writer.execute(QUERIES["put_lease"], (table, device, ask, json.dumps(ranges)))
+        return ranges
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

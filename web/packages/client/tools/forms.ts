@@ -111,7 +111,7 @@ function cellsForm(cells: Cells): Wire {
 const OPTIONAL = new Set(
   (
     "ahead through revoked reset layout results code message table key column details cursors digests " +
-    "compared tags buckets rows images unknown"
+    "compared tags buckets rows images unknown blocks"
   ).split(" "),
 );
 

@@ -21,12 +21,13 @@ export function encodeRequest(message: m.Request): Uint8Array {
     compact({}, { turn, branches, parts, rows, names }),
   ]);
   const compare = Object.fromEntries(asked) as Members;
+  const { blocks } = message;
   const transactions = message.transactions.map(({ origin, n, ops, label, withdrawn }) =>
     compact({ origin, n, ops: ops.map(operationForm) }, { label, withdrawn }),
   );
   const form = compact(
     { protocol, device, schema, clock },
-    { layout, cursors, acknowledged, transactions, limit, page, digests, echo, user, compare },
+    { layout, cursors, acknowledged, transactions, limit, page, digests, echo, user, compare, blocks },
   );
   return utf8.encode(write(form));
 }

@@ -126,7 +126,15 @@ export const request = struct({
   echo: optional(boolean, false),
   user: optional(text(0, 200), ""),
   compare: optional(map(compare, spaceName), {}),
+  blocks: optional(map(origin, name), {}),
 });
+
+/** The first and the last of a range of keys. */
+const range: Shape<readonly [number, number]> = (wire, path) => {
+  if (!Array.isArray(wire) || wire.length !== 2) throw wrong(path, "[first, last]");
+  const [first, last] = wire as Wire[];
+  return [integer()(first, path), integer()(last, path)];
+};
 
 /** What became of a transaction, when that is not plain. */
 export const result = struct({
@@ -154,6 +162,7 @@ export const header = struct({
   layout: nullable(struct({ hash: text(), tables: map(list(text())) })),
   results: optional(list(result), []),
   ahead: optional(integer(0), 0),
+  blocks: optional(map(struct({ ask: origin, ranges: list(range) }), name), {}),
 });
 
 /** Rows of one space in feed order; `cursor` is the cursor after them. */
