@@ -379,7 +379,6 @@ class Rounds:
                 self._spaces.lose(header.reset)
                 self._stage.drop([*header.reset, *header.revoked])
                 self._blocks.keep(fresh)
-            self._blocks.kept(fresh)
         return self._spaces.all()
 
     def _keep_arrived(self) -> None:

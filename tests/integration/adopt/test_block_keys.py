@@ -56,6 +56,7 @@ class World:
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         if self.url.startswith("sqlite"):
             db = apsw.Connection(str(self._folder / "hub.db"))
+            db.set_busy_timeout(10_000)
             try:
                 return db.execute(statement).fetchall()
             finally:
