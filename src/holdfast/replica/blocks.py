@@ -56,9 +56,9 @@ class Blocks:
         return {name: block for name, block in blocks.items() if self._asks.get(name) == block.ask}
 
     def keep(self, blocks: Mapping[str, m.Block]) -> None:
-        """Write fresh blocks, in the transaction of the caller. Should it be undone, they are lost: others are asked
-        for."""
-        for name, block in blocks.items():
+        """Write those that are fresh, in the transaction of the caller. Should it be undone, they are lost: others are
+        asked for."""
+        for name, block in self.fresh(blocks).items():
             self._asks.pop(name, None)
             rows = [(name, first, last) for first, last in block.ranges if first <= last]
             self._db.executemany("INSERT OR IGNORE INTO holdfast_block (tbl, next, last) VALUES (?, ?, ?)", rows)

@@ -369,16 +369,15 @@ class Rounds:
         offset = self._offset
         acknowledged = [] if header.live else self._acknowledged
         access = {name: space.access for name, space in self._spaces.all().items() if space.access}
-        fresh = self._blocks.fresh(header.blocks)
-        news = acknowledged or header.reset or header.revoked or access != header.spaces or fresh
-        if news or header.layout is not None or not is_known(self._db, header, offset):
+        news = acknowledged or header.reset or header.revoked or header.layout or access != header.spaces
+        if news or self._blocks.fresh(header.blocks) or not is_known(self._db, header, offset):
             with applying(self._db, self._device.path):
                 save_state(self._db, header, offset, self._sent_at, complete=False)
                 self._db.executemany("DELETE FROM holdfast_acknowledge WHERE origin = ? AND n = ?", acknowledged)
                 self._spaces.grant(header.spaces)
                 self._spaces.lose(header.reset)
                 self._stage.drop([*header.reset, *header.revoked])
-                self._blocks.keep(fresh)
+                self._blocks.keep(header.blocks)
         return self._spaces.all()
 
     def _keep_arrived(self) -> None:
