@@ -32,6 +32,7 @@ from holdfast.replica.spaces import LocalSpace, LocalSpaces
 from holdfast.replica.stage import Stage, write_stage
 from holdfast.replica.steering import refresh
 from holdfast.replica.steps import note_origin
+from holdfast.replica.suspects import Suspect, may_be_about_one
 from holdfast.replica.tables import UserTables
 from holdfast.schema.model import Schema
 
@@ -45,30 +46,9 @@ MAX_TRANSACTION = m.MAX_REQUEST - 1024 * 1024
 TEMPORARY = frozenset({"busy", "disk_full", "file_unusable"})
 """Errors of the file, not of the answer: what arrived is kept, and applied by the next round."""
 
-
-BLAMED = frozenset({"internal_error", "request_malformed", "request_too_large"})
-BLAMED_STATUS = frozenset({400, 403, 406, 413, 414, 422, 500, 501})
-"""Errors of the hub, and answers of something on the way to it, that may be about one transaction in the request."""
-
 MOST = m.MAX_TRANSACTIONS // 2
 FIRST_HOLD = 60 * 1000
 """So many milliseconds a transaction that the hub cannot process is held back; each time four times longer."""
-
-
-def may_be_about_one(error: HoldfastError) -> bool:
-    """Whether the failure of a request may be due to one transaction in it, and not to the network or the hub."""
-    return (
-        error.code in BLAMED
-        or error.details.get("status") == 413
-        or (error.code == "hub_error" and error.details.get("status") in BLAMED_STATUS)
-    )
-
-
-class Suspect(NamedTuple):
-    """A transaction with which alone a request failed, and how."""
-
-    txn: int
-    error: str
 
 
 class Device(NamedTuple):

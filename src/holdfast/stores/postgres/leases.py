@@ -9,7 +9,7 @@ from holdfast.errors import HoldfastError
 from holdfast.schema.emit.postgres_text import qualified, quote
 from holdfast.schema.model import Table
 from holdfast.stores.postgres.queries import QUERIES
-from holdfast.stores.postgres.writing import Connection
+from holdfast.stores.postgres.undo import Connection
 
 _TRIES = 1_000
 """So many blocks are thrown away, all of whose numbers rows have already, before a person is asked."""
