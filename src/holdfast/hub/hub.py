@@ -315,6 +315,7 @@ class Hub:
         with self._store.transaction(write=False) as tx:
             self._look_at_access(tx)
             if not tx.has_dirty():
+                self.observation.nothing_waits()
                 return 0
         while True:
             count = self._change(self._drain)
@@ -372,7 +373,7 @@ class Hub:
         """All metrics in Prometheus' text format; `store_up` is 0 when the store cannot be read."""
         try:
             with self._store.transaction(write=False) as tx:
-                gauges = samples(tx, self.watch.count)
+                gauges = [*samples(tx, self.watch.count), *self.observation.drain(tx)]
         except (StoreUnavailable, HoldfastError):
             gauges = [Sample("store_up", (), 0), Sample("live_channels", (), self.watch.count)]
         return self.observation.metrics.text(gauges)

@@ -34,6 +34,7 @@ class Observation:
 
     def __init__(self) -> None:
         self.metrics = hub_metrics()
+        self._nothing_waited = time.monotonic()
 
     @contextmanager
     def round(self, identity: Identity, size: int) -> Iterator[Seen]:
@@ -99,8 +100,23 @@ class Observation:
         with tracing.span("holdfast.hub.transaction", links=links, submissions=len(submissions)):
             yield
 
+    def nothing_waits(self) -> None:
+        """No row of another program waits to be sequenced."""
+        self._nothing_waited = time.monotonic()
+
+    def drain(self, tx: Transaction) -> list[Sample]:
+        """The gauges of what other programs left to be sequenced, now."""
+        waits = tx.has_dirty()
+        lag = time.monotonic() - self._nothing_waited if waits else 0.0
+        return [
+            Sample("drain_waiting", (), int(waits)),
+            Sample("drain_lag_seconds", (), round(lag, 3)),
+            Sample("drain_set_aside", (), len(tx.aside())),
+        ]
+
     def sequenced(self, rows: int, seconds: float) -> None:
         """Rows of other programs are in the feed."""
+        self.nothing_waits()
         self.metrics.add("foreign_rows_total", rows)
         event(log, "hub.foreign", rows=rows, milliseconds=round(seconds * 1000, 3))
 
@@ -128,7 +144,6 @@ def samples(tx: Transaction, channels: int) -> list[Sample]:
         Sample("live_channels", (), channels),
         Sample("spaces", (), len(heads)),
         Sample("feed_head_total", (), sum(heads.values())),
-        Sample("drain_waiting", (), int(tx.has_dirty())),
         Sample("drain_set_aside", (), len(tx.aside())),
     ]
     if len(heads) <= SERIES:

@@ -25,8 +25,8 @@ SPECS: tuple[Spec, ...] = (
     Spec("feed_head_total", "gauge", "Numbers given in all feeds together."),
     Spec("feed_head", "gauge", "Head of the feed of a space; only while there are at most 100 spaces.", ("space",)),
     Spec("drain_waiting", "gauge", "1 when rows of other programs wait to be sequenced."),
-    Spec("drain_lag_seconds", "gauge", "How long the oldest of them has waited; absent where the store cannot say."),
-    Spec("drain_set_aside", "gauge", "Rows of other programs that cannot be synced."),
+    Spec("drain_lag_seconds", "gauge", "For how long at most the oldest of them has waited; 0 when none does."),
+    Spec("drain_set_aside", "gauge", "Rows of other programs that cannot be synced as they are."),
     Spec("store_up", "gauge", "1 when the store can be read."),
 )
 

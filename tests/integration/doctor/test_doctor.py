@@ -267,6 +267,12 @@ def test_a_hub_from_its_own_side(folder: Path) -> None:
         db.execute(f"drop trigger {name}")
     db.close()
     assert "item" in sick(holdfast(folder, "doctor", "server.py", "--db", "hub.db", "--json"), "triggers")["message"]
+    with apsw.Connection(str(folder / "hub.db")) as db:
+        db.execute("pragma ignore_check_constraints = on")
+        db.execute("insert into item (id, name) values ('b', 'nul' || char(0) || 'nul')")
+    db.close()
+    found = sick(holdfast(folder, "doctor", "server.py", "--json"), "other programs")
+    assert (found["result"], "item b" in found["message"]) == ("warning", True)
     (folder / "hub.db").write_bytes(b"not a database " * 1000)
     (folder / "hub.db-wal").unlink(missing_ok=True)
     broken = holdfast(folder, "doctor", "server.py", "--json")

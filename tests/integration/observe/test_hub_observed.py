@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 import urllib3
 import uvicorn
@@ -133,6 +134,24 @@ def test_metrics_are_shown_to_who_has_the_token(site: Site, tmp_path: Path) -> N
         closed.metrics({"authorization": "Bearer x"})
     with hf.Server("memory:", SCHEMA, metrics_token="") as opened:
         assert "holdfast_store_up 1" in opened.metrics({})
+
+
+def test_rows_that_other_programs_left_show(tmp_path: Path) -> None:
+    """One that can be sequenced, and one whose text no device can hold."""
+    with hf.Server(f"sqlite:///{tmp_path}/hub.db", SCHEMA, metrics_token="") as server:
+        assert values(server.metrics({}))["drain_waiting",] == 0
+        other = apsw.Connection(f"{tmp_path}/hub.db")
+        other.execute("insert into note (id, project, body) values ('a', '1', 'x')")
+        found = values(server.metrics({}))
+        assert found["drain_waiting",] == 1 and found["drain_lag_seconds",] > 0
+        server.sequence_foreign_writes()
+        other.execute("pragma ignore_check_constraints = on")
+        other.execute("insert into note (id, project, body) values ('b', '1', 'nul' || char(0) || 'nul')")
+        other.close()
+        server.sequence_foreign_writes()
+        found = values(server.metrics({}))
+        assert (found["drain_waiting",], found["drain_lag_seconds",], found["drain_set_aside",]) == (0, 0, 1)
+        assert found["foreign_rows_total",] == 1
 
 
 def test_a_store_that_is_gone_shows(tmp_path: Path) -> None:

@@ -68,10 +68,11 @@ def store(server: Server) -> Finding:
 def foreign(server: Server) -> Finding:
     """That rows of other programs are sequenced."""
     rows = server.sequence_foreign_writes()
-    aside = server.health().get("set_aside")
+    aside = server.hub.aside()
     if aside:
-        remedy = "Correct these rows; the hub's log names each with its reason."
-        return warning("other programs", f"{number(int(aside), 'row')} cannot be synced", remedy)
+        first = f"{aside[0].table} {aside[0].key}: {aside[0].reason}"
+        remedy = "Correct these rows; each is looked at again when it is written."
+        return warning("other programs", f"{number(len(aside), 'row')} cannot be synced, first {first}", remedy)
     return ok("other programs", f"{number(rows, 'row')} sequenced now" if rows else "nothing waits")
 
 
