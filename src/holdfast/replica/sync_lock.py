@@ -47,12 +47,12 @@ class SyncLock:
         with sqlite_errors(self._path):
             if self._db is None:
                 self._db = apsw.Connection(self._path)
-                self._db.execute("PRAGMA journal_mode = MEMORY").fetchall()  # nothing is ever written to it
                 self._db.set_busy_timeout(SLICE_MS)
             until = time.monotonic() + timeout
             while True:
                 try:
-                    self._db.execute("BEGIN EXCLUSIVE")
+                    # Nothing is ever written to it: a journal would only be made and deleted. Setting that waits, too.
+                    self._db.execute("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE").fetchall()
                 except apsw.BusyError:
                     if time.monotonic() >= until or self._given_up:
                         raise HoldfastError("busy", "another process is syncing this file", file=self._path) from None
