@@ -83,7 +83,9 @@ def _layout(connection: apsw.Connection, table: Table) -> list[str]:
 
 
 def _capture(connection: apsw.Connection, table: Table) -> None:
-    """Make the triggers that note foreign writes. If there were none until now, any row may be one: note all."""
+    """Make the triggers that note foreign writes. If there were none until now, or somebody has taken one away (who
+    rebuilds a table loses its triggers), any row may be such a write: note all.
+    """
     block = block_column(table)
     if block is not None:
         key, target = quote(block.name), quote(table.name)
@@ -92,14 +94,22 @@ def _capture(connection: apsw.Connection, table: Table) -> None:
     statements = create_triggers(table)
     script = ";\n".join(statements)
     before = connection.execute("SELECT capture FROM holdfast_table WHERE name = ?", (table.name,)).get
-    if before == script:
+    intact = before is not None and _are_there(connection, table.name, before)
+    if before == script and intact:
         return
     _drop_triggers(connection, table.name)
     for statement in statements:
         connection.execute(statement)
     connection.execute("UPDATE holdfast_table SET capture = ? WHERE name = ?", (script, table.name))
-    if before is None:
+    if not intact:
         _note_all(connection, table)
+
+
+def _are_there(connection: apsw.Connection, table: str, script: str) -> bool:
+    """Whether the table has all triggers of a script."""
+    sql = "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?"
+    found = [text for (text,) in fetch(connection, sql, (table,)) if text in script]
+    return len(found) == script.count("CREATE TRIGGER ")
 
 
 def _note_all(connection: apsw.Connection, table: Table) -> None:
