@@ -19,6 +19,7 @@ from holdfast.kernel.row import Op, Row, apply
 from holdfast.kernel.values import InvalidValue
 from holdfast.protocol.messages import Transaction as WireTransaction
 from holdfast.schema.model import Schema, Table
+from holdfast.schema.placing import parent_of
 from holdfast.stores.base import Batch, DirtyRow, HistoryEntry, RowsLocked, Transaction, Violation
 
 log = logging.getLogger("holdfast.hub")
@@ -50,10 +51,28 @@ class Drain:
             return 0
         self._reasons: dict[RowName, str] = {}
         self._waiting: set[RowName] = set()
+        self._arrived: set[RowName] = set()
         self._part(tx, notes, now)
         taken = [note for note in notes if (note.table, note.key) not in self._waiting]
         self._settle(tx, taken)
+        self._look_again_at_children(tx)
         return len(taken)
+
+    def _look_again_at_children(self, tx: Transaction) -> None:
+        """Rows that wait aside because no feed had their parent are taken up again when it has come."""
+        children = {table.name for name, _ in self._arrived for table in self._schema.offspring.get(name, ())}
+        waiting = [(one.table, one.key) for one in tx.aside() if one.table in children] if children else []
+        names = []
+        for note in tx.current(waiting) if waiting else ():
+            try:
+                name = (note.table, note.key)
+                parent = parent_of(self._schema, name, note.values[1]) if note.values is not None else None
+            except InvalidValue:
+                continue
+            if parent in self._arrived:
+                names.append(name)
+        if names:
+            tx.look_again(names)
 
     def _settle(self, tx: Transaction, notes: Sequence[DirtyRow]) -> None:
         """Their work is done: no note of them stays but of those that cannot be sequenced as they are."""
@@ -115,10 +134,11 @@ class Drain:
             missing = sorted(name for name in wanted if workspace.stored(name) is None)
             fresh = [note for note in tx.current(missing) if note.values is not None] if missing else []
         settled = moves.settle(rows, None)
-        for problem in settled.unplaced:
+        for name, problem in settled.unplaced.items():
             # A row that names none, a space without a name: it must not hold up the other rows, nor any round.
-            self._leave(*problem.name, problem.message)
+            self._leave(*name, problem.message)
         workspace.accept({**settled.rows, **follow(tx, workspace, settled.rows, {}, self._stamp)})
+        self._arrived |= {name for name in settled.rows if workspace.stored(name) is None}
         history = [self._entry(step, settled.rows) for step in steps if step.name in settled.rows]
         writes = workspace.writes()
         if writes:

@@ -20,11 +20,13 @@ from holdfast.stores.base import Transaction
 
 
 class Settled(NamedTuple):
-    """The changed rows in their spaces, those that went with them, and the rows for which no space was found."""
+    """The changed rows in their spaces, those that went with them, and the rows for which no space was found, with the
+    reason, which may lie in a parent.
+    """
 
     rows: dict[RowName, Standing]
     along: set[RowName]
-    unplaced: list[Unplaced]
+    unplaced: dict[RowName, Unplaced]
 
 
 class Moves:
@@ -88,7 +90,7 @@ class Moves:
             return None
 
     def _place(self, rows: Mapping[RowName, Standing], user: str | None) -> Settled:
-        settled = Settled({}, set(), [])
+        settled = Settled({}, set(), {})
         residents = {
             name: Resident(standing.row.life, standing.row.values, standing.space)
             for name, standing in rows.items()
@@ -99,7 +101,7 @@ class Moves:
             try:
                 settled.rows[name] = standing._replace(space=placing.space_of(name))
             except Unplaced as problem:
-                settled.unplaced.append(problem)
+                settled.unplaced[name] = problem
         return settled
 
     def _space_of(self, name: RowName) -> str | None:

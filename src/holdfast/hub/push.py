@@ -378,7 +378,7 @@ class Push:
         """
         rows = {name: standing for name, standing in draft.rows.items() if name[0] != CONFLICT_TABLE}
         settled = self._moves.settle(rows, submission.identity.user)
-        for problem in settled.unplaced:
+        for problem in settled.unplaced.values():
             raise Refusal(problem.code, problem.message, *problem.name, problem.column)
         for name, standing in settled.rows.items():
             table = self._schema.by_name[name[0]]

@@ -13,7 +13,7 @@ from holdfast.kernel.row import Row
 from holdfast.protocol import messages as m
 from holdfast.protocol.codec import decode_rows
 from holdfast.replica.confirmed import Confirmed, RowName, fold, local_operation
-from holdfast.replica.fresh import fresh_stamps
+from holdfast.replica.fresh import fresh_stamps, new_row
 from holdfast.replica.outbox import Outbox
 from holdfast.replica.pages import Held, PageWriter, layout_of
 from holdfast.replica.places import Places
@@ -218,7 +218,8 @@ class Apply:
         for names in batches(iter(related)):
             known = self._confirmed.bases(names)
             for name in names:
-                row = self._fold_own(name, known.get(name), promoted[name])
+                row = new_row(self._tables.by_number[name[0]], promoted[name]) if known.get(name) is None else None
+                row = row or self._fold_own(name, known.get(name), promoted[name])
                 if row is not None:
                     rows[name] = row
         return self._places.find(rows, held) if rows else {}

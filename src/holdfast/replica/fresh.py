@@ -6,8 +6,10 @@ cell. So nothing need be asked of the kernel. A property test compares this way 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from holdfast.kernel.row import Row
 from holdfast.kernel.values import same
 from holdfast.protocol import messages as m
 from holdfast.replica.tables import UserTable
@@ -44,3 +46,14 @@ def fresh_insert(user: UserTable, key: str, stored: tuple[Any, ...], stamp: str)
 def fresh_stamps(user: UserTable, op: m.AnyOperation) -> str:
     """The stamps of the row that the hub has made of such an insert: life 1, every cell with the insert's stamp."""
     return f"{op.stamp}*{len(user.table.cells)}" if user.table.cells else ""
+
+
+def new_row(user: UserTable, operations: Sequence[m.AnyOperation]) -> Row | None:
+    """Life and values of a row that one insert has made in a table with registers only, without asking the kernel; None
+    for any other.
+    """
+    op = operations[0]
+    if len(operations) != 1 or not isinstance(op, m.Insert) or op.life != 0 or user.fresh_forms is None:
+        return None
+    cells = user.table.cells
+    return Row(1, [op.set.get(c.name, c.default) for c in cells], [None] * len(cells), {})

@@ -315,6 +315,11 @@ class Transaction(Protocol):
         until they are written again. Newer notes stay as they are."""
         ...
 
+    def look_again(self, names: Sequence[tuple[str, str]]) -> None:
+        """These rows, by (table, key), wait aside no more: they are dirty again. Rows that do not wait aside stay as
+        they are."""
+        ...
+
     def clean(self, notes: Sequence[DirtyRow]) -> None:
         """The dirty rows are sequenced: delete these notes."""
         ...

@@ -312,6 +312,29 @@ def test_other_programs_may_write_children_before_parents(world: World, count: i
     assert set(world.spaces("answer").values()) == {"project:1", "project:2"}
 
 
+@WITH_SQL
+def test_a_child_waits_aside_until_its_parent_can_be_read(world: World) -> None:
+    """The parent's project has a control character, and no space can be named so; then somebody corrects it."""
+    anna = world.device("anna")
+    world.run(
+        "insert into submission (id, project) values ('s', 'a\x01b'), ('fine', '1')",
+        "insert into answer (id, submission) values ('a', 's'), ('b', 'fine')",
+        "insert into photo (id, answer) values ('p', 'a')",
+    )
+    world.agree(anna)
+    assert keys(anna, "answer") == ["b"]
+    assert [(one.table, one.key) for one in world.server.aside()] == [
+        ("submission", "s"),
+        ("answer", "a"),
+        ("photo", "p"),
+    ]
+    world.run("update submission set project = '2' where id = 's'")
+    world.agree(anna)
+    assert world.server.aside() == []
+    assert world.spaces("photo") == {"p": "project:2"}
+    assert keys(anna, "photo") == ["p"]
+
+
 @IN_MEMORY
 def test_foreign_writes_in_the_memory_store(world: World) -> None:
     anna, two = world.device("anna"), world.device("two", {"project:2": "r"})

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from holdfast.stores.contract.constraints import ConstraintCases
 from holdfast.stores.contract.feeds import FeedCases, MovingCases
-from holdfast.stores.contract.foreign import FamilyCases, ForeignCases, ValueCases
+from holdfast.stores.contract.foreign import AgainCases, FamilyCases, ForeignCases, ValueCases
 from holdfast.stores.contract.isolation import IsolationCases
 from holdfast.stores.contract.leases import LeaseCases
 from holdfast.stores.contract.records import RecordCases
@@ -41,6 +41,7 @@ class StoreContract(
     ConstraintCases,
     ForeignCases,
     FamilyCases,
+    AgainCases,
     ValueCases,
     LeaseCases,
 ):

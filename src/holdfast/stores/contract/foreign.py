@@ -242,6 +242,24 @@ class ForeignCases(Ground):
         assert [unpacked(note) for note in notes] == [(keys[0], []), None]
 
 
+class AgainCases(Ground):
+    """What waits aside can be taken up again."""
+
+    def test_a_row_that_waits_aside_is_noted_again(self, tmp_path: Path) -> None:
+        store = self.open(tmp_path)
+        for key in "123":
+            self.foreign_write(store, "place", [key], [key, None, None, None])
+        with store.transaction(write=True) as tx:
+            notes = tx.dirty(10)
+            tx.set_aside([(note, "no") for note in notes[:2]])
+            tx.clean(notes[2:])
+            tx.look_again([("place", "1"), ("place", "3"), ("item", "1")])
+            assert [note.key for note in tx.dirty(10)] == ["1"]
+            assert [one.key for one in tx.aside()] == ["2"]
+            tx.clean(tx.dirty(10))
+            assert not tx.has_dirty()
+
+
 class FamilyCases(Ground):
     """Who names whom, by what the user tables hold now."""
 

@@ -193,6 +193,15 @@ class MemoryTransaction:
         for note, reason in notes:
             self._writable.put(ASIDE, (note.table, note.key), (note.mark, reason))
 
+    def look_again(self, names: Sequence[tuple[str, str]]) -> None:
+        """These rows wait aside no more: they are noted again."""
+        view = self._writable
+        for name in names:
+            waiting = view.get(ASIDE, name)
+            if waiting is not None:
+                view.drop(ASIDE, name)
+                view.put(DIRTY, name, view.get(DIRTY, name, waiting[0]))
+
     def clean(self, notes: Sequence[DirtyRow]) -> None:
         """Delete these notes, but no newer ones of the same rows."""
         view = self._writable

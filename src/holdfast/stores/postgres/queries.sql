@@ -146,6 +146,11 @@ WHERE d.mark = r.mark
 -- How long to wait for a row of a user table: whoever holds it may hold it for minutes, and other rows wait behind us.
 SELECT set_config('lock_timeout', %s::text, true)
 
+-- name: look_again
+-- Rows that wait aside are looked at again.
+UPDATE holdfast.dirty d SET problem = NULL FROM json_to_recordset(%s::json) AS r(tbl text, key text)
+WHERE d.tbl = r.tbl AND d.key = r.key AND d.problem IS NOT NULL
+
 -- name: aside
 -- Rows that wait aside.
 SELECT tbl, key, problem FROM holdfast.dirty d WHERE problem IS NOT NULL

@@ -281,6 +281,14 @@ class PostgresTransaction:
         self._writing()
         self._wait_aside({note.mark: reason for note, reason in notes})
 
+    def look_again(self, names: Sequence[tuple[str, str]]) -> None:
+        """These rows wait aside no more: they are noted again."""
+        self._writing()
+        self._has_dirty = None
+        records = [{"tbl": table, "key": key} for table, key in names]
+        with self._using() as db:
+            db.execute(QUERIES["look_again"], (as_json(records),))
+
     def _put_aside(self, problems: dict[int, str]) -> None:
         for problem in problems.values():
             logger.warning("a row written by another program does not fit the schema and is not synced: %s", problem)

@@ -65,6 +65,10 @@ SELECT mark, tbl, key FROM holdfast_dirty WHERE problem IS NULL ORDER BY mark LI
 -- A row that cannot be synced waits aside, with the reason.
 UPDATE holdfast_dirty SET problem = ? WHERE mark = ?;
 
+-- name: look_again
+-- A row that waits aside is looked at again.
+UPDATE holdfast_dirty SET problem = NULL WHERE tbl = ? AND key = ?;
+
 -- name: aside
 -- Rows that wait aside.
 SELECT tbl, key, problem FROM holdfast_dirty WHERE problem IS NOT NULL ORDER BY mark;

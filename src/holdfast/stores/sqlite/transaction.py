@@ -235,6 +235,10 @@ class SqliteTransaction:
         """These rows wait aside, with the reason."""
         self._writer.executemany(QUERIES["set_aside"], [(reason, note.mark) for note, reason in notes])
 
+    def look_again(self, names: Sequence[tuple[str, str]]) -> None:
+        """These rows wait aside no more: they are noted again."""
+        self._writer.executemany(QUERIES["look_again"], names)
+
     def _put_aside(self, problems: dict[int, str]) -> None:
         for mark, problem in problems.items():
             logger.warning("a row written by another program does not fit the schema and is not synced: %s", problem)
