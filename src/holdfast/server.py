@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 import hmac
 import os
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import HoldfastError
+from holdfast.hub.history import milliseconds
 from holdfast.hub.hooks import AfterCommit, BeforeWrite, Hooks
 from holdfast.hub.hub import Hub, SpacesOf
 from holdfast.hub.identity import Identity
@@ -18,6 +20,7 @@ from holdfast.hub.membership import Membership
 from holdfast.hub.merging import MergeFunction, MergeFunctions
 from holdfast.hub.news import NewsChannel
 from holdfast.hub.response import Response
+from holdfast.protocol.happened import Happened
 from holdfast.schema.model import Schema
 from holdfast.stores.base import Aside, Migrating, Phase, Step, Store
 from holdfast.stores.memory import MemoryStore
@@ -257,6 +260,32 @@ class Server:
         """Decorator: call `hook(changes, context)` after each transaction of a device that was committed."""
         self._hooks.add_after(hook)
         return hook
+
+    def history(self, table: str, key: str) -> list[Happened]:
+        """What happened to a row, oldest first: who changed what, when, from what, by which rule."""
+        self.schema.table(table)
+        return self.hub.history(table, key)
+
+    def as_of(self, table: str, key: str, time: datetime.datetime | int) -> dict[str, Any] | None:
+        """The row as it was at that time (a datetime, or milliseconds since 2020-01-01 UTC): column -> wire value.
+
+        None when it was not there. What happened before the kept history is not known: then its oldest state is given.
+        """
+        return self.hub.as_of(self.schema.table(table), key, milliseconds(time))
+
+    def export_history(self, *tables: str) -> Iterator[Happened]:
+        """The history of the tables (none named: of all), table by table, oldest first; streamed."""
+        names = tables or tuple(table.name for table in self.schema.declared)
+        for name in names:
+            self.schema.table(name)
+        return self.hub.export_history(names)
+
+    def collect(self) -> int:
+        """Forget the history that is older than its table keeps (`history=`), and the decided conflicts with it.
+
+        Gives the number of conflicts that went. Call it now and then, such as once a day.
+        """
+        return self.hub.collect()
 
     def space_names(self) -> list[str]:
         """Names of all spaces that hold or held rows."""

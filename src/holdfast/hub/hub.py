@@ -16,6 +16,7 @@ from holdfast.hub.batch import Outcome, Submission
 from holdfast.hub.compare import check as check_compare
 from holdfast.hub.drain import Drain
 from holdfast.hub.group import GroupCommit
+from holdfast.hub.history import as_of, collect, happened
 from holdfast.hub.hooks import Hooks
 from holdfast.hub.identity import Access, Identity
 from holdfast.hub.membership import Membership
@@ -32,8 +33,9 @@ from holdfast.observe.logs import event
 from holdfast.observe.metrics import Sample
 from holdfast.protocol import messages as m
 from holdfast.protocol.codec import decode_request
+from holdfast.protocol.happened import Happened
 from holdfast.protocol.images import layout_hash
-from holdfast.schema.model import Schema
+from holdfast.schema.model import Schema, Table
 from holdfast.stores.base import (
     Announcing,
     AnsweringTransaction,
@@ -357,6 +359,34 @@ class Hub:
 
     def _drain(self, tx: Transaction) -> int:
         return Drain(self.schema, self._origin).run(tx, self._now())
+
+    def history(self, table: str, key: str) -> list[Happened]:
+        """What happened to a row, oldest first."""
+        self.sequence_foreign_writes()
+        with self._store.transaction(write=False) as tx:
+            return [happened(entry) for entry in tx.history(table, key)]
+
+    def as_of(self, table: Table, key: str, at: int) -> dict[str, Any] | None:
+        """The row as it was at that time, in milliseconds since 2020-01-01 UTC."""
+        self.sequence_foreign_writes()
+        with self._store.transaction(write=False) as tx:
+            return as_of(tx, self.schema, table, key, at)
+
+    def export_history(self, tables: Sequence[str]) -> Iterator[Happened]:
+        """The history of tables, streamed out of one snapshot."""
+        with self._store.transaction(write=False) as tx:
+            for table in tables:
+                yield from map(happened, tx.histories(table))
+
+    def collect(self) -> int:
+        """Forget what is older than its table keeps; gives how many conflicts went."""
+        total = 0
+        for table in self.schema.declared:
+            while count := self._change(lambda tx, table=table: collect(tx, self.schema, table, self._now())):  # type: ignore[misc]
+                total += count
+        if total:
+            self.watch.everyone()
+        return total
 
     def health(self) -> dict[str, object]:
         """That the store can be read: hub id, schema version, number of spaces, and of rows that wait aside (`aside`).

@@ -72,6 +72,7 @@ class LiveChannel:
             return response
         request = decode_request(body)
         request.transactions, request.acknowledged, request.digests, request.compare = [], [], False, {}
+        request.history = []
         self._last, self._more = request, False
         return Response(200, response.content_type, self._follow(iter(response)), response.close)
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from holdfast.hub.batch import Outcome
 from holdfast.hub.compare import compared
 from holdfast.hub.cursor import Cursor, is_ours, parse_cursor
+from holdfast.hub.history import told
 from holdfast.hub.identity import Access
 from holdfast.kernel import digest
 from holdfast.protocol import messages as m
@@ -178,4 +179,5 @@ def footer(tx: Transaction, asked: Asked, heads: Mapping[str, Space]) -> m.Foote
     if asked.request.digests:
         digests = {name: digest.root({b: total for b, (_, total) in tx.digest(name).items()}) for name in asked.spaces}
     readable = {name: ask for name, ask in asked.request.compare.items() if name in asked.spaces}
-    return m.Footer(False, cursors, digests, compared(tx, asked.schema, heads, readable, asked.hub.encode()))
+    found = compared(tx, asked.schema, heads, readable, asked.hub.encode())
+    return m.Footer(False, cursors, digests, found, told(tx, asked.schema, asked.request.history, asked.spaces))

@@ -106,6 +106,11 @@ CODES: dict[str, Code] = {
         "Choose another value; `details.columns` names the columns, `details.other` the other row's key if you may "
         "read it. `on_unique=` on the table lets the hub keep both rows.",
     ),
+    "history_unfinished": Code(
+        0,
+        "A device asked what happened to a row, and the hub had always more news to send first.",
+        "Ask again when less is written.",
+    ),
     "conflict_readonly": Code(
         0,
         "A device made, deleted or changed a row of holdfast_conflict in another way than by answering it.",

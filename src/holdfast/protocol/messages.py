@@ -15,6 +15,8 @@ PROTOCOL = 1
 MAX_REQUEST = 16 * 1024 * 1024
 MAX_TRANSACTIONS = 20_000
 MAX_OPERATIONS = 100_000
+MAX_HISTORY = 100
+"""So many rows may be asked after in one request."""
 MAX_ANNOUNCED = 1024
 MAX_COMPARED = 10_000
 
@@ -147,6 +149,15 @@ class Request(Struct, omit_defaults=True):
     user: Annotated[str, Meta(max_length=200)] = ""
     compare: dict[SpaceName, Compare] = {}
     blocks: dict[Name, Origin] = {}
+    history: Annotated[list[tuple[Name, Key]], Meta(max_length=MAX_HISTORY)] = []
+
+
+class Told(Struct):
+    """What happened to a row, oldest first, as far as its reader may know (`spec/merge.md`, section 10)."""
+
+    table: str
+    key: str
+    entries: list[dict[str, Any]]
 
 
 class Result(Struct, omit_defaults=True):
@@ -212,6 +223,7 @@ class Footer(Struct, omit_defaults=True):
     cursors: dict[SpaceName, CursorText] = {}
     digests: dict[str, str] = {}
     compared: dict[str, Compared] = {}
+    history: list[Told] = []
 
 
 class Line(Struct, omit_defaults=True):

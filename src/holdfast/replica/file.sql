@@ -48,6 +48,14 @@ CREATE TABLE holdfast_own (
     origin TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 
+-- What the hub has told of the history of rows, to be read offline.
+CREATE TABLE holdfast_told (
+    tbl INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    body TEXT NOT NULL,                       -- JSON: the entries, oldest first
+    PRIMARY KEY (tbl, key)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE holdfast_transaction (
     txn INTEGER PRIMARY KEY AUTOINCREMENT,    -- in the order of writing
     state TEXT NOT NULL CHECK (state IN ('pending', 'sending', 'refused', 'parked')),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from holdfast.replica.facade.inbox import Inbox
 from holdfast.replica.facade.observing import Observing
 from holdfast.replica.facade.queueing import Queueing
-from holdfast.replica.facade.syncing import Syncing
+from holdfast.replica.facade.telling import Telling
 from holdfast.replica.facade.undoing import Undoing
 from holdfast.replica.facade.writing import Writing
 
 
-class Replica(Writing, Syncing, Queueing, Inbox, Undoing, Observing):
+class Replica(Writing, Telling, Queueing, Inbox, Undoing, Observing):
     """One device. Opens lazily at the first use; usable from several threads, and from several processes on one file.
 
     `path` is the SQLite file, made when it is not there. `url` and `token` reach a hub over HTTP (several URLs of one

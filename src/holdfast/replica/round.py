@@ -93,6 +93,8 @@ class Rounds:
         self._conflicts_direct: list[str] = []
         self.compare: dict[str, m.Compare] = {}
         self.compared: dict[str, m.Compared] | None = None
+        self.asked_after: list[tuple[str, str]] = []
+        self.told: list[m.Told] | None = None
         self._mint()
 
     def now(self) -> int:
@@ -168,6 +170,7 @@ class Rounds:
             user=user,
             compare=self.compare,
             blocks=self._blocks.asks(),
+            history=self.asked_after,
         )
         return with_transactions(m.encode(request), sending)
 
@@ -292,7 +295,7 @@ class Rounds:
         applied = self._finish(answer)
         self._header = None
         self.whole = not self.more_to_send
-        self.compared = footer.compared
+        self.compared, self.told = footer.compared, footer.history
         if not header.live:
             self._tell_answered(answer.header)
         return applied, footer

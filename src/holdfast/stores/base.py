@@ -251,6 +251,10 @@ class Transaction(Protocol):
         """Entries of one row, oldest first; with `newest` only so many, the latest ones."""
         ...
 
+    def histories(self, table: str) -> Iterator[HistoryEntry]:
+        """Entries of all rows of a table, oldest first; streamed."""
+        ...
+
     def digest(self, space: str) -> dict[int, tuple[int, int]]:
         """bucket -> (count, sum modulo 2**128) of the buckets that are not empty."""
         ...
@@ -304,6 +308,10 @@ class Transaction(Protocol):
 
     def savepoint(self) -> AbstractContextManager[None]:
         """A part that is undone alone when an exception leaves it; the exception goes on."""
+        ...
+
+    def forget_history(self, table: str, before: int) -> None:
+        """Delete the entries of a table with `at` < `before`, in milliseconds since 2020-01-01 UTC."""
         ...
 
     def forget(self, results: Sequence[tuple[str, int]]) -> None:

@@ -58,6 +58,26 @@ class RecordCases(Ground):
             assert tx.history("item", "1") == [entries[3]]
             assert tx.history("place", "3") == []
             assert tx.history("nothing", "1") == []
+            assert tx.history("place", "1", newest=2) == [entries[2], entry("1", b"third", space="b")]
+            assert tx.history("place", "1", newest=9) == tx.history("place", "1")
+
+    def test_history_of_a_table_and_what_is_old_of_it(self, tmp_path: Path) -> None:
+        store = self.open(tmp_path)
+        old, new, other = (
+            entry("1", b"old")._replace(at=5),
+            entry("2", b"new")._replace(at=6),
+            entry("1", b"x", "item"),
+        )
+        write(store, batch(place("1"), history=[old, new, other]))
+        with store.transaction(write=False) as tx:
+            assert list(tx.histories("place")) == [old, new]
+            assert list(tx.histories("nothing")) == []
+        with store.transaction(write=True) as tx:
+            tx.forget_history("place", 6)
+        with store.transaction(write=False) as tx:
+            assert list(tx.histories("place")) == tx.history("place", "2") == [new]
+            assert tx.history("place", "1") == []
+            assert list(tx.histories("item")) == [other]
 
     def test_a_batch_without_rows_changes_no_space(self, tmp_path: Path) -> None:
         store = self.open(tmp_path)

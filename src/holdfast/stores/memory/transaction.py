@@ -182,6 +182,18 @@ class MemoryTransaction:
             raise
         view.keep()
 
+    def histories(self, table: str) -> Iterator[HistoryEntry]:
+        """Entries of all rows of a table, oldest first."""
+        found = [entry for (name, _), entries in self._view.items(HISTORY) if name == table for entry in entries]
+        return iter(sorted(found, key=lambda entry: (entry.at, entry.key)))
+
+    def forget_history(self, table: str, before: int) -> None:
+        """Delete the entries of a table from before that time."""
+        view = self._writable
+        for (name, key), entries in list(view.items(HISTORY)):
+            if name == table:
+                view.put(HISTORY, (name, key), tuple(entry for entry in entries if entry.at >= before))
+
     def forget(self, results: Sequence[tuple[str, int]]) -> None:
         """Delete acknowledged results."""
         for origin, n in results:

@@ -101,6 +101,14 @@ FROM holdfast."row" WHERE space = %s AND seq > %s AND seq <= %s ORDER BY seq
 SELECT space, stamp, device, "user", at, body FROM holdfast.history WHERE "row" = %s AND tbl = %s AND key = %s
 ORDER BY id DESC LIMIT %s::bigint
 
+-- name: histories
+-- Entries of all rows of a table after one of them, oldest first.
+SELECT id, key, space, stamp, device, "user", at, body FROM holdfast.history WHERE tbl = %s AND id > %s ORDER BY id LIMIT %s
+
+-- name: forget_history
+-- Delete the entries of a table from before a time.
+DELETE FROM holdfast.history WHERE tbl = %s AND at < %s
+
 -- name: digest
 -- Buckets of a space that are not empty.
 SELECT d.bucket, d.count, d.s0, d.s1, d.s2, d.s3 FROM holdfast.digest d JOIN holdfast.space s ON s.id = d.space

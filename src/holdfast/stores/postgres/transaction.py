@@ -343,6 +343,23 @@ class PostgresTransaction:
         with self._using() as db:
             db.execute(b"RELEASE SAVEPOINT holdfast_part")
 
+    def histories(self, table: str) -> Iterator[HistoryEntry]:
+        """Entries of all rows of a table, oldest first; read in pages."""
+        after = 0
+        while True:
+            found = self._run("histories", self._catalog.ids.get(table), after, FEED_PAGE)
+            for _, key, space, *rest in found:
+                yield HistoryEntry(space, table, key, *rest)
+            if len(found) < FEED_PAGE:
+                return
+            after = found[-1][0]
+
+    def forget_history(self, table: str, before: int) -> None:
+        """Delete the entries of a table from before that time."""
+        self._writing()
+        with self._using() as db:
+            db.execute(QUERIES["forget_history"], (self._catalog.ids.get(table), before))
+
     def forget(self, results: Sequence[tuple[str, int]]) -> None:
         """Delete acknowledged results; unknown ones are ignored."""
         self._writing()

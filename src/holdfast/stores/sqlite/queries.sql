@@ -45,6 +45,14 @@ FROM holdfast_row WHERE place > ?1 AND place <= ?2 ORDER BY place;
 SELECT space, stamp, device, user, at, body FROM holdfast_history WHERE row = ? AND tbl = ? AND key = ?
 ORDER BY id DESC LIMIT ?;
 
+-- name: histories
+-- Entries of all rows of a table, oldest first.
+SELECT key, space, stamp, device, user, at, body FROM holdfast_history WHERE tbl = ? ORDER BY id;
+
+-- name: forget_history
+-- Delete the entries of a table from before a time.
+DELETE FROM holdfast_history WHERE tbl = ? AND at < ?;
+
 -- name: digest
 -- Buckets of a space that are not empty.
 SELECT bucket, count, s0, s1, s2, s3 FROM holdfast_digest WHERE space = ? AND (count | s0 | s1 | s2 | s3) <> 0;

@@ -293,6 +293,17 @@ class SqliteTransaction:
             self._db.execute("ROLLBACK TO holdfast_part")
             self._db.execute("RELEASE holdfast_part")
 
+    def histories(self, table: str) -> Iterator[HistoryEntry]:
+        """Entries of all rows of a table, oldest first; a stream that ends with the transaction."""
+        stream = self._reader.cursor()
+        self._streams.append(stream)
+        for key, space, *rest in stream.execute(QUERIES["histories"], (self._catalog.ids.get(table),)):
+            yield HistoryEntry(space, table, key, *rest)
+
+    def forget_history(self, table: str, before: int) -> None:
+        """Delete the entries of a table from before that time."""
+        self._writer.execute(QUERIES["forget_history"], (self._catalog.ids.get(table), before))
+
     def forget(self, results: Sequence[tuple[str, int]]) -> None:
         """Delete acknowledged results; unknown ones are ignored."""
         self._writer.executemany(QUERIES["forget"], results)

@@ -15,7 +15,8 @@ const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** The bytes of a request. Members that a reader fills in by itself are left out. */
 export function encodeRequest(message: m.Request): Uint8Array {
-  const { protocol, device, schema, clock, layout, cursors, acknowledged, limit, page, digests, echo, user } = message;
+  const { protocol, device, schema, clock, layout, cursors, acknowledged, limit, page, digests, echo, user, history } =
+    message;
   const asked = Object.entries(message.compare).map(([space, { turn, branches, parts, rows, names }]) => [
     space,
     compact({}, { turn, branches, parts, rows, names }),
@@ -27,7 +28,7 @@ export function encodeRequest(message: m.Request): Uint8Array {
   );
   const form = compact(
     { protocol, device, schema, clock },
-    { layout, cursors, acknowledged, transactions, limit, page, digests, echo, user, compare, blocks },
+    { layout, cursors, acknowledged, transactions, limit, page, digests, echo, user, compare, blocks, history },
   );
   return utf8.encode(write(form));
 }

@@ -12,6 +12,8 @@ import type { Shape, Shaped } from "./shapes";
 export const PROTOCOL = 1;
 export const MAX_REQUEST = 16 * 1024 * 1024;
 export const MAX_TRANSACTIONS = 20_000;
+/** So many rows may be asked after in one request. */
+const MAX_HISTORY = 100;
 export const MAX_COMPARED = 10_000;
 export const MAX_OPERATIONS = 100_000;
 
@@ -127,7 +129,11 @@ export const request = struct({
   user: optional(text(0, 200), ""),
   compare: optional(map(compare, spaceName), {}),
   blocks: optional(map(origin, name), {}),
+  history: optional(list(rowName, MAX_HISTORY), []),
 });
+
+/** What happened to a row, oldest first, as far as its reader may know. */
+export const told = struct({ table: text(), key: text(), entries: list(map(anything)) });
 
 /** The first and the last of a range of keys. */
 const range: Shape<readonly [number, number]> = (wire, path) => {
@@ -174,6 +180,7 @@ export const footer = struct({
   cursors: optional(map(cursor, spaceName), {}),
   digests: optional(map(text()), {}),
   compared: optional(map(compared), {}),
+  history: optional(list(told), []),
 });
 
 /** One line of a response: exactly one member is present. */
