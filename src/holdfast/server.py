@@ -219,6 +219,11 @@ class Server:
         message = "only a PostgreSQL hub can be taken out of its database; another one has a file of its own"
         raise HoldfastError("store_open", message)
 
+    def problems(self) -> list[str]:
+        """What somebody has changed in the database behind the hub's back: dropped columns, other types, triggers that
+        are gone or disabled; each with the remedy. Empty when all is well."""
+        return self.hub.problems()
+
     def aside(self) -> list[Aside]:
         """The rows that other programs wrote and that cannot be synced as they are: table, key, reason."""
         return self.hub.aside()

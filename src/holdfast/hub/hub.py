@@ -40,6 +40,7 @@ from holdfast.stores.base import (
     Announcing,
     AnsweringTransaction,
     Aside,
+    Checking,
     Store,
     StoreConflict,
     StoreUnavailable,
@@ -389,13 +390,16 @@ class Hub:
         return total
 
     def health(self) -> dict[str, object]:
-        """That the store can be read: hub id, schema version, number of spaces, and of rows that wait aside (`aside`).
+        """That the store can be read: hub id, schema version, and the numbers of spaces, of rows that wait aside
+        (`aside`) and of things that somebody changed in the database (`problems`).
 
         Anybody may ask for it. Raises `hub_unavailable`."""
         try:
             with self._store.transaction(write=False) as tx:
                 spaces, aside = len(tx.all_spaces()), len(tx.aside())
-                return {"hub": self.hub, "schema": self.schema.version, "spaces": spaces, "aside": aside}
+            problems = len(self.problems())
+            found = {"hub": self.hub, "schema": self.schema.version, "spaces": spaces}
+            return {**found, "aside": aside, "problems": problems}
         except StoreUnavailable as error:
             raise HoldfastError("hub_unavailable", f"the hub's store cannot be read: {error}") from None
 
@@ -407,6 +411,14 @@ class Hub:
         except (StoreUnavailable, HoldfastError):
             gauges = [Sample("store_up", (), 0), Sample("live_channels", (), self.watch.count)]
         return self.observation.metrics.text(gauges)
+
+    def problems(self) -> list[str]:
+        """What somebody has changed in the database behind the hub's back, each with the remedy; also logged. Raises
+        `StoreUnavailable`."""
+        found = self._store.problems() if isinstance(self._store, Checking) else []
+        for problem in found:
+            log.error("%s", problem)
+        return found
 
     def aside(self) -> list[Aside]:
         """The rows that other programs wrote and that cannot be synced as they are, with the reasons, oldest first.

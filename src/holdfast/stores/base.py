@@ -445,3 +445,13 @@ class Telling(Protocol):
         """Call `heard(voice, text)` for what other processes say, in a thread of the store's own; `voice` names the
         process. Gives the function that ends it (idempotent)."""
         ...
+
+
+@runtime_checkable
+class Checking(Protocol):
+    """A store whose tables others may alter while it is open."""
+
+    def problems(self) -> list[str]:
+        """What somebody has changed behind the hub's back, each with the remedy; empty when all is as it was opened.
+        Raises `StoreUnavailable`."""
+        ...

@@ -11,6 +11,16 @@ from psycopg_pool import PoolClosed, PoolTimeout
 from holdfast.errors import HoldfastError
 from holdfast.stores.base import StoreConflict, StoreUnavailable, Violation
 
+_ALTERED = (
+    errors.UndefinedTable,
+    errors.UndefinedColumn,
+    errors.UndefinedFunction,
+    errors.DatatypeMismatch,
+    errors.CannotCoerce,
+    errors.InvalidSchemaName,
+)
+"""What statements meet whose tables were altered since they were made."""
+
 Constraints = Mapping[tuple[str, str], Sequence[str]]
 """(table, constraint or unique index) -> columns."""
 
@@ -47,6 +57,16 @@ def translate(error: Exception, name: str) -> Exception:
     """The error that a store raises for an error of psycopg that is no violation. `name` tells which database."""
     if isinstance(error, errors.SerializationFailure | errors.DeadlockDetected):
         return StoreConflict(f"{name}: two processes wrote the same rows at the same moment ({_first_line(error)})")
+    if isinstance(error, errors.DiskFull):
+        return StoreUnavailable(
+            f"{name}: the database server has no space left ({_first_line(error)}); nothing was stored. Free space or "
+            "enlarge its disk: the hub goes on by itself"
+        )
+    if isinstance(error, errors.DuplicatePreparedStatement | errors.InvalidSqlStatementName):
+        return StoreUnavailable(
+            f"{name} is behind a pooler that hands out other sessions ({_first_line(error)}). Pass `listen=` with a "
+            "connection string that leads around the pooler: the hub then keeps nothing in a session"
+        )
     if isinstance(error, errors.LockNotAvailable):
         return StoreUnavailable(f"{name}: another program holds a row for too long ({_first_line(error)})")
     if isinstance(error, errors.ReadOnlySqlTransaction):
@@ -55,7 +75,7 @@ def translate(error: Exception, name: str) -> Exception:
         return StoreUnavailable(f"{name}: no connection is free ({error}); raise the size of the pool")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return StoreUnavailable(f"{name} cannot work now: {_first_line(error)}")
-    if isinstance(error, errors.UndefinedTable | errors.UndefinedColumn | errors.UndefinedFunction):
+    if isinstance(error, _ALTERED):
         message = (
             f"{name} was changed while the hub was running: {_first_line(error)}. Undo the change, or deploy the schema"
             " that fits and start the hub again."

@@ -143,7 +143,7 @@ class Plan:
         statements += self._slots(table, number)
         script = ";\n".join(create_triggers(table, within=self._within))
         wanted = hashlib.sha256(script.encode()).hexdigest()
-        lost = self._lost_triggers(table) if before is not None else []
+        lost = lost_triggers(self._db, table, self._within) if before is not None else []
         if before != wanted or lost:
             statements += drop_triggers(table, within=self._within)
             statements += create_triggers(table, within=self._within)
@@ -164,11 +164,6 @@ class Plan:
             f'FROM holdfast."table" WHERE name = {text_literal(table.name)}'
             for index, name in enumerate(added)
         ]
-
-    def _lost_triggers(self, table: Table) -> list[str]:
-        """Events whose trigger somebody has dropped or disabled."""
-        found = {name for (name,) in self._fetch(QUERIES["triggers"], qualified(self._within, table.name))}
-        return [event for event in EVENTS if trigger_name(event) not in found]
 
     def _add_notes(self, table: Table) -> None:
         """Note the rows that the table shows and those that the feed shows alive: they may differ.
@@ -239,6 +234,31 @@ class Plan:
                 f"DELETE FROM holdfast.dirty WHERE tbl = {literal}",
             ]
             self._add("after", f"watch {name} no more", statements)
+
+
+def lost_triggers(db: Connection, table: Table, within: str) -> list[str]:
+    """Events whose trigger somebody has dropped or disabled."""
+    found = {name for (name,) in db.execute(QUERIES["triggers"], (qualified(within, table.name),))}
+    return [event for event in EVENTS if trigger_name(event) not in found]
+
+
+def drift(db: Connection, table: Table, within: str) -> list[str]:
+    """What is wrong with a table that was right when it was opened, with the remedy."""
+    target = qualified(within, table.name)
+    if db.execute(b"SELECT to_regclass(%s)", (target,)).fetchall()[0][0] is None:
+        return [f"the table {table.name} is gone: restore it, or deploy a schema without it"]
+    found = []
+    try:
+        fit.check(table, fit.columns_of(db, target), list(fit.unique_of(db, target).values()))
+    except HoldfastError as error:
+        found.append(error.message)
+    lost = lost_triggers(db, table, within)
+    if lost:
+        found.append(
+            f"the triggers of {table.name} for {', '.join(lost)} were dropped or disabled, so writes of other programs "
+            "are missed: run `holdfast migrate FILE`, which makes them again and looks at every row"
+        )
+    return found
 
 
 OWN_PREFIX = "holdfast_"

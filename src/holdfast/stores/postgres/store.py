@@ -21,13 +21,15 @@ from holdfast.stores.postgres.adopt import adopt
 from holdfast.stores.postgres.failures import refused_open, translate
 from holdfast.stores.postgres.install import Installer, remove, script
 from holdfast.stores.postgres.listener import Listener
-from holdfast.stores.postgres.plan import removal
+from holdfast.stores.postgres.plan import drift, removal
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.transaction import PostgresTransaction
 from holdfast.stores.postgres.undo import Connection, roll_back
 from holdfast.stores.postgres.writing import Catalog
 
 _CLOCK_SLOT_BITS = 6
+_RECONNECT = 2.0
+"""Seconds for which a pool tries to connect by itself; after that every transaction that is asked for tries anew."""
 
 
 class PostgresStore:
@@ -96,6 +98,8 @@ class PostgresStore:
             max_size=size,
             timeout=self._patience,
             name=f"holdfast {name}",
+            # Without it the pause before the next try to connect grows to minutes: the server would be back for long.
+            reconnect_timeout=_RECONNECT,
             open=False,
         )
 
@@ -257,6 +261,15 @@ class PostgresStore:
             raise
         finally:
             pool.putconn(connection)
+
+    def problems(self) -> list[str]:
+        """Synced tables whose columns or triggers are not what they were; see `stores.base.Checking`."""
+        catalog = self._opened()
+        found = []
+        with self._translated(), self._readers.connection(self._patience) as connection:
+            for user in catalog.tables.values():
+                found += drift(connection, user.table, self._within)
+        return found
 
     def listen(self, heard: Callable[[], None], beat: Callable[[], None]) -> Callable[[], None]:
         """Call `heard` after commits of other hubs and of other programs; see `stores.base.Announcing`."""
