@@ -26,7 +26,8 @@ MEANING: dict[Exit, str] = {
     Exit.FAILURE: "It failed; the message says why. For `demo`: the copies are not equal.",
     Exit.USAGE: "Wrong arguments, or a file or name that they mention is not there or does not load.",
     Exit.NETWORK: "The hub cannot be reached, or hub or file are busy. Nothing is lost; try again.",
-    Exit.REFUSED: "The device has transactions that were refused. `holdfast status` lists them.",
+    Exit.REFUSED: "The device has transactions that were refused; `holdfast status` lists them. "
+    "For `verify`: the hub has lost rows that it had confirmed.",
     Exit.CREDENTIALS: "The hub does not accept the token.",
     Exit.INTERRUPTED: "Stopped with Ctrl-C.",
 }

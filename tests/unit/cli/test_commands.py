@@ -112,6 +112,27 @@ def test_a_conflict_is_shown(started: Path) -> None:
     assert "1 conflict" in ended.out and "from a.db" in ended.out and "from b.db" in ended.out
 
 
+def test_a_damaged_copy_is_repaired(started: Path) -> None:
+    with serving(started) as url:
+        common = ("schema.py", "--db", "a.db", "--url", url)
+        holdfast(started, "sync", *common, HOLDFAST_TOKEN=token())
+        write(started / "a.db", "insert into submission (id, project_id, title) values ('gone', '42', 'x')")
+        holdfast(started, "sync", *common, HOLDFAST_TOKEN=token())
+        whole = holdfast(started, "verify", *common, HOLDFAST_TOKEN=token())
+        assert whole.code == Exit.OK and "This copy is what the hub has" in whole.out and "1 row in" in whole.out
+        write(started / "a.db", "update holdfast_state set applying = 1")
+        write(started / "a.db", "delete from submission")
+        write(started / "a.db", "delete from holdfast_row")
+        write(started / "a.db", "update holdfast_state set applying = 0")
+        ended = holdfast(started, "verify", *common, HOLDFAST_TOKEN=token(), columns=60)
+        assert ended.code == Exit.OK and "Repaired here" in ended.out and "submission gone" in ended.out
+        assert all(len(line) <= 60 for line in ended.out.splitlines())
+        again = holdfast(started, "verify", *common, "project:42", "--json", HOLDFAST_TOKEN=token())
+        assert (again.document["ok"], again.document["repaired"], again.document["rows"]) == (True, [], 1)
+        unknown = holdfast(started, "verify", *common, "nowhere", HOLDFAST_TOKEN=token())
+        assert unknown.code == Exit.FAILURE and "space_unknown" in unknown.err
+
+
 def test_a_wrong_token_ends_with_5(started: Path) -> None:
     with serving(started) as url:
         ended = holdfast(started, "sync", "schema.py", "--db", "a.db", "--url", url, "--token", "wrong")
@@ -127,7 +148,7 @@ def test_a_token_alone_on_its_line(tmp_path: Path) -> None:
     assert (identity.user, identity.spaces) == ("anna", {"project:42": "rw", "city": "r"})
 
 
-@pytest.mark.parametrize("command", ["init", "serve", "sync", "status", "token", "demo"])
+@pytest.mark.parametrize("command", ["init", "serve", "sync", "verify", "status", "token", "demo"])
 @pytest.mark.parametrize("columns", [60, 80, 120])
 def test_help_has_an_example_and_fits(
     command: str, columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
