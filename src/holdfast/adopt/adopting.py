@@ -50,7 +50,7 @@ def adopt(url: str, schema: str, chosen: Collection[str], excluded: Collection[s
             merges = {table.name: suggestions.merges(table) for table in found.tables}
             text = module(found, _shown(url, found.schema), spaces, merges, _constants(connection, found))
             compiled = compile_schema(text) if found.tables else None
-            for table in compiled.tables if compiled is not None else ():
+            for table in compiled.declared if compiled is not None else ():
                 target = qualified(found.schema, table.name)
                 fit.check(table, fit.columns_of(connection, target), list(fit.unique_of(connection, target).values()))
             connection.execute(b"ROLLBACK")

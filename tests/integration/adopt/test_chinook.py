@@ -56,7 +56,7 @@ class Chinook:
     def tables(self) -> dict[str, list[tuple[Any, ...]]]:
         """All rows, by the driver of PostgreSQL, in the forms that a device keeps."""
         found = {}
-        for table in self.schema.tables:
+        for table in self.schema.declared:
             key = ", ".join(table.key_names)
             rows = self.sql(f"select {listed(table)} from {table.name} order by {key}")
             found[table.name] = [tuple(map(as_on_device, row)) for row in rows]
@@ -94,7 +94,7 @@ def on_device(device: hf.Replica, schema: Schema) -> dict[str, list[tuple[Any, .
             tuple(row)
             for row in device.execute(f"select {listed(table)} from {table.name} order by {', '.join(table.key_names)}")
         ]
-        for table in schema.tables
+        for table in schema.declared
     }
 
 
