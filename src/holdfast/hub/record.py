@@ -13,7 +13,7 @@ from holdfast.kernel.merges import BY_NAME
 from holdfast.kernel.row import Op, Row
 from holdfast.kernel.values import same
 from holdfast.protocol.messages import Transaction, encode
-from holdfast.schema.model import Table
+from holdfast.schema.model import Column, Table
 from holdfast.stores.base import HistoryEntry
 
 
@@ -50,6 +50,24 @@ class Record(Struct, omit_defaults=True):
 decode_record = msgspec.json.Decoder(Record).decode
 
 
+WHOLE_TEXT = 1024
+"""A text of up to so many code points is kept whole in every entry of its history."""
+
+
+def remembered(column: Column, old: Any, new: Any) -> Any:
+    """The old value as an entry keeps it. Of a longer text that many edit it is what an edit replaced:
+    `{"at": place, "was": text, "is": length}`: put `was` in place of the `is` code points at `at`, and it is the old text.
+    """
+    if column.merge not in ("text", "merge_text") or len(old) <= WHOLE_TEXT:
+        return old
+    start, end, limit = 0, 0, min(len(old), len(new))
+    while start < limit and old[start] == new[start]:
+        start += 1
+    while end < limit - start and old[-1 - end] == new[-1 - end]:
+        end += 1
+    return {"at": start, "was": old[start : len(old) - end], "is": len(new) - end - start}
+
+
 def history_entry(
     table: Table,
     op: Op,
@@ -75,7 +93,11 @@ def history_entry(
     )
     if before is not None:
         slots = op.changes if op.kind == "update" else range(len(before.values))
-        old.update({cells[slot].name: before.values[slot] for slot in slots if slot < len(before.values)})
+        whole = op.kind != "update"
+        for slot in slots:
+            if slot < len(before.values):
+                value = before.values[slot]
+                old[cells[slot].name] = value if whole else remembered(cells[slot], value, after.values[slot])
         if op.kind != "delete":
             _outcomes(table, op, before, after, record)
     return HistoryEntry(

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import apsw
 
 from holdfast.kernel.column import Cell, Column
-from holdfast.kernel.merges import BY_NAME
+from holdfast.kernel.documents.content import merged
+from holdfast.kernel.merges import BY_NAME, document
 from holdfast.kernel.values import MAX_INT
 from holdfast.protocol import messages as m
 from holdfast.replica.confirmed import RowName
@@ -40,7 +41,14 @@ def compose(user: UserTable, operations: Sequence[m.AnyOperation]) -> list[m.Any
             result.append(later)
         else:
             result.append(op)
+    for op in result:
+        if isinstance(op, m.Update):
+            op.set = {name: merged(change) if type(change) is _Updates else change for name, change in op.set.items()}
     return [op for op in result if not isinstance(op, m.Update) or op.set]
+
+
+class _Updates(list[str]):
+    """Updates of a document that go together; they are merged at the end, all at once."""
 
 
 def _give_way(column: Column, earlier: m.Update, later: m.Update, name: str) -> None:
@@ -48,9 +56,12 @@ def _give_way(column: Column, earlier: m.Update, later: m.Update, name: str) -> 
 
     Only one whose writer saw the earlier change as the latest one: what came from others in between counts.
     """
-    if later.base.get(name) != earlier.stamp:
+    if document(column) is not None:
+        joined: Joined | None = _one_after_the_other(earlier.set[name], later.set[name])
+    elif later.base.get(name) != earlier.stamp:
         return
-    joined = _joined(column, earlier.set[name], earlier.stamp, later.set[name], later.stamp)
+    else:
+        joined = _joined(column, earlier.set[name], earlier.stamp, later.set[name], later.stamp)
     if joined is None:
         return
     later.set[name] = joined.change
@@ -65,6 +76,13 @@ class Joined(NamedTuple):
     """One change for two."""
 
     change: Any
+
+
+def _one_after_the_other(first: Any, second: Any) -> Joined:
+    """Two edits of a document, whatever came from others in between: updates are a union."""
+    updates = first if type(first) is _Updates else _Updates([first])
+    updates.extend(second if type(second) is _Updates else [second])
+    return Joined(updates)
 
 
 def _joined(column: Column, first: Any, first_stamp: str, second: Any, second_stamp: str) -> Joined | None:

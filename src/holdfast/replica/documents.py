@@ -7,7 +7,6 @@ the update that the library made of the edits.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -38,8 +37,14 @@ def require_library(schema: Schema) -> None:
         raise HoldfastError("documents_unavailable", "hf.Text and hf.Json need pycrdt: pip install 'holdfast[crdt]'")
 
 
+KEPT = 4
+"""So many documents stay in memory for the next transaction."""
+
+
 class Session:
-    """One document that is edited in the present transaction."""
+    """One document that is edited in the present transaction. `noted` is the captured change that holds its latest
+    edit, its number and what stands in it; None when this session has captured nothing.
+    """
 
     def __init__(
         self, user: UserTable, name: RowName, slot: int, merge: Document, epoch: int, content: Content
@@ -47,9 +52,15 @@ class Session:
         self.user, self.name, self.slot, self.epoch, self.content = user, name, slot, epoch, content
         self.column: Column = user.table.cells[slot]
         self.merge = merge
+        self.noted: tuple[int, bytes] | None = None
         self._updates: list[bytes] = []
         self._subscription = content.doc.observe(self._note)
         self.shown = merge.read(self.column, content)
+        self.handle = self._handle()
+
+    def open_again(self) -> None:
+        """Begin a new transaction on the same content."""
+        self._subscription = self.content.doc.observe(self._note)
         self.handle = self._handle()
 
     def _note(self, event: Any) -> None:
@@ -83,6 +94,7 @@ class Session:
     def close(self) -> None:
         """The transaction has ended: nothing more can be edited."""
         self.content.doc.unobserve(self._subscription)
+        self._updates.clear()
         if isinstance(self.handle, DocumentText):
             self.handle.close()
 
@@ -93,7 +105,7 @@ class Documents:
     def __init__(self, db: apsw.Connection, schema: Schema, tables: UserTables, origin: Callable[[], str]) -> None:
         self._db, self._schema, self._tables, self._origin = db, schema, tables, origin
         self._sessions: dict[tuple[RowName, int], Session] = {}
-        self._thread = 0
+        self._kept: dict[tuple[RowName, int], Session] = {}
 
     def open(self, table: str, key: Any, column: str) -> Any:
         """The document of a cell, as a library object. Inside a transaction, in its thread."""
@@ -105,15 +117,29 @@ class Documents:
             raise HoldfastError("not_a_document", message, table=table, column=column)
         name = (user.number, key_of(user, key))
         slot = user.table.slot[column]
-        session = self._sessions.get((name, slot))
+        session = self._sessions.get((name, slot)) or self._kept_session(name, slot)
         if session is None:
             row = self._row(user, name)
             epoch = row.states[slot][0] if slot in row.states else 1
             content = merge.open(found, _cell(row, slot), client_of("writer", self._origin(), str(epoch)))
             session = Session(user, name, slot, merge, epoch, content)
-            self._sessions[(name, slot)] = session
-            self._thread = threading.get_ident()
+        self._sessions[(name, slot)] = session
         return session.handle
+
+    def _kept_session(self, name: RowName, slot: int) -> Session | None:
+        """The session of an earlier transaction, if nothing has happened to the row since: its last edit is captured
+        still, so that nothing was sealed and no page came, and nothing else of the row was captured after it.
+        """
+        session = self._kept.pop((name, slot), None)
+        if session is None or session.noted is None:
+            return None
+        op, edit = session.noted
+        stored = self._db.execute(f"SELECT new_{slot} FROM holdfast_capture WHERE op = ?", (op,)).get
+        later = "SELECT EXISTS (SELECT 1 FROM holdfast_capture WHERE op > ? AND tbl = ? AND key = ?)"
+        if stored != edit or self._db.execute(later, (op, *name)).get:
+            return None
+        session.open_again()
+        return session
 
     def before_statement(self) -> None:
         """The transaction's SQL sees what was edited."""
@@ -133,7 +159,9 @@ class Documents:
         finally:
             for session in self._sessions.values():
                 session.close()
-            self._sessions.clear()
+            if keep:
+                self._kept = dict(list(self._sessions.items())[:KEPT])
+            self._sessions = {}
 
     def _row(self, user: UserTable, name: RowName) -> Row:
         """The row as it stands in this transaction, every plain write of a document in it made an edit.
@@ -180,8 +208,10 @@ class Documents:
         noted = self._db.execute(sql, (last, *session.name)).get
         if noted is None:
             self._db.execute(note_edit(slot), (*session.name, self._schema.version, captured_edit(update)))
+            noted = self._db.last_insert_rowid()
         else:
             self._freeze(noted, slot, update)
+        session.noted = (noted, captured_edit(update))
 
     def _refresh(self, session: Session) -> None:
         """Take over what a statement wrote into the plain column."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 
 from holdfast.kernel.documents.library import library
 from holdfast.kernel.documents.update import Ranges, read_ranges, read_update, read_vector, write_ranges
@@ -38,6 +39,13 @@ def decoded(update: str) -> bytes:
 def encoded(data: bytes) -> str:
     """Bytes in base64."""
     return base64.b64encode(data).decode("ascii")
+
+
+def merged(updates: Sequence[str]) -> str:
+    """Several updates, each building on the one before it, as one."""
+    if len(updates) == 1:
+        return updates[0]
+    return encoded(library().merge_updates(*map(decoded, updates)))
 
 
 class Content:

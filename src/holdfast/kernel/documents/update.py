@@ -108,17 +108,18 @@ class _Reader:
         self._found = Update()
 
     def number(self) -> int:
+        data, at = self._data, self.at
         value = shift = 0
-        while True:
-            byte = self.byte()
-            value |= (byte & 127) << shift
-            if byte < 128:
-                break
-            shift += 7
-            if shift > 49:
-                raise malformed("a number is too large")
+        try:
+            while (byte := data[at]) > 127:
+                value |= (byte & 127) << shift
+                at, shift = at + 1, shift + 7
+        except IndexError:
+            raise malformed("it ends too early") from None
+        value |= byte << shift
         if value > MAX_INT:
             raise malformed("a number is too large")
+        self.at = at + 1
         return value
 
     def byte(self) -> int:

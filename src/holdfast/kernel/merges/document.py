@@ -18,6 +18,23 @@ from holdfast.kernel.merges.counter import PENDING
 from holdfast.kernel.values import InvalidValue, canonical_json, same
 
 
+class LiveState(list[Any]):
+    """A state that was just made, with the content that it was written from: the next change of the same cell need not
+    read it again. It is what any other list of the same items is; whoever takes the content leaves the items.
+    """
+
+    __slots__ = ("_content",)
+
+    def __init__(self, items: list[Any], content: Content) -> None:
+        super().__init__(items)
+        self._content: Content | None = content
+
+    def take(self) -> Content | None:
+        """The content, once."""
+        content, self._content = self._content, None
+        return content
+
+
 class Document:
     """State: `[epoch, update]`, the whole document as one update in base64 (empty text: nothing in it); `[1, ""]` is
     kept as None.
@@ -87,7 +104,7 @@ class Document:
         """The cell after the update. Raises InvalidValue (`document_gap`, `document_malformed`, `value_range`); on a
         device, where a pending change may build on one that was refused, such a change shows nothing.
         """
-        content = self.open(column, cell)
+        content = (cell.state.take() if isinstance(cell.state, LiveState) else None) or self.open(column, cell)
         try:
             content.apply(decoded(change))
         except InvalidValue as problem:
@@ -128,4 +145,4 @@ class Document:
         data = content.state()
         state = [epoch, "" if data == NOTHING else encoded(data)]
         named = clock.stamp(clock.hlc_of(latest), content.name())
-        return Cell(value, named, None if state == [1, ""] else state)
+        return Cell(value, named, None if state == [1, ""] else LiveState(state, content))
