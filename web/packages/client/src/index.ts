@@ -6,6 +6,7 @@ export type { Cell, Column, Table, Wire } from "./kernel/column";
 export * as digest from "./kernel/digest";
 export { BY_NAME } from "./kernel/merges/index";
 export type { Merge, MergeName } from "./kernel/merges/index";
+export { type DocumentLibrary, useDocuments } from "./kernel/documents/library";
 export { PENDING } from "./kernel/merges/counter";
 export * as row from "./kernel/row";
 export * as stamps from "./kernel/stamps";

@@ -3,11 +3,15 @@ import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import * as Y from "yjs";
 import type { Wire } from "../src/kernel/column";
+import { useDocuments } from "../src/kernel/documents/library";
 import { canonicalJson } from "../src/kernel/values";
 import { parse } from "../src/protocol/json";
 import { answer } from "../tools/calls";
 import { type Form, textIn } from "../tools/forms";
+
+useDocuments(Y);
 
 const FOLDER = fileURLToPath(new URL("../../../../spec/vectors/", import.meta.url));
 

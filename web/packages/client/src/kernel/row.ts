@@ -5,6 +5,7 @@
 import { after, originOf } from "./clock";
 import { type Cell, type Column, defaultOf, type Table, type Wire } from "./column";
 import { BY_NAME, type MergeName } from "./merges/index";
+import { mergedText } from "./merges/merge_text";
 import { same } from "./values";
 
 /**
@@ -228,6 +229,12 @@ function mergeCell(
       conflicts.push({ slot, rule: column.merge, mine: change, theirs: cell.value, winner });
     }
     if (!following && merge.decided) return true;
+  }
+  if (column.merge === "merge_text") {
+    const merged = mergedText(cell, change, stamp, op.named || op.stamp, hub);
+    if (merged.conflict !== null) conflicts.push({ slot, rule: column.merge, ...merged.conflict });
+    put(row, slot, merged.cell);
+    return differs;
   }
   put(row, slot, merge.apply(column, cell, change, stamp, op.named || op.stamp, hub));
   return differs;

@@ -12,7 +12,16 @@ export const MAX_JSON_DEPTH = 100;
 
 const MAX_BIGINT = 2n ** 63n - 1n;
 
-export type ValueCode = "value_type" | "value_format" | "value_range" | "value_nul" | "value_null" | "value_choice";
+export type ValueCode =
+  | "value_type"
+  | "value_format"
+  | "value_range"
+  | "value_nul"
+  | "value_null"
+  | "value_choice"
+  | "document_malformed"
+  | "document_gap"
+  | "edit_misfit";
 
 /** A value outside its domain. */
 export class InvalidValue extends Error {

@@ -1,8 +1,10 @@
 // Between a row of the kernel and its image on the wire (spec/encoding.md, section 5).
-import { defaultOf, type Table, type Wire } from "../kernel/column";
-import { BY_NAME } from "../kernel/merges/index";
+import { type Column, defaultOf, type Table, type Wire } from "../kernel/column";
+import type { DocumentMerge } from "../kernel/merges/document";
+import { BY_NAME, documentOf } from "../kernel/merges/index";
 import type { Row } from "../kernel/row";
 import { decodeStamps, encodeStamps } from "../kernel/stamps";
+import { InvalidValue } from "../kernel/values";
 import type { Image } from "./messages";
 
 /**
@@ -31,12 +33,43 @@ export function imageOf(table: string, keyValues: readonly Wire[], row: Row): Im
 export function patched(table: Table, keySize: number, before: Row, image: Image): Row {
   const [, life, written, stampsText, states, slots] = image;
   const named = slots ?? [];
-  const values = [...before.values];
-  fillUp(table, values, Math.max(-1, ...named) + 1);
+  const row: Row = { life, values: [...before.values], stamps: decodeStamps(stampsText), states: bySlot(states) };
+  fillUp(table, row.values, Math.max(-1, ...named) + 1);
   named.forEach((slot, place) => {
-    values[slot] = written[keySize + place] ?? null;
+    row.values[slot] = written[keySize + place] ?? null;
   });
-  return { life, values, stamps: decodeStamps(stampsText), states: bySlot(states) };
+  table.cells.forEach((column, slot) => {
+    const merge = documentOf(column);
+    if (merge !== undefined) addToDocument(merge, column, slot, before, row, named.includes(slot));
+  });
+  return row;
+}
+
+/** What a patch says of one document: what was added to it, or nothing, when it stands as it stood. */
+function addToDocument(
+  merge: DocumentMerge,
+  column: Column,
+  slot: number,
+  before: Row,
+  row: Row,
+  isNamed: boolean,
+): void {
+  const [old, state] = [before.states.get(slot) ?? null, row.states.get(slot) ?? null];
+  if (!isNamed) {
+    if (old !== null) row.states.set(slot, old);
+    return;
+  }
+  const updates = state === null ? null : (state as [number, string | string[]])[1];
+  if (!Array.isArray(updates)) return;
+  const stamp = row.stamps[slot] ?? "";
+  const known = { value: null, stamp: before.stamps[slot] ?? null, state: old };
+  const cell = merge.extended(column, known, updates, stamp);
+  if (cell.stamp !== stamp) {
+    throw new InvalidValue("document_gap", "what was added to a document does not make it what it should be");
+  }
+  row.values[slot] = cell.value;
+  if (cell.state === null) row.states.delete(slot);
+  else row.states.set(slot, cell.state);
 }
 
 /** Give `values` the defaults of the cells that it lacks, up to `size` cells. */

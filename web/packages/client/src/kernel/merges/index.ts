@@ -2,13 +2,28 @@
 import type { Cell, Column, Wire } from "../column";
 import { counter } from "./counter";
 import { decided } from "./decided";
+import type { DocumentMerge } from "./document";
 import { earliest, latest } from "./extremum";
 import { growSet } from "./grow_set";
+import { jsonDocument } from "./json_document";
+import { mergeText } from "./merge_text";
 import { orSet } from "./orset";
 import { register } from "./register";
+import { text } from "./text";
 
 export type MergeName =
-  "register" | "counter" | "set" | "grow_set" | "earliest" | "latest" | "server_wins" | "review" | "custom";
+  | "register"
+  | "counter"
+  | "set"
+  | "grow_set"
+  | "earliest"
+  | "latest"
+  | "server_wins"
+  | "review"
+  | "custom"
+  | "text"
+  | "json"
+  | "merge_text";
 
 /** What a merge type does: pure functions. */
 export interface Merge {
@@ -40,4 +55,12 @@ export const BY_NAME: Readonly<Record<MergeName, Merge>> = {
   server_wins: decided,
   review: decided,
   custom: decided,
+  text,
+  json: jsonDocument,
+  merge_text: mergeText,
 };
+
+/** The merge type of a document column, undefined for any other. */
+export function documentOf(column: Column): DocumentMerge | undefined {
+  return column.merge === "text" ? text : column.merge === "json" ? jsonDocument : undefined;
+}
