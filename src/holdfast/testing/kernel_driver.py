@@ -59,7 +59,9 @@ def _read_cell(form: Form) -> Cell:
 
 
 def _write_cell(cell: Cell) -> Form:
-    return {"value": cell.value, "stamp": cell.stamp, "state": cell.state}
+    # A state may know more than a list does (`LiveState`); what counts are its items.
+    state = list(cell.state) if isinstance(cell.state, list) else cell.state
+    return {"value": cell.value, "stamp": cell.stamp, "state": state}
 
 
 def _by_slot(form: Form) -> dict[int, Any]:

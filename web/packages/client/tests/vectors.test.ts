@@ -5,8 +5,9 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import * as Y from "yjs";
 import type { Wire } from "../src/kernel/column";
+import { Content } from "../src/kernel/documents/content";
 import { useDocuments } from "../src/kernel/documents/library";
-import { canonicalJson } from "../src/kernel/values";
+import { canonicalJson, membersOf } from "../src/kernel/values";
 import { parse } from "../src/protocol/json";
 import { answer } from "../tools/calls";
 import { type Form, textIn } from "../tools/forms";
@@ -36,6 +37,20 @@ function callOf(file: string, given: Wire): [string, Form] {
   return [`${area}.${textIn(form, "call")}`, form];
 }
 
+/**
+ * An answer with the name of its content in place of the bytes of a JSON document: yjs and pycrdt write one number in two
+ * ways, and either reads both.
+ */
+function named(file: string, answered: Wire): Wire {
+  const { out } = answered as Form;
+  const cell = membersOf(out ?? null);
+  const state = cell?.["state"] as readonly [number, string] | null | undefined;
+  if (file !== "merges/json.json" || state === undefined || state === null) return answered;
+  const content = new Content(false);
+  content.load(state[1]);
+  return { out: { ...cell, state: [state[0], content.name(), content.object.toJSON() as Wire] } };
+}
+
 describe.each(Object.keys(files))("%s", (file) => {
   const { cases } = read(file) as { cases: Case[] };
 
@@ -43,7 +58,7 @@ describe.each(Object.keys(files))("%s", (file) => {
     const before = canonicalJson(expected.in);
     const found = answer(...callOf(file, expected.in));
     const wanted = expected.error === undefined ? { out: expected.out ?? null } : { error: expected.error };
-    expect(canonicalJson(found)).toBe(canonicalJson(wanted));
+    expect(canonicalJson(named(file, found))).toBe(canonicalJson(named(file, wanted)));
     expect(canonicalJson(expected.in), "the input was changed").toBe(before);
   });
 });
