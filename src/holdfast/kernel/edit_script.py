@@ -34,9 +34,9 @@ def edits(old: Sequence[Any], new: Sequence[Any], min_kept: int = MIN_KEPT) -> l
     found: list[Edit] = []
     a = b = 0
     for x, y, size in [*kept, (len(middle_old), len(middle_new), 0)]:
-        if (x > a or y > b) and found and a - found[-1][1] < min_kept:
+        if found and a - found[-1][1] < min_kept:
             found[-1] = (found[-1][0], x, found[-1][2], y)
-        elif x > a or y > b:
+        else:
             found.append((a, x, b, y))
         a, b = x + size, y + size
     return [(i + start, j + start, k + start, m + start) for i, j, k, m in found]

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 import holdfast as hf
+from holdfast.kernel.column import Cell
+from holdfast.kernel.merges import BY_NAME, written
 from holdfast.kernel.row import Row
+from holdfast.kernel.stamps import encode_stamps
+from holdfast.kernel.values import InvalidValue
 from holdfast.protocol import images
 from holdfast.protocol.errors import CODES
 from holdfast.protocol.messages import decode_image
@@ -18,7 +24,13 @@ class Note(hf.Table, space="all"):
     n: hf.Counter = 0
 
 
+class Page(hf.Table, space="all"):
+    body: hf.Text
+    other: hf.Text
+
+
 TABLE = hf.Schema(Note).table("note")
+PAGE = hf.Schema(Page).table("page")
 
 
 def test_a_row_goes_through_its_image_unchanged() -> None:
@@ -69,3 +81,36 @@ def test_a_patch_may_change_no_value_but_who_wrote_it() -> None:
 def test_a_dead_row_gets_the_defaults_where_it_has_stamps() -> None:
     row = images.row_from_bytes(TABLE, f'["note",2,["k"],"{S}*2"]'.encode())
     assert (row.life, row.values, row.stamps) == (2, [None, 0], [S, S])
+
+
+def test_a_patch_says_what_was_added_to_a_document() -> None:
+    """Nothing but the update travels; documents that did not change are not mentioned; a wrong outcome is found."""
+    note, body, merge = PAGE, PAGE.cells[0], BY_NAME["text"]
+    one = merge.apply(body, Cell("", None, [1, ""]), written(body, "", [1, ""], "abc", "a" * 12), S, S, "1" * 12)
+    update = written(body, one.value, one.state, "abcd", "b" * 12)
+    two = merge.apply(body, one, update, S, S, "1" * 12)
+    old = Row(1, ["abc", "abc"], [one.stamp, one.stamp], {0: one.state, 1: one.state})
+    new = Row(1, ["abcd", "abc"], [two.stamp, one.stamp], {0: two.state, 1: one.state})
+    patch = images.patch_of("note", note, ["k"], new, [0], {0: [update]})
+    assert json.loads(patch)[2:] == [["k", None], encode_stamps(new.stamps), {"0": [1, [update]]}, [0]]
+    made = images.patched(note, old, decode_image(patch))
+    assert (made.values, made.stamps, made.states) == (new.values, new.stamps, new.states)
+    whole = images.patch_of("note", note, ["k"], new, [0], {})
+    made = images.patched(note, old, decode_image(whole))
+    assert (made.values, made.states) == (new.values, new.states)
+    empty = Row(1, ["", ""], [one.stamp, None], {})
+    with pytest.raises(InvalidValue):
+        images.patched(note, empty, decode_image(patch))
+    wrong = Row(1, new.values, [S, one.stamp], new.states)
+    with pytest.raises(InvalidValue):
+        images.patched(note, old, decode_image(images.patch_of("note", note, ["k"], wrong, [0], {0: [update]})))
+    nothing = images.patch_of("note", note, ["k"], Row(1, ["abc"], [one.stamp], {0: one.state}), [], {})
+    assert images.patched(note, Row(1, ["abc"], [one.stamp], {}), decode_image(nothing)).states == {}
+
+
+def test_a_document_that_is_empty_again_has_no_state() -> None:
+    note, body, merge = PAGE, PAGE.cells[0], BY_NAME["text"]
+    cell = merge.apply(body, Cell("", None, None), "AAA=", S, S, "1" * 12)
+    patch = images.patch_of("note", note, ["k"], Row(1, [""], [cell.stamp], {0: [1, ""]}), [0], {0: ["AAA="]})
+    made = images.patched(note, Row(1, [""], [cell.stamp], {}), decode_image(patch))
+    assert (made.values, made.states) == ([""], {})

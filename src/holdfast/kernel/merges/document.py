@@ -8,6 +8,7 @@ Source: Nicolaescu, Jahns, Derntl, Klamma, *Near Real-Time Peer-to-Peer Shared E
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from holdfast.kernel import clock
@@ -35,7 +36,7 @@ class LiveState(list[Any]):
         return content
 
 
-class Document:
+class Document(ABC):
     """State: `[epoch, update]`, the whole document as one update in base64 (empty text: nothing in it); `[1, ""]` is
     kept as None.
 
@@ -92,13 +93,13 @@ class Document:
                 content.load(decoded(self.difference(column, self.empty, [1, ""], default)))
         return content
 
+    @abstractmethod
     def write(self, content: Content, value: Any) -> None:
         """Bring the content to a plain value, by as few edits as tell what was meant."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, column: Column, content: Content) -> Any:
         """The plain value. Raises InvalidValue when it is none that the column can hold."""
-        raise NotImplementedError
 
     def apply(self, column: Column, cell: Cell, change: Any, stamp: str, dot: str, hub: str) -> Cell:
         """The cell after the update. Raises InvalidValue (`document_gap`, `document_malformed`, `value_range`); on a
@@ -122,13 +123,6 @@ class Document:
         if b.state is not None and b.state[1]:
             content.load(decoded(b.state[1]))
         return self._cell(column, content, epoch, max(a.stamp or "", b.stamp or ""))
-
-    def delta(self, before: Any, after: Any) -> str:
-        """What `after` has and `before` has not: two states of one epoch, the first one contained in the second."""
-        old, new = Content(text=self.text), Content(text=self.text)
-        old.load(decoded(before[1]) if before is not None and before[1] else b"")
-        new.load(decoded(after[1]) if after[1] else b"")
-        return encoded(new.doc.get_update(old.doc.get_state()))
 
     def extended(self, column: Column, cell: Cell, updates: list[str], stamp: str) -> Cell:
         """The cell after several updates at once: what a patch brings. Raises InvalidValue."""

@@ -26,10 +26,8 @@ export function edits(old: readonly string[], young: readonly string[], minKept 
   let [a, b] = [0, 0];
   for (const [x, y, size] of [...runs, [middleOld.length, middleYoung.length, 0] as const]) {
     const last = found[found.length - 1];
-    if (x > a || y > b) {
-      if (last !== undefined && a - last[1] < minKept) [last[1], last[3]] = [x, y];
-      else found.push([a, x, b, y]);
-    }
+    if (last !== undefined && a - last[1] < minKept) [last[1], last[3]] = [x, y];
+    else found.push([a, x, b, y]);
     [a, b] = [x + size, y + size];
   }
   return found.map(([i, j, k, m]) => [i + start, j + start, k + start, m + start]);
