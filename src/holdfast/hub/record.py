@@ -56,7 +56,7 @@ WHOLE_TEXT = 1024
 
 def remembered(column: Column, old: Any, new: Any) -> Any:
     """The old value as an entry keeps it. Of a longer text that many edit it is what an edit replaced:
-    `{"at": place, "was": text, "is": length}`: put `was` in place of the `is` code points at `at`, and it is the old text.
+    `{"at": place, "was": text, "is": length}`: with `was` in place of the `is` code points at `at` it is the old text.
     """
     if column.merge not in ("text", "merge_text") or len(old) <= WHOLE_TEXT:
         return old

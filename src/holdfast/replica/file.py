@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import traceback
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -74,7 +75,11 @@ def immediate(db: apsw.Connection, path: str) -> Iterator[None]:
         try:
             yield
             db.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, apsw.Error):
+                # Reads that the error cut short stay open as long as its traceback lives, and with them their snapshot:
+                # every later write on this connection would be told that it is busy.
+                traceback.clear_frames(error.__traceback__)
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
