@@ -62,6 +62,30 @@ class DocumentText(_Text):  # type: ignore[misc] # the library is an extra
             self._at, self._removed = start, count
         self._length -= count
 
+    def apply_update(self, update: bytes) -> None:
+        """Take what was edited in another copy of this document, such as one that a browser holds with yjs, or a device
+        that came by without a network. It is captured like an edit of one's own; the hub takes nothing twice.
+        """
+        self._check(0, 0)
+        self.settle()
+        try:
+            self._content.apply(update)
+        except InvalidValue as error:
+            raise HoldfastError(error.code, error.message) from None
+        self._length = len(str(self._content.text))
+
+    def get_update(self, state: bytes = b"\0") -> bytes:
+        """What the document holds beyond a state vector, for another copy of it."""
+        self.settle()
+        update: bytes = self._content.doc.get_update(state)
+        return update
+
+    def get_state(self) -> bytes:
+        """The state vector of the document."""
+        self.settle()
+        state: bytes = self._content.doc.get_state()
+        return state
+
     def settle(self) -> None:
         """Give the run to the library."""
         if not (self._typed or self._removed):

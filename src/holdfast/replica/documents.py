@@ -147,9 +147,11 @@ class Documents:
             self._flush(session)
 
     def after_statement(self) -> None:
-        """The library's documents see what SQL wrote."""
-        for session in self._sessions.values() if self._sessions else ():
-            self._refresh(session)
+        """The library's documents see what SQL wrote; that of a row which is gone, or was made again, is closed."""
+        for place, session in list(self._sessions.items()):
+            if not self._refreshed(session):
+                session.close()
+                del self._sessions[place]
 
     def end(self, *, keep: bool) -> None:
         """The transaction is about to commit (`keep`) or has gone: forget the documents."""
@@ -213,25 +215,23 @@ class Documents:
             self._freeze(noted, slot, update)
         session.noted = (noted, captured_edit(update))
 
-    def _refresh(self, session: Session) -> None:
-        """Take over what a statement wrote into the plain column."""
+    def _refreshed(self, session: Session) -> bool:
+        """Take over what a statement wrote into the plain column; gives whether the session still has its document."""
         stored = session.user.read(self._db, session.name[1])
+        if stored is None:
+            return False
         place = len(session.user.table.key) + session.slot
         try:
-            if stored is not None and same(from_sql(session.column, stored[place]), session.shown):
-                return
-        except InvalidValue:
-            pass  # what nobody can read is refused when it is sealed; the preview says so
-        row = self._row(session.user, session.name)
-        epoch = row.states[session.slot][0] if session.slot in row.states else 1
-        if epoch != session.epoch:
-            message = (
-                f"{session.user.table.name} {session.name[1]!r} was deleted and made again; open its document anew"
-            )
-            raise HoldfastError("document_closed", message)
+            if same(from_sql(session.column, stored[place]), session.shown):
+                return True
+            row = self._row(session.user, session.name)
+        except (InvalidValue, HoldfastError):
+            return False  # sealing refuses it, and says why
         state = row.states.get(session.slot)
-        if state is not None:
-            session.absorb(state[1])
+        if state is None or state[0] != session.epoch:
+            return False
+        session.absorb(state[1])
+        return True
 
 
 def _cell(row: Row, slot: int) -> Cell:

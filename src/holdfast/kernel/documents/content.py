@@ -16,6 +16,8 @@ from holdfast.kernel.values import InvalidValue
 
 MAX_STATE = 8 * 1024 * 1024
 """Most bytes of a whole document."""
+SHOWN = 1000
+"""So much of what was typed stands in a refusal."""
 NOTHING = b"\0\0"
 """The update that brings nothing."""
 
@@ -79,7 +81,8 @@ class Content:
         update = read_update(data, text=self.is_text)
         known = self.vector()
         if update.lacks(known):
-            raise InvalidValue("document_gap", "the update builds on edits that are not in the document")
+            lost = "".join(update.typed)[:SHOWN]
+            raise InvalidValue("document_gap", f"it builds on edits that are not in the document; it typed {lost!r}")
         for client, (_, end) in update.structs.items():
             known[client] = max(known.get(client, 0), end)
         present = _present(update.deletes, known)
