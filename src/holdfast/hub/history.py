@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from holdfast.hub.placing import content_of
-from holdfast.hub.record import decode_record
+from holdfast.hub.record import decode_record, recalled
 from holdfast.hub.trace import moment
 from holdfast.hub.workspace import RowName, Standing, Workspace
 from holdfast.kernel import clock
@@ -81,7 +81,8 @@ def as_of(tx: Transaction, schema: Schema, table: Table, key: str, at: int) -> d
         if entry.at <= at:
             break
         record = decode_record(entry.body)
-        values.update(record.old)
+        for name, kept in record.old.items():
+            values[name] = recalled(table.column(name), kept, values[name])
         life = record.life[0]
     if life % 2 == 0:
         return None

@@ -68,6 +68,13 @@ def remembered(column: Column, old: Any, new: Any) -> Any:
     return {"at": start, "was": old[start : len(old) - end], "is": len(new) - end - start}
 
 
+def recalled(column: Column, kept: Any, new: Any) -> Any:
+    """The old value again, from what an entry keeps of it and the value after the entry."""
+    if column.merge not in ("text", "merge_text") or not isinstance(kept, dict):
+        return kept
+    return new[: kept["at"]] + kept["was"] + new[kept["at"] + kept["is"] :]
+
+
 def history_entry(
     table: Table,
     op: Op,
