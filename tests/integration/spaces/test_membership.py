@@ -310,3 +310,12 @@ def test_a_table_that_cannot_be_watched_is_polled(world: World) -> None:
         anna = Site(world, things).device("anna")
         grant(world, "anna", "1")
         until(lambda: keys(anna, "submission") == ["s"])
+
+
+def test_taking_the_hub_out_takes_its_triggers_off_the_applications_table(world: World) -> None:
+    prepared(world)
+    grant(world, "anna", "1")
+    anna = world.device("anna")
+    anna.sync()
+    world.server.remove()
+    world.run("insert into membership values ('ben', '1', 'rw')", "delete from membership", "drop table membership")
