@@ -37,6 +37,14 @@ TABLES = """
 """
 
 
+LAST = len(MIGRATIONS)
+"""The number of the newest real migration; those below are of releases to come."""
+REAL = [f"migration {found.number}: {found.name}" for found in MIGRATIONS]
+SECOND = Migration(LAST + 1, "before", "a column", "ALTER TABLE holdfast.hub ADD COLUMN extra text;")
+THIRD = Migration(LAST + 2, "after", "the column goes", "ALTER TABLE holdfast.hub DROP COLUMN extra;")
+FOURTH = Migration(LAST + 3, "before", "another column", "ALTER TABLE holdfast.hub ADD COLUMN more text;")
+
+
 class Crew(hf.Table, space="all"):
     name: str
 
@@ -100,7 +108,7 @@ def test_out_and_in_and_out_again(application: Place) -> None:
     assert server.migrate(done=lambda step: titles.append(step.title)) == 2505
     server.close()
     assert titles == [
-        "migration 1: tables of the hub",
+        *REAL,
         "create holdfast_conflict",
         "watch crew",
         "watch visit",
@@ -211,7 +219,7 @@ def test_rows_written_while_it_runs_are_noted_once_or_twice_but_never_lost(appli
         anna = application.sync("anna", BOTH, server)
         found = {key for (key,) in anna.execute("select id from crew")}
     assert {*written, "late"} <= found
-    assert len(written) == 6
+    assert len(written) == 5 + len(REAL)
 
 
 def test_a_table_in_use_ends_a_step_and_the_next_run_goes_on(
@@ -226,7 +234,7 @@ def test_a_table_in_use_ends_a_step_and_the_next_run_goes_on(
     with pytest.raises(hf.HoldfastError, match="watch visit") as refusal:
         server.migrate(done=lambda step: titles.append(step.title))
     assert refusal.value.code == "migrate_locked"
-    assert titles == ["migration 1: tables of the hub", "create holdfast_conflict", "watch crew"]
+    assert titles == [*REAL, "create holdfast_conflict", "watch crew"]
     busy.execute("commit")
     assert server.migrate() == 2506
     server.close()
@@ -246,7 +254,7 @@ def test_two_at_once(application: Place) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(titles) == len(set(titles)) == 6
+    assert len(titles) == len(set(titles)) == 5 + len(REAL)
     assert len(rows) == 2
     assert application.sql('select count(*) from holdfast."row"') == [(2505,)]
     for server in servers:
@@ -276,9 +284,8 @@ def test_before_and_after_the_deployment_of_a_schema(application: Place) -> None
     assert hf.Server(application.dsn, BOTH).migrate() == 2501
 
 
-SECOND = Migration(2, "before", "a column", "ALTER TABLE holdfast.hub ADD COLUMN extra text;")
-THIRD = Migration(3, "after", "the column goes", "ALTER TABLE holdfast.hub DROP COLUMN extra;")
-FOURTH = Migration(4, "before", "another column", "ALTER TABLE holdfast.hub ADD COLUMN more text;")
+def title(migration: Migration) -> str:
+    return f"migration {migration.number}: {migration.name}"
 
 
 def migrated(place: Place, *migrations: Migration, phases: Any = ("before", "after")) -> list[str]:
@@ -294,32 +301,32 @@ def test_releases_of_the_hubs_own_tables(place: Place) -> None:
     with connect(place.dsn) as db, pytest.raises(hf.HoldfastError) as refusal:
         Installer(db, OWN, "public", "here", migrations=(*MIGRATIONS, SECOND, THIRD)).start(None)
     assert refusal.value.code == "store_migrate"  # another hub of the old release may run
-    assert refusal.value.details["steps"] == ["migration 2: a column"]
-    assert migrated(place, SECOND, THIRD, phases=("before",)) == ["migration 2: a column"]
+    assert refusal.value.details["steps"] == [title(SECOND)]
+    assert migrated(place, SECOND, THIRD, phases=("before",)) == [title(SECOND)]
     with connect(place.dsn) as db:
         Installer(db, OWN, "public", "here", migrations=(*MIGRATIONS, SECOND, THIRD)).start(None)
     place.store().open(OWN)  # the old release goes on
-    assert migrated(place, SECOND, THIRD) == ["migration 3: the column goes"]
-    with pytest.raises(hf.HoldfastError, match="migration 3") as newer:
+    assert migrated(place, SECOND, THIRD) == [title(THIRD)]
+    with pytest.raises(hf.HoldfastError, match=f"migration {THIRD.number}") as newer:
         place.store().open(OWN)
-    assert (newer.value.code, newer.value.details) == ("store_format", {"found": 3, "known": len(MIGRATIONS)})
+    assert (newer.value.code, newer.value.details) == ("store_format", {"found": THIRD.number, "known": LAST})
 
 
 def test_an_after_that_was_left_out_comes_before_the_next_release(place: Place) -> None:
     place.store().open(OWN)
     migrated(place, SECOND, THIRD, phases=("before",))
     assert migrated(place, SECOND, THIRD, FOURTH, phases=("before",)) == [
-        "migration 3: the column goes",
-        "migration 4: another column",
+        title(THIRD),
+        title(FOURTH),
     ]
 
 
 def test_a_fresh_database_gets_every_migration_in_order(place: Place) -> None:
     titles = migrated(place, SECOND, THIRD, FOURTH, phases=("before",))
     assert titles[len(MIGRATIONS) : len(MIGRATIONS) + 3] == [
-        "migration 2: a column",
-        "migration 3: the column goes",
-        "migration 4: another column",
+        title(SECOND),
+        title(THIRD),
+        title(FOURTH),
     ]
 
 
