@@ -1,4 +1,6 @@
-"""How far a device has read a feed: `epoch.seq.head.chain`, opaque to devices."""
+"""How far a device has read a feed: `epoch.seq.head.chain`, opaque to devices; in a first load that goes by the
+priorities of tables, `.level.base` follows.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +10,37 @@ from holdfast.stores.base import Space, Transaction
 
 
 class Cursor(NamedTuple):
-    """`seq` is the last row read; `head` and `chain` name the snapshot in which it was read."""
+    """`seq` is the last row read; `head` and `chain` name the snapshot in which it was read.
+
+    `level` (from 1; 0: all tables at once) counts the classes of tables; each is read up to `base`, the head when the
+    first load began, and what has come since then is read afterwards.
+    """
 
     epoch: str
     seq: int
     head: int
     chain: str
+    level: int = 0
+    base: int = 0
 
     def text(self) -> str:
         """The form that devices keep."""
-        return f"{self.epoch}.{self.seq}.{self.head}.{self.chain}"
+        levels = f".{self.level}.{self.base}" if self.level else ""
+        return f"{self.epoch}.{self.seq}.{self.head}.{self.chain}{levels}"
 
 
 def parse_cursor(text: str) -> Cursor | None:
     """The cursor from its text; None when it is not one of ours (the space is then read from the start)."""
     parts = text.split(".")
-    if len(parts) != 4 or not parts[1].isascii() or not parts[2].isascii():
+    if len(parts) not in (4, 6):
         return None
-    if not parts[1].isdigit() or not parts[2].isdigit() or len(parts[1]) > 18 or len(parts[2]) > 18:
+    numbers = [parts[1], parts[2], *parts[4:]]
+    if not all(part.isascii() and part.isdigit() and len(part) <= 18 for part in numbers):
         return None
-    cursor = Cursor(parts[0], int(parts[1]), int(parts[2]), parts[3])
-    return cursor if cursor.seq <= cursor.head else None
+    seq, head, level, base = (int(part) for part in [*numbers, "0", "0"][:4])
+    if seq > head or base > head or (level and seq > base) or (len(parts) == 6 and not level):
+        return None
+    return Cursor(parts[0], seq, head, parts[3], level, base)
 
 
 def is_ours(cursor: Cursor | None, space: Space | None, tx: Transaction) -> bool:

@@ -23,8 +23,9 @@ from holdfast.hub.membership import Membership
 from holdfast.hub.merging import MergeFunctions
 from holdfast.hub.observation import Observation, Seen, samples
 from holdfast.hub.presence import Presence
-from holdfast.hub.pull import Asked, answer, cursor_at
+from holdfast.hub.pull import Asked, answer
 from holdfast.hub.push import Push
+from holdfast.hub.reading import classes_of, cursor_at, wanted
 from holdfast.hub.response import Response, error_response
 from holdfast.hub.watch import Watch
 from holdfast.kernel import clock
@@ -105,6 +106,7 @@ class Hub:
         self._group: GroupCommit[Submission, Outcome] = GroupCommit(self._write, _weight, GROUP_OPERATIONS)
         with store.transaction(write=False) as tx:
             self.hub = tx.hub().hub
+        self._classes = classes_of(schema)
         self.presence = Presence(store)
         self._closing = threading.Event()
         self._stop_listening: Callable[[], None] | None = None
@@ -140,7 +142,7 @@ class Hub:
         self.sequence_foreign_writes()
         blocks = self._lease(request, identity)
         with self._reading() as snapshot:
-            spaces = self._access(snapshot.tx, identity, given)
+            spaces = wanted(self._access(snapshot.tx, identity, given), request.want)
             return self._answer(snapshot, request, identity, spaces, outcome, blocks)
 
     def spaces_of(self, identity: Identity) -> dict[str, Access]:
@@ -183,7 +185,7 @@ class Hub:
     ) -> Response:
         """The answer, which holds the snapshot until it was read."""
         facts = (self.hub, identity.user, self._now(), spaces, self._layout, self.schema, request)
-        asked = Asked(*facts, live, blocks or {})
+        asked = Asked(*facts, live, blocks or {}, self._classes)
         lines = self.observation.answer(answer(snapshot.tx, asked, outcome, self.observation.sent_rows))
         return Response(200, "application/x-ndjson", _guard(lines), snapshot.keep())
 
@@ -195,7 +197,7 @@ class Hub:
         self.sequence_foreign_writes()
         given = self._given(identity)
         with self._reading() as snapshot:
-            spaces = self._access(snapshot.tx, identity, given)
+            spaces = wanted(self._access(snapshot.tx, identity, given), last.want)
             heads = snapshot.tx.spaces(sorted(spaces))
             moved = any(last.cursors.get(name) != cursor_at(space, space.head) for name, space in heads.items())
             if not moved and spaces == access:
@@ -260,8 +262,8 @@ class Hub:
             ask, size = request.blocks[table.name], table.key[0].block
             if size:
                 try:
-                    wanted = (table.name, request.device, ask, size)
-                    ranges = self._change(lambda tx, wanted=wanted: tx.lease(*wanted))  # type: ignore[misc]
+                    asked = (table.name, request.device, ask, size)
+                    ranges = self._change(lambda tx, asked=asked: tx.lease(*asked))  # type: ignore[misc]
                     blocks[table.name] = m.Block(ask, ranges)
                 except (HoldfastError, StoreUnavailable) as error:
                     log.error("no keys of %s could be leased: %s", table.name, error)

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from holdfast.hub.batch import Outcome
 from holdfast.hub.compare import compared
-from holdfast.hub.cursor import Cursor, is_ours, parse_cursor
+from holdfast.hub.cursor import parse_cursor
 from holdfast.hub.history import told
 from holdfast.hub.identity import Access
+from holdfast.hub.reading import Classes, Reading, cursor_at, marked, plan_space, rows_ahead
 from holdfast.kernel import digest
 from holdfast.protocol import messages as m
 from holdfast.protocol.codec import encode_line, encode_page
@@ -36,18 +37,7 @@ class Asked(NamedTuple):
     request: m.Request
     live: bool = False
     blocks: Mapping[str, m.Block] = MappingProxyType({})
-
-
-class Reading(NamedTuple):
-    """One space to be sent: from `after` to the head, without the rows that the device has already.
-
-    `patches`: the device has everything that the space held when its head was `after`, so changes of rows will do.
-    """
-
-    space: Space
-    after: int
-    skip: frozenset[int]
-    patches: bool
+    classes: Classes = ()
 
 
 def answer(
@@ -60,7 +50,7 @@ def answer(
     names = sorted(asked.spaces)
     heads = tx.spaces(names)
     own = {} if request.echo else own_rows(request.cursors, outcome)
-    readings, reset = plan(tx, heads, request.cursors, names, own)
+    readings, reset = plan(tx, asked, heads, names, own)
     yield encode_line(
         "header",
         m.Header(
@@ -76,12 +66,12 @@ def answer(
             results=outcome.results,
             live=asked.live,
             blocks=dict(asked.blocks),
-            ahead=sum(rows_ahead(tx, reading) for reading in readings),
+            ahead=rows_ahead(tx, readings),
         ),
     )
     room = min(request.limit or RESPONSE_BYTES, RESPONSE_BYTES)
     size = max(LEAST_PAGE, min(request.page or PAGE_BYTES, PAGE_BYTES))
-    for line in (line for reading in readings for line in pages(tx, reading, size, sent)):
+    for line in (line for reading in marked(readings) for line in pages(tx, reading, size, sent)):
         if room <= 0:
             yield encode_line("footer", m.Footer(True))
             return
@@ -92,40 +82,25 @@ def answer(
 
 def plan(
     tx: Transaction,
+    asked: Asked,
     heads: Mapping[str, Space],
-    cursors: Mapping[str, str],
     names: Sequence[str],
     own: Mapping[str, frozenset[int]],
 ) -> tuple[list[Reading], list[str]]:
-    """Which spaces have something to send, without the device's own rows, and which of its cursors are not of this
-    history.
+    """What is to be sent, in the order of priorities, without the device's own rows, and which of its cursors are not
+    of this history.
     """
-    readings, reset = [], []
+    readings: list[Reading] = []
+    reset: list[str] = []
+    wanted = asked.request.want.spaces if asked.request.want is not None else {}
     for name in names:
-        space, text = heads.get(name), cursors.get(name)
-        cursor = parse_cursor(text) if text is not None else None
-        known = is_ours(cursor, space, tx)
+        text = asked.request.cursors.get(name)
+        found, known = plan_space(tx, heads.get(name), text, asked.classes, wanted.get(name, 0))
         if text is not None and not known:
             reset.append(name)
-        if space is None:
-            continue
-        after = cursor.seq if known and cursor is not None else 0
-        if after < space.head:
-            skip = own.get(name, frozenset()) if known or text is None else frozenset()
-            patches = known and cursor is not None and cursor.seq == cursor.head
-            readings.append(Reading(space, after, skip, patches))
-    return readings, reset
-
-
-def rows_ahead(tx: Transaction, reading: Reading) -> int:
-    """At most so many rows will be sent of a space: no more than numbers follow, and no more than it holds.
-
-    Numbers are sparse where rows were written often, so a long way is measured by the counts of the digest.
-    """
-    numbers = reading.space.head - reading.after
-    if numbers <= PAGE_ROWS:
-        return numbers
-    return min(numbers, sum(count for count, _ in tx.digest(reading.space.name).values()))
+        skip = own.get(name, frozenset()) if known or text is None else frozenset()
+        readings += [reading._replace(skip=skip) for reading in found]
+    return sorted(readings, key=lambda reading: reading.priority), reset
 
 
 def own_rows(cursors: Mapping[str, str], outcome: Outcome) -> dict[str, frozenset[int]]:
@@ -137,35 +112,31 @@ def own_rows(cursors: Mapping[str, str], outcome: Outcome) -> dict[str, frozense
             continue
         text = cursors.get(written.space)
         cursor = parse_cursor(text) if text is not None else None
-        if written.before <= (cursor.seq if cursor is not None else 0):
+        # Within a first load by classes, rows of the later classes have been passed without having been sent.
+        if written.before <= (cursor.seq if cursor is not None and not cursor.level else 0):
             own.setdefault(written.space, set()).add(written.seq)
     return {space: frozenset(seqs) for space, seqs in own.items()}
 
 
 def pages(tx: Transaction, reading: Reading, most: int, sent: Callable[[int], None]) -> Iterator[bytes]:
-    """The page lines of one space, each ended by the row that fills `most` bytes. The last page carries the
-    cursor at the head, even when its rows end before.
+    """The page lines of one reading, each ended by the row that fills `most` bytes. The last page carries the cursor
+    at the end of the reading, even when its rows end before.
     """
     space = reading.space
     images: list[bytes] = []
     size, last = 0, reading.after
-    for seq, image in tx.feed(space.name, reading.after, space.head, patches=reading.patches):
+    for seq, image in tx.feed(space.name, reading.after, reading.until, patches=reading.patches):
         if len(images) >= PAGE_ROWS or size >= most:
             sent(len(images))
-            yield encode_page(space.name, cursor_at(space, last), images)
+            yield encode_page(space.name, reading.cursor(last), images, reading.loaded)
             images, size = [], 0
         last = seq
-        if seq not in reading.skip:
+        if seq not in reading.skip and reading.takes(image):
             images.append(image)
             size += len(image)
     if images:
         sent(len(images))
-        yield encode_page(space.name, cursor_at(space, space.head), images)
-
-
-def cursor_at(space: Space, seq: int) -> str:
-    """The cursor after the row `seq`, read in the snapshot in which `space` is the head."""
-    return Cursor(space.epoch, seq, space.head, space.chain).text()
+        yield encode_page(space.name, reading.end(), images, reading.loaded)
 
 
 def footer(tx: Transaction, asked: Asked, heads: Mapping[str, Space]) -> m.Footer:

@@ -38,10 +38,11 @@ def encode_line(kind: str, message: msgspec.Struct) -> bytes:
     return b'{"' + kind.encode() + b'":' + m.encode(message) + b"}\n"
 
 
-def encode_page(space: str, cursor: str, images: Iterable[bytes]) -> bytes:
+def encode_page(space: str, cursor: str, images: Iterable[bytes], loaded: int | None = None) -> bytes:
     """A page line from images that are already in wire form: they are joined, never rebuilt."""
+    tail = b"]}}\n" if loaded is None else b'],"loaded":%d}}\n' % loaded
     head = b'{"page":{"space":' + m.encode(space) + b',"cursor":' + m.encode(cursor) + b',"rows":['
-    return head + b",".join(images) + b"]}}\n"
+    return head + b",".join(images) + tail
 
 
 def decode_line(line: bytes) -> m.Header | m.Page | m.Footer:

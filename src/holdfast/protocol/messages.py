@@ -131,6 +131,16 @@ class Compared(Struct, omit_defaults=True):
     unknown: list[tuple[Name, Key]] = []
 
 
+class Want(Struct, omit_defaults=True):
+    """What a device wants of what it may read: all but `without`, or `only` the named `spaces`, whose priorities (lower
+    first, 0 where none is named) order what is sent.
+    """
+
+    spaces: dict[SpaceName, Integer] = {}
+    without: list[SpaceName] = []
+    only: bool = False
+
+
 class Request(Struct, omit_defaults=True):
     """One round, device to hub."""
 
@@ -144,6 +154,7 @@ class Request(Struct, omit_defaults=True):
     transactions: Annotated[list[Transaction], Meta(max_length=MAX_TRANSACTIONS)] = []
     limit: Count | None = None
     page: Count | None = None
+    want: Want | None = None
     digests: bool = False
     echo: bool = False
     user: Annotated[str, Meta(max_length=200)] = ""
@@ -206,14 +217,15 @@ class Header(Struct, omit_defaults=True):
     blocks: dict[Name, Block] = {}
 
 
-class Page(Struct):
+class Page(Struct, omit_defaults=True):
     """Rows of one space in feed order; `cursor` is the cursor after them. `rows` is the JSON array of images, still
-    text.
+    text. `loaded`: everything whose priority is at most this has been sent before this page.
     """
 
     space: SpaceName
     cursor: CursorText
     rows: Raw
+    loaded: Integer | None = None
 
 
 class Footer(Struct, omit_defaults=True):

@@ -129,8 +129,17 @@ CREATE TABLE holdfast_space (
     access TEXT NOT NULL CHECK (access IN ('r', 'rw', '')),
     cursor TEXT,
     ready INTEGER NOT NULL DEFAULT 0,
+    loaded INTEGER,                           -- while not ready: everything up to this priority is here
     lost INTEGER NOT NULL DEFAULT 0           -- 1: the hub has lost the history of what is here; it arrives anew
 ) STRICT;
+
+-- What the device wants of what it may read. A space that is not here is wanted unless only chosen ones are.
+CREATE TABLE holdfast_subscription (
+    space TEXT PRIMARY KEY,
+    wanted INTEGER NOT NULL,
+    priority INTEGER NOT NULL,                -- lower comes first
+    until INTEGER                             -- milliseconds since 2020-01-01 UTC by the device's clock; NULL: for ever
+) STRICT, WITHOUT ROWID;
 
 -- Pages that arrived but cannot be applied yet, because the answer they belong to is not complete.
 CREATE TABLE holdfast_stage (

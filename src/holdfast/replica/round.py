@@ -32,6 +32,7 @@ from holdfast.replica.spaces import LocalSpace, LocalSpaces
 from holdfast.replica.stage import Stage, write_stage
 from holdfast.replica.steering import refresh
 from holdfast.replica.steps import note_origin
+from holdfast.replica.subscriptions import ended, want
 from holdfast.replica.suspects import Suspect, may_be_about_one
 from holdfast.replica.tables import UserTables
 from holdfast.schema.model import Schema
@@ -60,6 +61,7 @@ class Device(NamedTuple):
     tables: UserTables
     now: Callable[[], int]
     random_bits: Callable[[int], int]
+    only_chosen: bool = False
 
 
 class Rounds:
@@ -165,6 +167,7 @@ class Rounds:
             acknowledged=acknowledged,
             limit=limit,
             page=page,
+            want=want(self._db, self._sent_at, only=self._device.only_chosen),
             digests=digests,
             echo=self._waits_for_rows(),
             user=user,
@@ -245,7 +248,9 @@ class Rounds:
 
     def anything_waits(self) -> bool:
         """Whether something was captured, or waits to be sent."""
-        return self._outbox.anything_waits(self._device.tables.queue_by_name, self._device.now())
+        now = self._device.now()
+        over = ended(self._db, self._sent_at, now)
+        return over or self._outbox.anything_waits(self._device.tables.queue_by_name, now)
 
     def _waits_for_rows(self) -> bool:
         """Whether rows have arrived, or will, that the operations of this request must not be taken for newer than."""
@@ -311,6 +316,7 @@ class Rounds:
         known: dict[str, LocalSpace] = {}
         arrival: Arrival | None = None
         self.rows_direct = 0
+        loaded: int | None = None
         for line in lines(chunks):
             part = decode_line(line)
             if isinstance(part, m.Header):
@@ -327,6 +333,11 @@ class Rounds:
                     "response_malformed", "the hub's answer has a page of a space that it does not grant"
                 )
             else:
+                if part.loaded is not None and (loaded is None or part.loaded > loaded):
+                    loaded = part.loaded
+                    self._write_direct()
+                    with applying(self._db, self._device.path):
+                        self._spaces.load(loaded)
                 page = StagedPage(part.space, part.cursor, bytes(part.rows))
                 self.kept += 1
                 self.transfer.page(count_rows(page.rows), len(page.rows))

@@ -67,6 +67,10 @@ class LocalSpaces:
         sql = "UPDATE holdfast_space SET ready = 1, lost = 0 WHERE name = ? AND (ready = 0 OR lost = 1)"
         self._db.executemany(sql, ((name,) for name in names))
 
+    def load(self, priority: int) -> None:
+        """Everything up to this priority is here of the spaces that are not ready."""
+        self._db.execute("UPDATE holdfast_space SET loaded = ? WHERE ready = 0", (priority,))
+
     def forget(self, names: Iterable[str]) -> None:
         """These spaces are gone."""
         self._db.executemany("DELETE FROM holdfast_space WHERE name = ?", ((name,) for name in names))

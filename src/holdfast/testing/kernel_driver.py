@@ -179,7 +179,8 @@ def _line(form: Form) -> Form:
         return {type(part).__name__.lower(): form}
     images = [json.loads(messages.encode(image)) for image in codec.decode_rows(bytes(part.rows))]
     rows = [_without_absent(image) for image in images]
-    return {"page": {"space": part.space, "cursor": part.cursor, "rows": rows}}
+    loaded = {} if part.loaded is None else {"loaded": part.loaded}
+    return {"page": {"space": part.space, "cursor": part.cursor, "rows": rows, **loaded}}
 
 
 def _without_absent(image: list[Any]) -> list[Any]:

@@ -61,10 +61,6 @@ class FaultProxy:
         self._threads: list[threading.Thread] = []
         self.start(self._accept)
 
-    def aim(self, host: str, port: int) -> None:
-        """Where new connections go."""
-        self._target = (host, port)
-
     def cut(self) -> None:
         """Break off every connection that is open."""
         with self.lock:

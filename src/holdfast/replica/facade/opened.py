@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 import apsw
 
@@ -54,6 +55,7 @@ class Opened:
         token: Token | None = None,
         fetch_credentials: Callable[[], str] | None = None,
         transport: Transport | None = None,
+        spaces: Literal["all", "chosen"] = "all",
         now: Callable[[], int] = device_clock,
         random_bits: Callable[[int], int] = secrets.randbits,
     ) -> None:
@@ -64,6 +66,7 @@ class Opened:
         self._transport = transport
         self._ways: list[Transport] | None = None
         self._presence = Presence()
+        self._only_chosen = spaces == "chosen"
         self._now, self._random_bits = now, random_bits
         self._sql_clock = None if now is device_clock else now
         self._opening = threading.RLock()
@@ -110,7 +113,7 @@ class Opened:
             self._file = self._file or one_sqlite.enter(self.path)
             self._sync_db = db
             self._lock = SyncLock(self.path)
-            parts = (self.path, device, self.schema, self._tables, self._now, self._random_bits)
+            parts = (self.path, device, self.schema, self._tables, self._now, self._random_bits, self._only_chosen)
             self._rounds = Rounds(db, Device(*parts))
             self._exchanges = Exchanges(self.path, self._rounds, self._lock, self.events)
             self._sync_log = SyncLog(self.path)

@@ -118,9 +118,9 @@ const OPTIONAL = new Set(
 /** A line of a response as an encoder writes it: what is empty is left out, and a row without states has none. */
 export function lineForm(line: Line): Wire {
   if (line.kind === "page") {
-    const { space, cursor, rows } = line.page;
+    const { space, cursor, rows, loaded } = line.page;
     const images = rows.map(imageForm);
-    return { page: { space, cursor, rows: images } };
+    return { page: { space, cursor, rows: images, ...(loaded === null ? {} : { loaded }) } };
   }
   if (line.kind === "footer") {
     const said = Object.entries(line.footer.compared).map(([space, compared]) => [

@@ -26,9 +26,10 @@ export function encodeRequest(message: m.Request): Uint8Array {
   const transactions = message.transactions.map(({ origin, n, ops, label, withdrawn }) =>
     compact({ origin, n, ops: ops.map(operationForm) }, { label, withdrawn }),
   );
+  const want = message.want === null ? null : compact({}, message.want);
   const form = compact(
     { protocol, device, schema, clock },
-    { layout, cursors, acknowledged, transactions, limit, page, digests, echo, user, compare, blocks, history },
+    { layout, cursors, acknowledged, transactions, limit, page, want, digests, echo, user, compare, blocks, history },
   );
   return utf8.encode(write(form));
 }

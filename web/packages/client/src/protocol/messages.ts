@@ -124,6 +124,13 @@ export const request = struct({
   transactions: optional(list(transaction, MAX_TRANSACTIONS), []),
   limit: nullable(integer(1)),
   page: nullable(integer(1)),
+  want: nullable(
+    struct({
+      spaces: optional(map(integer(), spaceName), {}),
+      without: optional(list(spaceName), []),
+      only: optional(boolean, false),
+    }),
+  ),
   digests: optional(boolean, false),
   echo: optional(boolean, false),
   user: optional(text(0, 200), ""),
@@ -172,7 +179,7 @@ export const header = struct({
 });
 
 /** Rows of one space in feed order; `cursor` is the cursor after them. */
-export const page = struct({ space: spaceName, cursor, rows: list(image) });
+export const page = struct({ space: spaceName, cursor, rows: list(image), loaded: nullable(integer()) });
 
 /** Last line of a response. */
 export const footer = struct({
