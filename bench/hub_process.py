@@ -35,9 +35,11 @@ class RunningHub:
 
 
 @contextmanager
-def hub_process(store: Path | str) -> Iterator[RunningHub]:
-    """A hub over a SQLite file or a database URL, in another process, until the end of the `with` block."""
-    with Child("bench.hub_process", store) as child:
+def hub_process(store: Path | str, port: int = 0) -> Iterator[RunningHub]:
+    """A hub over a SQLite file or a database URL, in another process, until the end of the `with` block; on a free
+    port, or on a given one.
+    """
+    with Child("bench.hub_process", store, port) as child:
         yield RunningHub(child)
 
 
@@ -47,9 +49,9 @@ def anybody(headers: Mapping[str, str]) -> hf.Identity | None:
     return hf.Identity(user, {SPACE: "rw"}) if user else None
 
 
-def serve(store: str) -> None:
+def serve(store: str, port: int) -> None:
     """Serve until the standard input ends."""
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = socket.create_server(("127.0.0.1", port), backlog=1024)
     url = store if "://" in store else f"sqlite:///{store}"
     with hf.Server(url, SCHEMA, authenticate=anybody) as server:
         web = uvicorn.Server(uvicorn.Config(server.asgi(), log_level="warning", access_log=False))
@@ -66,4 +68,4 @@ def _stop(web: uvicorn.Server) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(sys.argv[1], int(sys.argv[2]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.scenarios import backlog, capture, daily_delta, durable, first_sync, memory, postgres
+from bench.scenarios import backlog, capture, daily_delta, durable, first_sync, live, memory, postgres
 
 SCENARIOS = (
     capture.SCENARIO,
@@ -11,5 +11,6 @@ SCENARIOS = (
     backlog.SCENARIO,
     daily_delta.SCENARIO,
     memory.SCENARIO,
+    live.SCENARIO,
     postgres.SCENARIO,
 )
