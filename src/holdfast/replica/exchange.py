@@ -141,9 +141,15 @@ class Exchanges:
         return totals.report()
 
     def anything_waits(self) -> bool:
-        """Whether there is something to send now."""
+        """Whether there is something to send now. Cheap while nobody has written to the file."""
+        looking = self._rounds.looking
+        if looking.vain():
+            return False
         with self._lock.held(LOCK_SECONDS), sqlite_errors(self._path):
-            return self._rounds.anything_waits()
+            version = looking.version()
+            found = self._rounds.anything_waits()
+            looking.found(found, version)
+            return found
 
     def build(self, trigger: Trigger, way: Transport) -> bytes:
         """The next request, for a live channel."""
@@ -208,6 +214,7 @@ class Exchanges:
         page, batch = (measured.page, measured.batch) if measured is not None else (None, meter.MOST_BATCH)
         request = self._rounds.build(page=page, batch=batch, uploads=uploads)
         self._totals.rounds += 1
+        self._rounds.looking.forget()
         round_.uploads, round_.transactions = uploads, self._rounds.sending
         round_.plain_sent = round_.sent = len(request)
         return request
@@ -251,6 +258,7 @@ class Exchanges:
         self._rounds.interrupt()
 
     def _take(self, chunks: Iterator[bytes], round_: Round) -> Received:
+        self._rounds.looking.forget()
         applied, footer = self._rounds.receive(self._counted(chunks, round_))
         rows = applied.rows + self._rounds.rows_direct
         conflicts = self._rounds.arrived_conflicts(applied)

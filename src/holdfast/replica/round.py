@@ -24,6 +24,7 @@ from holdfast.replica.confirmed import Confirmed, RowName
 from holdfast.replica.conflicts import Conflict, arrived
 from holdfast.replica.dependencies import dependants, needs
 from holdfast.replica.file import applying
+from holdfast.replica.looking import Looking
 from holdfast.replica.outbox import BATCH_BYTES, MAX_HOLD, Outbox, Sending, with_transactions
 from holdfast.replica.pages import Held, MissingError, PageWriter, layout_of, slot_order
 from holdfast.replica.progress import Transfer, count_rows
@@ -76,6 +77,7 @@ class Rounds:
         self._stage = Stage(db, device.path)
         self._outbox = Outbox(db)
         self._spaces = LocalSpaces(db)
+        self.looking = Looking(db)
         self._blocks = Blocks(db, device.path, device.schema, device.random_bits)
         self._header: m.Header | None = None
         self._direct: list[StagedPage] = []
