@@ -92,6 +92,14 @@ class Outbox:
         sql = f"SELECT EXISTS (SELECT 1 FROM holdfast_transaction WHERE state = 'pending' AND NOT {HELD})"
         return bool(self._db.execute(sql, (now, MAX_HOLD)).get)
 
+    def urgent(self, classes: Sequence[str], sending: Sequence[int]) -> bool:
+        """Whether transactions of these classes wait that are not among those that go now."""
+        if not classes:
+            return False
+        sql = """SELECT EXISTS (SELECT 1 FROM holdfast_transaction WHERE state IN ('pending', 'sending')
+                     AND queue IN (SELECT value FROM json_each(?1)) AND txn NOT IN (SELECT value FROM json_each(?2)))"""
+        return bool(self._db.execute(sql, (m.encode(classes).decode(), m.encode(sending).decode())).get)
+
     def anything_waits(self, queues: Mapping[str, Queue], now: int) -> bool:
         """Whether there is something to send: captured, sent and not answered, or free to go."""
         sql = """SELECT EXISTS (SELECT 1 FROM holdfast_capture)

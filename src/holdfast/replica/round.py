@@ -151,6 +151,8 @@ class Rounds:
         without `uploads` none do.
         """
         sending, self.more_to_send = self._choose(batch) if uploads else ([], False)
+        if self.more_to_send and self._outbox.urgent(self._device.tables.upload_first, [s.txn for s in sending]):
+            limit, page = 1, 1
         self._next_n += sum(1 for s in sending if s.origin == self._origin and s.n >= self._next_n)
         acknowledged: list[Any] = self._db.execute("SELECT origin, n FROM holdfast_acknowledge LIMIT 10000").fetchall()
         layout, user = self._db.execute("SELECT layout, user FROM holdfast_state").get

@@ -178,6 +178,7 @@ class UserTables:
         self.by_number = {table.number: table for table in self.by_name.values()}
         self.queues = {table.number: table.table.queue for table in self.by_name.values()}
         self.queue_by_name = {queue.name: queue for queue in self.queues.values()}
+        self.upload_first = [queue.name for queue in self.queues.values() if queue.direction == "upload_first"]
 
 
 def quoted(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,8 @@ class Caption(hf.Table, key="id", space="site", queue=hf.Queue(priority=2)):
     album: str = hf.column(references=Album)
 
 
-class Sample(hf.Table, key="id", space="lab", queue=hf.Queue(batch_size=2)):
-    """Two at once."""
+class Sample(hf.Table, key="id", space="lab", queue=hf.Queue(batch_size=2, direction="upload_first")):
+    """Two at once, and before anything large comes down."""
 
     id: str
     value: int = 0
@@ -68,9 +69,11 @@ class Gate:
         self.dislikes = b""
         self.broken = False
         self.requests = self.stopped = 0
+        self.limits: list[int | None] = []
 
     def exchange(self, body: bytes) -> Any:
         self.requests += 1
+        self.limits.append(json.loads(body).get("limit"))
         if self.broken or (self.dislikes and self.dislikes in body):
             self.stopped += 1
             return Stopped(len(body))
@@ -110,8 +113,6 @@ class Site:
 
     def order(self, device: hf.Replica) -> list[str]:
         """The keys in the order of the next request."""
-        import json
-
         request = json.loads(device.build_request())
         return [op["key"] for transaction in request.get("transactions", []) for op in transaction["ops"]]
 

@@ -100,3 +100,19 @@ def test_what_is_under_way_goes_alone(site: Site) -> None:
         assert site.order(device) == ["f1"]
         assert [item.state for item in device.pending()] == ["sending", "pending"]
         assert device.sync().pushed == 2
+
+
+def test_downloads_wait_for_a_class_that_goes_first(site: Site) -> None:
+    with site.device("other") as other, other.transaction():
+        for number in range(2_000):
+            other.execute("INSERT INTO form (id, title) VALUES (?, ?)", (f"f{number}", "x" * 400))
+    with site.device("other") as other:
+        other.sync()
+    with site.device() as device:
+        for number in range(5):
+            device.execute("INSERT INTO sample (id) VALUES (?)", (f"s{number}",))
+        site.way.limits.clear()
+        report = device.sync()
+        assert report.pushed == 5
+        assert device.execute("SELECT count(*) FROM form") == [(2_000,)]
+        assert site.way.limits == [1, 1, None]
