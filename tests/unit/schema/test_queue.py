@@ -20,10 +20,8 @@ class Photo(hf.Table, space="site", queue=hf.Queue(priority=9)):
 
 def test_a_table_a_space_or_nothing_names_the_class() -> None:
     schema = hf.Schema(Form, Photo, queues={"site": hf.Queue(priority=2)})
-    assert {table.name: (table.queue.name, table.queue.priority) for table in schema.tables} == {
-        "form": ("site", 2),
-        "photo": ("photo", 9),
-    }
+    classes = {table.name: (table.queue.name, table.queue.priority) for table in schema.tables}
+    assert (classes["form"], classes["photo"]) == (("site", 2), ("photo", 9))
     assert hf.Schema(Form).by_name["form"].queue.name == "default"
 
 
@@ -57,9 +55,9 @@ def test_what_is_wrong_is_told(given: dict[str, Any]) -> None:
 def test_a_class_must_be_clear() -> None:
     with pytest.raises(hf.HoldfastError, match="no table has"):
         hf.Schema(Form, queues={"nowhere": hf.Queue()})
-    with pytest.raises(hf.HoldfastError, match="write hf.Queue"):
+    with pytest.raises(hf.HoldfastError, match=r"write hf\.Queue"):
         hf.Schema(Form, queues={"site": 7})  # type: ignore[dict-item]
-    with pytest.raises(hf.HoldfastError, match="write hf.Queue"):
+    with pytest.raises(hf.HoldfastError, match=r"write hf\.Queue"):
 
         class Wrong(hf.Table, queue=7):  # type: ignore[arg-type]
             title: str = ""
