@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.scenarios import backlog, capture, daily_delta, durable, first_sync, live, memory, postgres
+from bench.scenarios import backlog, capture, daily_delta, durable, field_day, first_sync, live, memory, postgres
 
 SCENARIOS = (
     capture.SCENARIO,
@@ -10,6 +10,7 @@ SCENARIOS = (
     first_sync.SCENARIO,
     backlog.SCENARIO,
     daily_delta.SCENARIO,
+    field_day.SCENARIO,
     memory.SCENARIO,
     live.SCENARIO,
     postgres.SCENARIO,
