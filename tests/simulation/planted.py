@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pytest import MonkeyPatch
 
-from holdfast.hub import drain, pull, push, workspace
+from holdfast.hub import drain, inbox, pull, push, workspace
 from holdfast.hub.batch import Unit
 from holdfast.hub.moves import Moves
 from holdfast.hub.push import Push, Standing
@@ -235,8 +235,8 @@ def refusals_keep_their_first_half(patch: MonkeyPatch) -> None:
 
 @planted("the inbox is complete", "network", 5, 14)
 def conflicts_are_not_kept(patch: MonkeyPatch) -> None:
-    """The inbox misses the conflicts of every answer."""
-    patch.setattr(apply.Apply, "_note_conflicts", lambda self, results, now: None)
+    """The hub writes no conflict into its inbox."""
+    patch.setattr(inbox.Inbox, "write", lambda self, *arguments: None)
 
 
 @planted("1: a number is reused", "crash", 5, 1, 2, 3, 10)
@@ -309,6 +309,6 @@ def withdrawn_transactions_count_as_done(patch: MonkeyPatch) -> None:
     real = push.Push._transaction
 
     def transaction(self: Any, given: Any, submission: Any) -> Any:
-        return push.Accepted(None, set(), set(), []) if given.withdrawn else real(self, given, submission)
+        return push.Accepted(None, set(), set(), [], []) if given.withdrawn else real(self, given, submission)
 
     patch.setattr(push.Push, "_transaction", transaction)
