@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from bench.scenarios import backlog, capture, daily_delta, durable, field_day, first_sync, live, memory, postgres
+from bench.scenarios import (
+    backlog,
+    capture,
+    conflicts,
+    daily_delta,
+    durable,
+    field_day,
+    first_sync,
+    live,
+    memory,
+    postgres,
+)
 
 SCENARIOS = (
     capture.SCENARIO,
     durable.SCENARIO,
     first_sync.SCENARIO,
     backlog.SCENARIO,
+    conflicts.SCENARIO,
     daily_delta.SCENARIO,
     field_day.SCENARIO,
     memory.SCENARIO,

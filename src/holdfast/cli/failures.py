@@ -18,6 +18,7 @@ class Exit(enum.IntEnum):
     NETWORK = 3
     REFUSED = 4
     CREDENTIALS = 5
+    REVIEW = 6
     INTERRUPTED = 130
 
 
@@ -29,6 +30,7 @@ MEANING: dict[Exit, str] = {
     Exit.REFUSED: "The device has transactions that were refused; `holdfast status` lists them. "
     "For `verify`: the hub has lost rows that it had confirmed.",
     Exit.CREDENTIALS: "The hub does not accept the token.",
+    Exit.REVIEW: "The device has conflicts that wait for a decision. `holdfast conflicts` lists them.",
     Exit.INTERRUPTED: "Stopped with Ctrl-C.",
 }
 
