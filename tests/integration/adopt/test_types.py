@@ -124,13 +124,13 @@ class World:
     """The place, with no row in it, and devices of one test."""
 
     def __init__(self, place: Place, folder: Path, things: ExitStack) -> None:
-        self.store, self.sql = place.store, place.sql
-        self._server, self._folder, self._things = place.server, folder, things
+        self.sql, self.server = place.sql, place.server
+        self._folder, self._things = folder, things
         self.sql("truncate thing")
-        self._server.sequence_foreign_writes()
+        self.server.sequence_foreign_writes()
 
     def device(self, name: str) -> hf.Replica:
-        way = hf.testing.LocalTransport(self._server, hf.Identity(name, {"all": "rw"}))
+        way = hf.testing.LocalTransport(self.server, hf.Identity(name, {"all": "rw"}))
         return self._things.enter_context(hf.Replica(self._folder / f"{name}.db", SCHEMA, transport=way))
 
 
@@ -314,13 +314,13 @@ def test_a_value_without_a_wire_form_is_named_and_other_rows_go_on(world: World,
     device.sync()
     world.sql(f"update thing set {change} where id = 1; update thing set note = 'went on' where id = 2")
     device.sync()
-    ((table, key, problem),) = world.store.unreadable()
-    assert (table, key) == ("thing", "1")
-    assert column in problem
+    (aside,) = world.server.aside()
+    assert (aside.table, aside.key) == ("thing", "1")
+    assert column in aside.reason
     assert (shown(device, 1)[column], shown(device, 2)["note"]) == (None, "went on")
     world.sql(f"update thing set {column} = NULL, note = 'mended' where id = 1")
     device.sync()
-    assert world.store.unreadable() == []
+    assert world.server.aside() == []
     assert shown(device, 1)["note"] == "mended"
 
 

@@ -93,6 +93,8 @@ test("a request leaves out what the hub fills in, and keeps what is required", (
     echo: false,
     user: "",
     compare: {},
+    blocks: {},
+    want: null,
   };
   expect(text(encodeRequest(request))).toBe(
     '{"protocol":1,"device":"d","schema":{"version":1,"hash":""},"clock":0,"transactions":[{"origin":"26fd53dc5345",' +
