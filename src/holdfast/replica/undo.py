@@ -14,6 +14,7 @@ import apsw
 
 from holdfast.kernel import operational
 from holdfast.kernel.clock import origin_of
+from holdfast.kernel.merges import document
 from holdfast.kernel.row import Row
 from holdfast.kernel.values import InvalidValue, canonical_json, same
 from holdfast.replica.capture import Captured
@@ -145,7 +146,7 @@ class _Reversal:
     def _take_back_insert(self, user: UserTable, change: Captured, shown: list[Any] | None) -> None:
         if shown is None:
             self._leave(user, change, "", "the row was deleted")
-        elif not all(self._is_own(change.name, slot) for slot in range(len(user.table.cells))):
+        elif not all(self._is_untouched(user, change, slot, shown) for slot in range(len(user.table.cells))):
             self._leave(user, change, "", "somebody else has written the row")
         else:
             self._write(change, user.delete_sql, user.sql_key(change.name[1]))
@@ -166,7 +167,8 @@ class _Reversal:
             if edit_of(new) is not None:
                 self._leave(user, change, column.name, "the document was edited as such; undo it in its editor")
             elif column.merge in WHOLE_MERGES or column.merge == "json":
-                if not _equal(user, slot, shown[slot], new) or not self._is_own(change.name, slot):
+                own = column.merge == "json" or self._is_own(change.name, slot)
+                if not _equal(user, slot, shown[slot], new) or not own:
                     self._leave(user, change, column.name, "somebody else has written it")
                 else:
                     sets[column.name] = old
@@ -187,6 +189,14 @@ class _Reversal:
     def _write(self, change: Captured, sql: str, values: list[Any]) -> None:
         self._db.execute(sql, values)
         self.written.add(change.name)
+
+    def _is_untouched(self, user: UserTable, change: Captured, slot: int, shown: list[Any]) -> bool:
+        """Whether a cell of a row that we inserted is still ours. The stamp of a document names no writer: it is ours
+        while it holds what we wrote.
+        """
+        if document(user.table.cells[slot]) is None:
+            return self._is_own(change.name, slot)
+        return _equal(user, slot, shown[len(user.table.key) + slot], change.new[slot])
 
     def _is_own(self, name: RowName, slot: int) -> bool:
         """Whether this device wrote the cell last. A row that the file knows nothing of was written here alone."""

@@ -269,3 +269,33 @@ def test_an_application_trigger_on_the_table_is_captured_too(world: World) -> No
         a.document("note", "1", "body").insert(0, "y")
     row = world.rest()
     assert (row["body"], row["title"]) == ("yx", "+")
+
+
+def test_undo_takes_back_ones_own_writes_of_documents_and_leaves_those_of_others(world: World) -> None:
+    a, b = world.device(), world.device()
+    a.execute("INSERT INTO note (id, body, setup) VALUES ('1', 'one two three', '{\"a\":1}')")
+    world.rest()
+    a.execute("UPDATE note SET setup = '{\"a\":2}'")
+    world.rest()
+    a.undo()
+    assert world.rest()["setup"] == '{"a":1}'
+    a.execute("UPDATE note SET body = 'one 2 three'")
+    world.rest()
+    b.execute("UPDATE note SET body = body || ' four'")
+    world.rest()
+    a.undo()
+    assert world.rest()["body"] == "one two three four"
+
+
+def test_undo_of_an_insert_after_it_was_synced(world: World) -> None:
+    a, b = world.device(), world.device()
+    a.execute("INSERT INTO note (id, body) VALUES ('1', 'mine')")
+    world.rest()
+    a.undo()
+    assert world.rest() == {}
+    a.execute("INSERT INTO note (id, body) VALUES ('2', 'mine')")
+    world.rest()
+    b.execute("UPDATE note SET body = body || ' and yours'")
+    world.rest()
+    assert a.undo() is not None
+    assert world.rest()["body"] == "mine and yours"
