@@ -21,6 +21,7 @@ from holdfast.hub.merging import MergeFunction, MergeFunctions
 from holdfast.hub.news import NewsChannel
 from holdfast.hub.response import Response
 from holdfast.protocol.happened import Happened
+from holdfast.replica.documents import require_library
 from holdfast.schema.model import Schema
 from holdfast.stores.base import Aside, Migrating, Phase, Step, Store
 from holdfast.stores.memory import MemoryStore
@@ -120,6 +121,7 @@ class Server:
                 raise HoldfastError("closed", "the server was closed")
             if self._hub is None:
                 options = {"spaces": self._spaces, **self._options}
+                require_library(self.schema)
                 self._hub = Hub(self._store, self.schema, hooks=self._hooks, functions=self._functions, **options)
             return self._hub
 

@@ -3,7 +3,7 @@
 Algorithm: Myers, *An O(ND) Difference Algorithm and Its Variations*, 1986, greedy and forward, after the common start
 and end are set aside, and given up for one replacement where more than `MAX_DIFFERENCES` would be needed. Pieces of
 fewer than `MIN_KEPT` equal items between two edits are replaced with them: letters that two words happen to share are
-not what a writer kept. Specification: `spec/merge.md`, section 8.
+not what a writer kept. Specification: `spec/merge.md`, section 12.
 """
 
 from __future__ import annotations

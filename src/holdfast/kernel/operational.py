@@ -5,7 +5,7 @@ inserted, `{"d": text}` deletes that text. Canonical: no component is empty, no 
 insertion and a deletion at one place the insertion stands first, nothing is kept at the end.
 
 Source: Ellis, Gibbs, *Concurrency Control in Groupware Systems*, 1989; the components are those of the text types of
-ottypes. Specification: `spec/merge.md`, section 8.
+ottypes. Specification: `spec/merge.md`, section 12.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The edits are put in line at the hub, so the transformation needs TP1 only (Ressel, Nitsche-Ruhland, Gunzenhäuser, *An
 Integrating, Transformation-Oriented Approach to Concurrency Control and Undo in Group Editors*, 1996). Never against a
 composed history: a deletion in it would hide where the text stood that it deleted. Specification: `spec/merge.md`,
-section 8.
+section 12.
 """
 
 # ruff: noqa: ARG002 (one interface for all merge types; each uses what it needs of it)

@@ -2,7 +2,7 @@
 //
 // Algorithm: Myers, An O(ND) Difference Algorithm and Its Variations, 1986, greedy and forward, after the common start and
 // end are set aside, and given up for one replacement where more than MAX_DIFFERENCES would be needed. Specification:
-// spec/merge.md, section 8. Python: kernel/edit_script.py.
+// spec/merge.md, section 12. Python: kernel/edit_script.py.
 
 const MAX_DIFFERENCES = 200;
 const MIN_KEPT = 3;

@@ -2,7 +2,7 @@
 //
 // An operation is an array of components from the start of the text: a number keeps so many code points, a text is
 // inserted, {"d": text} deletes that text. Source: Ellis, Gibbs, Concurrency Control in Groupware Systems, 1989; the
-// components are those of the text types of ottypes. Specification: spec/merge.md, section 8. Python: operational.py.
+// components are those of the text types of ottypes. Specification: spec/merge.md, section 12. Python: operational.py.
 import type { Wire } from "./column";
 import { edits } from "./edit_script";
 import { lengthOf } from "./text";

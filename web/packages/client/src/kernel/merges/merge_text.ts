@@ -1,7 +1,7 @@
 // A plain text that the hub merges: each edit is transformed over those that its writer had not seen, one by one.
 //
 // State: [epoch, version before the first kept edit, [edit...]]; the initial one, [1, "", []], is kept as null. An edit:
-// [version, sent, done, name, base]. Specification: spec/merge.md, section 8. Python: merges/merge_text.py.
+// [version, sent, done, name, base]. Specification: spec/merge.md, section 12. Python: merges/merge_text.py.
 import { after, isStamp, originOf } from "../clock";
 import type { Cell, Wire } from "../column";
 import { fingerprint } from "../fingerprint";
