@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from pytest import MonkeyPatch
 
-from holdfast.hub import drain, inbox, pull, push, workspace
+from holdfast.hub import drain, pull, push, reading, workspace
 from holdfast.hub.batch import Unit
+from holdfast.hub.inbox import Inbox
 from holdfast.hub.moves import Moves
 from holdfast.hub.push import Push, Standing
 from holdfast.kernel.merges.counter import PENDING, Counter
@@ -143,7 +144,7 @@ def drain_cleans_without_sequencing(patch: MonkeyPatch) -> None:
 @planted("2: a restored hub", "restore", 20, 2, 3, 5, 7, 9, 17)
 def restored_hub_is_not_noticed(patch: MonkeyPatch) -> None:
     """Every cursor is taken for one of this history."""
-    patch.setattr(pull, "is_ours", lambda cursor, space, tx: cursor is not None and space is not None)
+    patch.setattr(reading, "is_ours", lambda cursor, space, tx: cursor is not None and space is not None)
 
 
 @planted("2: a restored hub", "restore", 30, 17)
@@ -235,8 +236,8 @@ def refusals_keep_their_first_half(patch: MonkeyPatch) -> None:
 
 @planted("the inbox is complete", "network", 5, 14)
 def conflicts_are_not_kept(patch: MonkeyPatch) -> None:
-    """The hub writes no conflict into its inbox."""
-    patch.setattr(inbox.Inbox, "write", lambda self, *arguments: None)
+    """The hub decides, and its history says so, but no row of the inbox tells anybody."""
+    patch.setattr(Inbox, "write", lambda self, *given: None)
 
 
 @planted("1: a number is reused", "crash", 5, 1, 2, 3, 10)
