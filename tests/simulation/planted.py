@@ -313,3 +313,27 @@ def withdrawn_transactions_count_as_done(patch: MonkeyPatch) -> None:
         return push.Accepted(None, set(), set(), [], []) if given.withdrawn else real(self, given, submission)
 
     patch.setattr(push.Push, "_transaction", transaction)
+
+
+@planted("an incomplete inbox", "conflicts", 10, 14)
+def some_decisions_leave_no_conflict(patch: MonkeyPatch) -> None:
+    """What a deletion met is decided without a word."""
+    real = inbox.Inbox.write
+
+    def write(self: Any, table: str, op: Any, case: Any, context: Any, draft: Any, stamp: str) -> None:
+        if case.column:
+            real(self, table, op, case, context, draft, stamp)
+
+    patch.setattr(inbox.Inbox, "write", write)
+
+
+@planted("a conflict is left behind", "conflicts", 30, 14, 20)
+def conflicts_stay_where_they_were(patch: MonkeyPatch) -> None:
+    """A row moves to another space, and its conflicts do not."""
+    real = inbox.follow
+
+    def follow(tx: Any, workspace: Any, settled: Any, drafted: Any, stamp: Any) -> Any:
+        found = real(tx, workspace, settled, drafted, stamp)
+        return {name: standing for name, standing in found.items() if name in drafted}
+
+    patch.setattr(push, "follow", follow)

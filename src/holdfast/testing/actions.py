@@ -13,9 +13,10 @@ from holdfast.testing.hub import FAULTS
 from holdfast.testing.network import KINDS, Fault
 from holdfast.testing.simulation import JUMPS
 from holdfast.testing.steering import do_cancel, do_drop, do_edit, do_edits, do_retry
-from holdfast.testing.trial import CHANGING_SPACES, Trial
+from holdfast.testing.trial import CHANGING_SPACES, EXPECTED_SQL, Trial
 from holdfast.testing.workload import TABLES, cell_value, key_of
 
+UNDECIDABLE = frozenset(("forbidden_space", "conflict_gone", "value_null", "value_type", "value_format", "value_range"))
 Action = Callable[[Trial, random.Random], str]
 
 
@@ -162,6 +163,22 @@ def do_second_process(trial: Trial, dice: random.Random) -> str:
     return device.name
 
 
+def do_resolve(trial: Trial, dice: random.Random) -> str:
+    """Somebody decides about a conflict that his device holds, also about one that is decided already."""
+    device = trial.device(dice)
+    if not device.has_tables:
+        return f"{device.name} nothing"
+    found = device.replica.conflicts()
+    if not found:
+        return f"{device.name} none"
+    conflict, choice = dice.choice(found), dice.choice(("mine", "theirs"))
+    outcome = device.attempt(lambda: device.replica.resolve(conflict, choice))
+    # The row may be gone, the access revoked, a value taken meanwhile, a difference no value of its own.
+    trial.expect(outcome, EXPECTED_SQL | UNDECIDABLE, f"a decision on {device.name}")
+    trial.covered[f"resolve {conflict.rule} -> {outcome}"] += 1
+    return f"{device.name} {conflict.rule} {choice} {outcome}"
+
+
 def do_power(trial: Trial, dice: random.Random) -> str:
     """The power of a device goes: its unsynced tail is lost."""
     return trial.lose_power(trial.device(dice))
@@ -293,6 +310,7 @@ ACTIONS: dict[str, Action] = {
     "restart": do_restart,
     "second process": do_second_process,
     "power": do_power,
+    "resolve": do_resolve,
     "clock": do_clock,
     "drift": do_drift,
     "hub clock": do_hub_clock,

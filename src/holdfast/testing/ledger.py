@@ -185,8 +185,23 @@ class Ledger:
         wanted = ("id", "table_name", "row_key", "column_name", "rule", "mine_user", "mine_device")
         rows = self._hub.user_rows()[CONFLICTS.name]
         found = sorted(tuple(row[names.index(name)] for name in wanted) for row in rows)
+        self._places(rows, names)
         if found != sorted(told):
             raise Violation(14, f"the inbox has {found}, the history tells {sorted(told)}")
+
+    def _places(self, rows: list[tuple[Any, ...]], names: list[str]) -> None:
+        """Each conflict lives where the row lives that it is about."""
+        lives = {}
+        for space, head in self._hub.heads().items():
+            for image in self._hub.feed(space, head.head).values():
+                row = m.decode_image(image)
+                if row.life:
+                    lives[row.table, self._hub.key_of(row)] = space
+        places = [names.index(name) for name in ("table_name", "row_key", "space")]
+        for found in rows:
+            table, key, space = (found[place] for place in places)
+            if lives.get((table, key)) != space:
+                raise Violation(14, f"a conflict of {key!r} is in {space}, its row in {lives.get((table, key))}")
 
 
 def all_rows(hub: SimulatedHub) -> set[tuple[str, str]]:

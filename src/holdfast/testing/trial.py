@@ -49,8 +49,11 @@ HUB = {"foreign": 6, "hub fault": 3, "hub restart": 1}
 RESTORE = {"back up": 1, "restore": 1}
 DISK = {"disk full": 2, "disk free": 3}
 
+DECISIONS = {"resolve": 20}
+
 PROFILES: dict[str, dict[str, int]] = {
     "calm": CALM,
+    "conflicts": CALM | FAULTY | CRASHES | ACCESS | HUB | DECISIONS,
     "queue": CALM | FAULTY | ACCESS | STEERING,
     "network": CALM | FAULTY,
     "crash": CALM | FAULTY | CRASHES | POWER,
