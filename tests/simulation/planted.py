@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pytest import MonkeyPatch
 
-from holdfast.hub import drain, pull, push, reading, workspace
+from holdfast.hub import drain, inbox, pull, push, reading, workspace
 from holdfast.hub.batch import Unit
 from holdfast.hub.inbox import Inbox
 from holdfast.hub.moves import Moves
