@@ -387,6 +387,56 @@ def test_a_role_that_owns_nothing_runs_the_hub(application: Place) -> None:
     assert application.sql("select count(*) from visit where place = 'moved'") == [(2500,)]
 
 
+class Ticket(hf.Table, space="all"):
+    id: hf.BlockKey = hf.column(block=4, stored="integer")
+    title: str = ""
+
+
+class Badge(hf.Table, space="all"):
+    id: hf.BlockKey = hf.column(block=4)
+    title: str = ""
+
+
+@pytest.mark.parametrize("made", ["by the application", "by Holdfast", "by the printed script"])
+def test_a_role_that_owns_nothing_leases_keys(application: Place, made: str) -> None:
+    """The sequence is that of an existing table, or of one that this migration makes."""
+    table: type[hf.Table] = Ticket if made == "by the application" else Badge
+    schema, name = hf.Schema(table, version=1), "leases_" + application.dsn.rpartition("dbname=")[2].partition("&")[0]
+    application.sql(f'create role "{name}" login')
+    application.things.callback(application.sql, f'drop owned by "{name}" cascade; drop role "{name}"')
+    if table is Ticket:
+        application.sql("create table ticket (id serial primary key, title text not null default '')")
+        application.sql(f'grant select, insert, update, delete on ticket to "{name}"')
+    admin = hf.Server(application.dsn, schema)
+    if made == "by the printed script":
+        psql(application.dsn, admin.script(admin.plan(grant=name)))
+    admin.migrate(grant=name)
+    assert admin.plan(grant=name) == []
+    admin.close()
+    with hf.Server(application.dsn.replace("user=postgres", f"user={name}"), schema) as server:
+        anna = application.sync("anna", schema, server)
+        for number in range(6):
+            anna.execute(f"insert into {schema.tables[0].name} (title) values (?)", (str(number),))
+            anna.sync()
+    assert application.sql(f"select count(*) from {schema.tables[0].name}") == [(6,)]
+
+
+def test_rights_that_somebody_took_back_are_granted_again(application: Place) -> None:
+    """Each right on its own: a role that may only read lacks one."""
+    schema, name = hf.Schema(Badge, version=1), "again_" + application.dsn.rpartition("dbname=")[2].partition("&")[0]
+    application.sql(f'create role "{name}"')
+    application.things.callback(application.sql, f'drop owned by "{name}" cascade; drop role "{name}"')
+    with hf.Server(application.dsn, schema) as server:
+        server.migrate(grant=name)
+        assert server.plan(grant=name) == []
+        for lost in ("insert on badge", "update on holdfast.origin", "usage on sequence badge_id_seq"):
+            application.sql(f'revoke {lost} from "{name}"')
+            (step,) = server.plan(grant=name)
+            assert step.title == f"grant what a hub needs to {name}", lost
+            server.migrate(grant=name)
+            assert server.plan(grant=name) == [], lost
+
+
 def test_the_command(application: Place, capsys: pytest.CaptureFixture[str]) -> None:
     file = application.folder / "server.py"
     file.write_text(

@@ -15,7 +15,7 @@ from holdfast.schema.emit.postgres_dirty import EVENTS, create_triggers, drop_tr
 from holdfast.schema.emit.postgres_text import key_expression, qualified, quote, text_literal
 from holdfast.schema.model import ForeignKey, Schema, Table
 from holdfast.stores.base import Question, Step
-from holdfast.stores.postgres import access, fit
+from holdfast.stores.postgres import access, fit, grants
 from holdfast.stores.postgres.numbered import MIGRATIONS, Migration, pending
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.undo import Connection
@@ -206,17 +206,10 @@ class Plan:
 
     def _add_grants(self, role: str) -> None:
         """What a hub needs to run as this role, which need not own anything; nothing when it has it."""
-        if not self.fresh and not self._new and self._fetch(QUERIES["lacks_rights"], role, role)[0][0] == 0:
-            return
-        name, rights = quote(role), "SELECT, INSERT, UPDATE, DELETE"
-        statements = [
-            f"GRANT USAGE ON SCHEMA holdfast TO {name}",
-            f"GRANT {rights} ON ALL TABLES IN SCHEMA holdfast TO {name}",
-            f"ALTER DEFAULT PRIVILEGES IN SCHEMA holdfast GRANT {rights} ON TABLES TO {name}",
-        ]
         made = [table for table in self._schema.tables if self._made(table)]
-        statements += [f"GRANT {rights} ON {qualified(self._within, table.name)} TO {name}" for table in made]
-        self._add("before", f"grant what a hub needs to {role}", statements, asks=True)
+        statements = grants.missing(self._db, self._schema, self._within, role, made, self._new, fresh=self.fresh)
+        if statements:
+            self._add("before", f"grant what a hub needs to {role}", statements, asks=True)
 
     def _add_releases(self) -> None:
         """Tables that the schema no longer has are not watched any more, once no hub serves the earlier schema."""

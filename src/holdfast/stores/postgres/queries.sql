@@ -317,11 +317,21 @@ SELECT pg_advisory_xact_lock(%s, -3)
 SELECT set_config('lock_timeout', %s::text, true)
 
 -- name: lacks_rights
--- How many of the hub's tables the role cannot use.
+-- How many of the hub's tables the role cannot use. (One question for each right: of several, one would be enough.)
 SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'holdfast' AND c.relkind = 'r' AND NOT (
-  has_schema_privilege(%s, n.oid, 'USAGE') AND has_table_privilege(%s, c.oid, 'SELECT, INSERT, UPDATE, DELETE')
+  has_schema_privilege(%s, n.oid, 'USAGE')
+  AND (SELECT bool_and(has_table_privilege(%s, c.oid, p.name)) FROM unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) AS p(name))
 )
+
+-- name: lacks_table
+-- Whether the role cannot read and write a table.
+SELECT NOT bool_and(has_table_privilege(%s, %s::regclass, p.name)) FROM unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) AS p(name)
+
+-- name: lacks_sequence
+-- The sequence, when the role cannot take numbers from it.
+SELECT c.oid::regclass::text FROM pg_class c
+WHERE c.oid = %s::bigint::oid AND NOT has_sequence_privilege(%s, c.oid, 'USAGE, UPDATE')
 
 -- name: read_by_question
 -- Tables that the view of a membership query reads, also by way of other views, with the partitions of each: schema, name, kind.
