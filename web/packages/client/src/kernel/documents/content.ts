@@ -33,16 +33,12 @@ export function encoded(data: Uint8Array): string {
   return btoa(parts.join(""));
 }
 
-/** One document in memory; `client` writes what is edited here. */
+/** One document in memory. */
 export class Content {
   readonly doc: YDoc;
 
-  constructor(
-    readonly isText: boolean,
-    client = 0,
-  ) {
+  constructor(readonly isText: boolean) {
     this.doc = new (library().Doc)();
-    this.doc.clientID = client;
   }
 
   get text(): YText {

@@ -53,12 +53,14 @@ export abstract class DocumentMerge implements Merge {
 
   /** The content of a cell, ready to be changed by `client`. */
   open(column: Column, cell: Cell, client = 0): Content {
-    const content = new Content(this.isText, client);
+    const content = new Content(this.isText);
     const value = defaultOf(column, this.empty);
     if (cell.state !== null) content.load((cell.state as [number, string])[1]);
     else if (cell.stamp === null && !same(value, this.empty)) {
       content.load(this.difference(column, this.empty, null, value));
     }
+    // Only now: yjs takes another client when it reads of its own in an update.
+    content.doc.clientID = client;
     return content;
   }
 
