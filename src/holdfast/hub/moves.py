@@ -73,6 +73,32 @@ class Moves:
         self._move_along(settled)
         return settled
 
+    def unexpected(self, names: Iterable[RowName], user: str) -> set[RowName]:
+        """Of rows that the batch changed, the new ones that a device must be told of: those that do not live where the
+        rule puts them that only knows what the batch leaves. They were placed step by step: they were in a circle, died
+        before their parent moved, or stayed with a user.
+        """
+        found: set[RowName] = set()
+        fresh: dict[RowName, Resident] = {}
+        for name in names:
+            standing = self._workspace.standing(table := self._schema.by_name[name[0]], name)
+            if table.via is None or standing.row is None or self._workspace.stored(name) is not None:
+                continue
+            if standing.row.life % 2 == 0:
+                # Where it died depends on when; and a parent that moves in a later batch leaves it there.
+                found.add(name)
+            else:
+                fresh[name] = Resident(standing.row.life, standing.row.values, "")
+        placing = Placing(self._schema, fresh, self._space_of, user)
+        found.update(name for name in fresh if not self._is_there(placing, name))
+        return found
+
+    def _is_there(self, placing: Placing, name: RowName) -> bool:
+        try:
+            return placing.space_of(name) == self._space_of(name)
+        except Unplaced:
+            return False
+
     def parents(self, rows: Mapping[RowName, Standing]) -> set[RowName]:
         """The parents of changed rows that did not change with them."""
         found = set()

@@ -429,6 +429,7 @@ class Push:
         )
         written = places(writes, heads, self._workspace)
         shared = touched_by_several(units, decided)
+        plain: dict[int, set[RowName]] = {}
         for submission_number in {unit.submission for unit in units}:
             self._outcomes[submission_number].written.update(written)
             self._outcomes[submission_number].left.update(write.left for write in writes if write.left is not None)
@@ -437,6 +438,7 @@ class Push:
             outcome = self._outcomes[unit.submission]
             outcome.plain |= accepted.plain
             outcome.mixed |= accepted.mixed
+            plain.setdefault(unit.submission, set()).update(accepted.plain)
             if accepted.result is not None:
                 outcome.results.append(accepted.result)
             outcome.conflicts += accepted.rules
@@ -444,6 +446,9 @@ class Push:
                 submission = self._submissions[unit.submission]
                 context = Context(submission.identity, submission.device, "", self._now)
                 outcome.changes.append((accepted.changes, context))
+        for number, names in plain.items():
+            user = self._submissions[number].identity.user
+            self._outcomes[number].mixed |= self._moves.unexpected(names, user)
 
     def _refuse_alone(self, unit: Unit, violation: Violation) -> None:
         """Store the refusal of the one transaction that the database does not take."""

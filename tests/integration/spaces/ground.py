@@ -46,6 +46,10 @@ class Leaf(hf.Table, space=hf.via("diary")):
     text: str = ""
 
 
+class Shelf(hf.Table, space=hf.via("above", root="user:{@user}")):
+    above: str | None = hf.column(default=None, references="shelf")
+
+
 class Street(hf.Table, space="city", key=("town", "number")):
     town: str
     number: int
@@ -60,7 +64,7 @@ class House(
     town: str
 
 
-SCHEMA = hf.Schema(Photo, Answer, Submission, Folder, Diary, Leaf, Street, House)
+SCHEMA = hf.Schema(Photo, Answer, Submission, Folder, Diary, Leaf, Shelf, Street, House)
 BOTH = {"project:1": "rw", "project:2": "rw"}
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import holdfast as hf
 from holdfast.stores.memory import MemoryTransaction
 from tests.integration.spaces.ground import BOTH, World, family, keys, refusals, write_past_constraints
 
@@ -403,3 +404,62 @@ def test_every_child_insert_of_a_push_is_placed_by_one_question(world: World, mo
     anna.sync()
     assert asked <= 2
     assert len(world.spaces("answer")) == 51
+
+
+def in_steps(device: hf.Replica, *steps: Sequence[str]) -> None:
+    """Each step is a transaction of its own on the wire: a row of its own keeps it apart from the others."""
+    for number, statements in enumerate(steps):
+        with device.transaction():
+            device.execute("insert into submission (id, project) values (?, '1')", (f"step {number}",))
+            for statement in statements:
+                device.execute(statement)
+
+
+STEP_BY_STEP = {
+    "a row becomes its own parent": (
+        ["insert into folder (id, project) values ('f', '1')"],
+        ["update folder set parent = 'f', project = '2' where id = 'f'"],
+    ),
+    "its own parent names another project": (
+        ["insert into folder (id, project, parent) values ('f', '1', 'f')"],
+        ["update folder set project = '2' where id = 'f'"],
+    ),
+    "a circle is closed after its rows were placed": (
+        ["insert into folder (id, project) values ('f', '2')"],
+        ["insert into folder (id, project, parent) values ('e', '1', 'f')"],
+        ["update folder set parent = 'e' where id = 'f'", "insert into folder (id, parent) values ('g', 'e')"],
+    ),
+    "a row dies before its parent moves": (
+        ["insert into folder (id, project) values ('f', '1')"],
+        ["insert into folder (id, parent) values ('e', 'f')"],
+        ["delete from folder where id = 'e'"],
+        ["update folder set project = '2' where id = 'f'"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STEP_BY_STEP)
+def test_new_rows_that_are_placed_step_by_step_are_where_the_hub_has_them(world: World, name: str) -> None:
+    """A device places new rows by what the request leaves of them; the hub has seen each transaction of it."""
+    anna, ben = world.device("anna"), world.device("ben")
+    in_steps(anna, *STEP_BY_STEP[name])
+    assert len(anna.pending()) == len(STEP_BY_STEP[name])
+    world.agree(anna, ben)
+    assert anna.verify().repaired == []
+    assert keys(anna, "folder") == keys(ben, "folder")
+
+
+def test_a_new_row_that_its_user_wrote_where_another_user_lives_is_where_the_hub_has_it(world: World) -> None:
+    """It stays with the user in whose space it lived first, whoever wrote it there."""
+    both = {"user:anna": "rw", "user:ben": "rw", "project:1": "rw"}
+    anna, ben = world.device("anna", both), world.device("ben", both)
+    ben.execute("insert into shelf (id) values ('of ben')")
+    world.agree(ben, anna)
+    in_steps(
+        anna,
+        ["insert into shelf (id, above) values ('of anna', 'of ben')"],
+        ["update shelf set above = null where id = 'of anna'"],
+    )
+    world.agree(anna, ben)
+    assert world.spaces("shelf")["of anna"] == "user:ben"
+    assert anna.verify().repaired == []
