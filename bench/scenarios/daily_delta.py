@@ -47,7 +47,7 @@ def run(settings: Settings) -> list[Figure]:
     return [
         Figure(f"delta of {CHANGES:,} changes", "ms", delta, limit, [s * 1000 for s in plain], (Bar("at most", 50),)),
         Figure("bytes of the delta", "bytes", received, "full sync", full, (Bar("at most", 0.1, "ratio"),)),
-        Figure("sync without news, both directions", "bytes", quiet, bars=(Bar("at most", 1_000),)),
+        Figure("sync without news, both directions", "bytes", quiet, bars=(Bar("at most", 300),)),
         Figure("sync without news", "ms", quiet_ms),
     ]
 

@@ -132,7 +132,9 @@ def run(app: Any, listening: socket.socket, *, access_log: bool) -> None:
     import uvicorn
 
     level = "info" if access_log else "warning"
-    config = uvicorn.Config(app, log_level=level, access_log=access_log, timeout_graceful_shutdown=10, log_config=None)
+    config = uvicorn.Config(
+        app, log_level=level, access_log=access_log, timeout_graceful_shutdown=10, log_config=None, server_header=False
+    )
     try:
         uvicorn.Server(config).run(sockets=[listening])
     except KeyboardInterrupt:

@@ -247,6 +247,8 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 
 def _answer_headers(answer: Round) -> list[tuple[bytes, bytes]]:
+    if not answer.content_type and answer.encoding == "identity":
+        return []  # a short answer: no browser shows it, and without a lifetime no cache keeps what a POST was answered
     headers = HEADERS | {"Content-Type": answer.content_type, "Vary": "Accept-Encoding"}
     if answer.encoding != "identity":
         headers["Content-Encoding"] = answer.encoding

@@ -25,7 +25,7 @@ from urllib3.exceptions import (
     ReadTimeoutError,
 )
 from urllib3.exceptions import HTTPError as UrllibError
-from urllib3.util import parse_url
+from urllib3.util import SKIP_HEADER, parse_url
 
 from holdfast.edge.abortable import Abort, pool_classes
 from holdfast.edge.compression import ACCEPT, LEVEL, Decoder, UndecodableError, named
@@ -33,6 +33,7 @@ from holdfast.edge.live_client import Deliver, WebSocketLink
 from holdfast.edge.news_client import NewsThread
 from holdfast.errors import HoldfastError
 from holdfast.observe import tracing
+from holdfast.protocol.codec import is_short
 from holdfast.protocol.messages import PROTOCOL
 from holdfast.protocol.meter import Meter
 
@@ -176,6 +177,9 @@ class HttpTransport:
         when there is no usable token to send.
         """
         headers = self._request_headers() | tracing.carrier()
+        if is_short(body):  # what is not needed would be more than the rest; packing the answer would make it longer
+            headers["Accept-Encoding"] = SKIP_HEADER
+            headers.pop("Content-Type", None)
         plain = len(body)
         if plain > COMPRESS_OVER:
             body = zstandard.ZstdCompressor(level=LEVEL["zstd"]).compress(body)
@@ -265,8 +269,7 @@ class HttpTransport:
 
     def _request_headers(self) -> dict[str, str]:
         headers = {
-            "User-Agent": f"holdfast-python (protocol {PROTOCOL})",
-            "Accept": "application/x-ndjson, application/json",
+            "User-Agent": f"holdfast/{PROTOCOL}",
             "Accept-Encoding": ACCEPT,
             "Content-Type": "application/json",
         } | self._headers
@@ -374,7 +377,8 @@ def seconds_of(retry_after: str) -> float | None:
 
 def _head_size(first_line: str, headers: Any) -> int:
     """Bytes of a message head: the first line, `name: value` lines, the empty line."""
-    return len(first_line) + 4 + sum(len(name) + len(value) + 4 for name, value in headers)
+    sent = [(name, value) for name, value in headers if value != SKIP_HEADER]
+    return len(first_line) + 4 + sum(len(name) + len(value) + 4 for name, value in sent)
 
 
 def _network(url: str, reason: str) -> HoldfastError:

@@ -115,11 +115,11 @@ def _document() -> dict[str, Any]:
 
 def schemas() -> dict[str, Any]:
     """JSON Schemas (2020-12) of all messages, from their msgspec types. `Line` is one line of a response."""
-    types = [m.Request, m.Header, m.Page, m.Image, m.Footer, m.ErrorBody]
+    types = [m.Request, m.ShortRequest, m.ShortAnswer, m.Header, m.Page, m.Image, m.Footer, m.ErrorBody]
     _, components = msgspec.json.schema_components(types, ref_template=_REF + "{name}")
     # A page's rows are bytes to our code (it never decodes what it only carries), images to everybody else.
     components["Page"]["properties"]["rows"] = {"type": "array", "items": {"$ref": _REF + "Image"}}
-    kinds = {"header": "Header", "page": "Page", "footer": "Footer"}
+    kinds = {"header": "Header", "page": "Page", "footer": "Footer", "same": "Unchanged"}
     components["Line"] = {
         "title": "Line",
         "description": "One line of a response: an object with exactly one member, which names its kind.",
@@ -154,8 +154,11 @@ def _sync() -> dict[str, Any]:
             "required": True,
             "content": {
                 "application/json": {
-                    "schema": {"$ref": _REF + "Request"},
-                    "examples": {"round": {"summary": "A round with one transaction", "value": REQUEST_EXAMPLE}},
+                    "schema": {"oneOf": [{"$ref": _REF + "Request"}, {"$ref": _REF + "ShortRequest"}]},
+                    "examples": {
+                        "round": {"summary": "A round with one transaction", "value": REQUEST_EXAMPLE},
+                        "short": {"summary": "Whether anything is new", "value": {"same": "0123456789abcdef01234567"}},
+                    },
                 }
             },
         },

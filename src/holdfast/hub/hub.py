@@ -7,8 +7,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from holdfast.errors import HoldfastError
@@ -27,13 +25,14 @@ from holdfast.hub.pull import Asked, answer
 from holdfast.hub.push import Push
 from holdfast.hub.reading import classes_of, cursor_at, wanted
 from holdfast.hub.response import Response, error_response
+from holdfast.hub.snapshot import Snapshot
 from holdfast.hub.watch import Watch
-from holdfast.kernel import clock
+from holdfast.kernel import clock, digest
 from holdfast.observe import tracing
 from holdfast.observe.logs import event
 from holdfast.observe.metrics import Sample
 from holdfast.protocol import messages as m
-from holdfast.protocol.codec import decode_request
+from holdfast.protocol.codec import decode_request, decode_short_request, is_short
 from holdfast.protocol.happened import Happened
 from holdfast.protocol.images import layout_hash
 from holdfast.schema.model import Schema, Table
@@ -132,6 +131,8 @@ class Hub:
             return error_response(error)
 
     def _handle(self, body: bytes, identity: Identity, seen: Seen) -> Response:
+        if is_short(body):
+            return self._same(decode_short_request(body), identity)
         request = decode_request(body)
         seen.device = request.device
         self._check_schema(request.schema)
@@ -144,6 +145,22 @@ class Hub:
         with self._reading() as snapshot:
             spaces = wanted(self._access(snapshot.tx, identity, given), request.want)
             return self._answer(snapshot, request, identity, spaces, outcome, blocks)
+
+    def _same(self, short: m.ShortRequest, identity: Identity) -> Response:
+        """Say that nothing is new for who holds that. Nothing is remembered for it, so every hub of the store answers
+        alike. Raises `not_same`."""
+        given = self._given(identity)
+        self.sequence_foreign_writes()
+        with self._reading() as snapshot:
+            spaces = wanted(self._access(snapshot.tx, identity, given), short.want)
+            heads = snapshot.tx.spaces(sorted(spaces))
+        cursors = {name: cursor_at(space, space.head) for name, space in heads.items()}
+        holds = {name: (access, cursors.get(name, "")) for name, access in spaces.items()}
+        named = self.schema.version, self.schema.hash, self._layout.hash
+        if digest.held(self.hub, identity.user, *named, holds) != short.same:
+            raise HoldfastError("not_same", "there is something else for this device; it shall say its whole request")
+        answer = m.encode(m.ShortAnswer(m.Unchanged(self._now()))) + b"\n"
+        return Response(200, "", iter([answer]), lambda: None)
 
     def spaces_of(self, identity: Identity) -> dict[str, Access]:
         """What somebody may read and write now. Raises `identity_invalid`, `membership_failed`."""
@@ -461,33 +478,6 @@ def check_identity(user: Any, spaces: Mapping[Any, Any]) -> None:
 
 def _weight(submission: Submission) -> int:
     return sum(len(transaction.ops) for transaction in submission.transactions)
-
-
-class Snapshot:
-    """A read transaction that an answer may outlive: `with` ends it, unless `keep` has handed it over."""
-
-    def __init__(self, context: AbstractContextManager[Transaction]) -> None:
-        self._context = context
-        self._kept = False
-
-    def __enter__(self) -> Snapshot:
-        self.tx = self._context.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not self._kept:
-            self._context.__exit__(kind, error, trace)
-
-    def keep(self) -> Callable[[], None]:
-        """The function that ends the transaction; `with` does not any more."""
-        self._kept = True
-        return lambda: _leave(self._context)
-
-
-def _leave(context: AbstractContextManager[Transaction]) -> None:
-    context.__exit__(None, None, None)
 
 
 def _guard(lines: Iterator[bytes]) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ from holdfast.errors import HoldfastError
 from holdfast.hub.identity import Identity
 from holdfast.hub.response import Response
 from holdfast.protocol import messages as m
-from holdfast.protocol.codec import decode_line, decode_request
+from holdfast.protocol.codec import decode_line, decode_request, is_short
 
 if TYPE_CHECKING:
     from holdfast.hub.hub import Hub
@@ -67,6 +67,10 @@ class LiveChannel:
 
     def handle(self, body: bytes) -> Response:
         """Answer a request of the device, as over HTTP."""
+        if is_short(body):
+            raise HoldfastError(
+                "request_malformed", "a live channel takes whole requests: the hub follows their cursors"
+            )
         response = self._hub.handle(body, self.identity)
         if response.status != 200:
             return response

@@ -10,7 +10,7 @@ from holdfast.protocol.errors import CODES
 
 
 class Response:
-    """`status` is an HTTP status, `content_type` that of the body.
+    """`status` is an HTTP status, `content_type` that of the body; "": it needs none.
 
     Iterate to read the body in pieces, each a whole number of lines; `close()` (idempotent, also called at the end of
     the iteration) gives back what the stream holds at the store.

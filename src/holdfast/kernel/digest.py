@@ -76,6 +76,19 @@ def root(sums: Mapping[int, int]) -> str:
     return hashlib.blake2s(content, digest_size=_BYTES).hexdigest()
 
 
+def held(
+    hub: str, user: str, version: int, schema_hash: str, layout: str, spaces: Mapping[str, tuple[str, str]]
+) -> str:
+    """What a device holds, in 24 hexadecimal digits: whose hub and user it knows, its schema and layout, and by space
+    its access and its cursor ("" where it has none). Equal on a hub that has nothing new for it
+    (`spec/protocol.md`, section 11).
+    """
+    texts = [hub, user, str(version), schema_hash, layout]
+    for name in sorted(spaces):
+        texts += [name, *spaces[name]]
+    return hashlib.blake2s(b"".join(map(_field, texts)), digest_size=_BYTES).hexdigest()[:24]
+
+
 def _field(text: str) -> bytes:
     encoded = text.encode("utf-8")
     return len(encoded).to_bytes(4, "big") + encoded

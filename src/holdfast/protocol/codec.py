@@ -33,6 +33,31 @@ def decode_request(body: bytes) -> m.Request:
     return request
 
 
+def is_short(body: bytes) -> bool:
+    """Whether a request is a short one: `same` is its first member then, with nothing before it."""
+    return body.startswith(b'{"same":')
+
+
+def decode_short_request(body: bytes) -> m.ShortRequest:
+    """A short request from its bytes. Raises `request_malformed`."""
+    try:
+        return m.decode_short_request(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise HoldfastError(
+            "request_malformed", f"the short request is not what spec/protocol.md describes: {error}"
+        ) from None
+
+
+def decode_short_answer(body: bytes) -> m.ShortAnswer:
+    """The answer to a short request from its bytes. Raises `response_malformed`."""
+    try:
+        return m.decode_short_answer(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise HoldfastError(
+            "response_malformed", f"the answer to a short request is not what spec/protocol.md describes: {error}"
+        ) from None
+
+
 def encode_line(kind: str, message: msgspec.Struct) -> bytes:
     """One line of a response: `kind` is "header", "page" or "footer"."""
     return b'{"' + kind.encode() + b'":' + m.encode(message) + b"}\n"

@@ -25,6 +25,11 @@ CODES: dict[str, Code] = {
         "The request is not the JSON that the protocol describes.",
         "Check the client's version; the message says which member is wrong.",
     ),
+    "not_same": Code(
+        412,
+        "A short request said what the device holds, and the hub has something else for it.",
+        "Nothing for people to do: the device says its whole request at once.",
+    ),
     "request_too_large": Code(
         413,
         "The request is larger than the hub takes.",

@@ -163,6 +163,25 @@ class Request(Struct, omit_defaults=True):
     history: Annotated[list[tuple[Name, Key]], Meta(max_length=MAX_HISTORY)] = []
 
 
+class ShortRequest(Struct, omit_defaults=True):
+    """Whether anything is new for who holds this (`kernel.digest.held`), and `want` as in a request."""
+
+    same: Annotated[str, Meta(pattern="^[0-9a-f]{24}$", max_length=24)]
+    want: Want | None = None
+
+
+class Unchanged(Struct):
+    """Nothing is; the hub's clock, in milliseconds since 2020-01-01 UTC."""
+
+    time: Integer
+
+
+class ShortAnswer(Struct):
+    """The answer to a short request when nothing is new."""
+
+    same: Unchanged
+
+
 class Told(Struct):
     """What happened to a row, oldest first, as far as its reader may know (`spec/merge.md`, section 10)."""
 
@@ -262,6 +281,8 @@ class ErrorBody(Struct, omit_defaults=True):
 
 _json = msgspec.json.Encoder()
 _request = msgspec.json.Decoder(Request)
+_short_request = msgspec.json.Decoder(ShortRequest)
+_short_answer = msgspec.json.Decoder(ShortAnswer)
 _line = msgspec.json.Decoder(Line)
 _images = msgspec.json.Decoder(list[Image])
 _image = msgspec.json.Decoder(Image)
@@ -272,6 +293,8 @@ _error = msgspec.json.Decoder(ErrorBody)
 
 encode = _json.encode
 decode_request = _request.decode
+decode_short_request = _short_request.decode
+decode_short_answer = _short_answer.decode
 decode_line = _line.decode
 decode_presence = _presence.decode
 decode_error = _error.decode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -82,6 +83,7 @@ class Round:
         self.span = tracing.begin("holdfast.round", "client", trigger=trigger, channel=channel, url=self._url)
         self.transactions = self.sent = self.received = self.plain_sent = self.plain_received = 0
         self._rows = self._pushed = self._refused = self._conflicts = 0
+        self._carried = (0, 0)
 
     def answers(self, asked: Round) -> None:
         """What came over a live channel is the answer to that request, which measures the link."""
@@ -92,6 +94,11 @@ class Round:
         self._trigger, self._url, self._started, self._began = asked._trigger, asked._url, asked._started, asked._began
         self.uploads, self.transactions = asked.uploads, asked.transactions
         self.sent, self.plain_sent = asked.sent, asked.plain_sent
+
+    def carried(self, exchange: Exchange) -> None:
+        """What went over the wire with that; a round may take two, when a short request was not enough."""
+        self._carried = self._carried[0] + exchange.bytes_sent, self._carried[1] + exchange.bytes_received
+        self.sent, self.received = self._carried
 
     def took(self, accepted: int, results: list[Any], rows: int, conflicts: int) -> None:
         """An answer was taken."""
@@ -126,6 +133,7 @@ class Exchanges:
         self._totals = Totals()
         self._asked: Round | None = None
         self._again = False
+        self._whole_only: set[Transport] = set()
         self.trace: dict[str, str] = {}
         self.now = time.monotonic
         self.attempt = 1
@@ -189,6 +197,9 @@ class Exchanges:
         round_ = self._begin(trigger, channel, way)
         with self._told(round_):
             request = self._build(round_, way, uploads=uploads)
+            short = self._short(trigger, way, round_)
+            if short is not None:
+                return short
             with round_.span.inside():
                 exchange = way.exchange(request)
             try:
@@ -202,9 +213,37 @@ class Exchanges:
                         pass
                 return again
             finally:
-                round_.sent, round_.received = exchange.bytes_sent, exchange.bytes_received
-                self._totals.add_bytes(round_)
-                exchange.close()
+                self._ended(exchange, round_)
+
+    def _short(self, trigger: Trigger, way: Transport, round_: Round) -> bool | None:
+        """Ask in short whether anything is new, where that is likely to be all. None: the whole request must be said;
+        else whether another round is needed at once.
+        """
+        short = self._rounds.short.request()
+        if short is None or trigger in ("news", "more") or way in self._whole_only:
+            return None
+        round_.plain_sent += len(short)
+        with round_.span.inside():
+            exchange = way.exchange(short)
+        try:
+            if exchange.status == 200:
+                pieces = itertools.takewhile(lambda _: exchange.bytes_received <= MAX_ERROR, exchange.chunks())
+                whole = self._rounds.short.whole(b"".join(pieces))
+                return self._take(iter([whole]), round_).again
+            error = hub_error(exchange)
+            if error.code == "request_malformed":
+                self._whole_only.add(way)  # a hub of before there were short requests
+            elif error.code != "not_same":
+                raise error
+            return None
+        finally:
+            self._ended(exchange, round_)
+
+    def _ended(self, exchange: Exchange, round_: Round) -> None:
+        round_.carried(exchange)
+        self._totals.sent += exchange.bytes_sent
+        self._totals.received += exchange.bytes_received
+        exchange.close()
 
     def _begin(self, trigger: Trigger, channel: Channel, way: Transport | None) -> Round:
         return Round(trigger, channel, way, self.attempt, self._rounds.now(), self.now)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 import apsw
 import msgspec
@@ -23,20 +23,20 @@ from holdfast.replica.coalesce import Coalescing
 from holdfast.replica.confirmed import Confirmed, RowName
 from holdfast.replica.conflicts import Conflict, arrived
 from holdfast.replica.dependencies import dependants, needs
+from holdfast.replica.device import Device
 from holdfast.replica.file import applying
 from holdfast.replica.looking import Looking
 from holdfast.replica.outbox import BATCH_BYTES, MAX_HOLD, Outbox, Sending, with_transactions
 from holdfast.replica.pages import Held, MissingError, PageWriter, layout_of, slot_order
 from holdfast.replica.progress import Transfer, count_rows
 from holdfast.replica.seal import Seal
+from holdfast.replica.short import Short
 from holdfast.replica.spaces import LocalSpace, LocalSpaces
 from holdfast.replica.stage import Stage, write_stage
 from holdfast.replica.steering import refresh
 from holdfast.replica.steps import note_origin
 from holdfast.replica.subscriptions import ended, want
 from holdfast.replica.suspects import Suspect, may_be_about_one
-from holdfast.replica.tables import UserTables
-from holdfast.schema.model import Schema
 
 log = logging.getLogger("holdfast.replica")
 
@@ -53,18 +53,6 @@ FIRST_HOLD = 60 * 1000
 """So many milliseconds a transaction that the hub cannot process is held back; each time four times longer."""
 
 
-class Device(NamedTuple):
-    """What a round needs of its device. `now` reads the clock: milliseconds since 2020-01-01 UTC, uncorrected."""
-
-    path: str
-    device: str
-    schema: Schema
-    tables: UserTables
-    now: Callable[[], int]
-    random_bits: Callable[[int], int]
-    only_chosen: bool = False
-
-
 class Rounds:
     """The rounds of one process: its connection, its origin, and what has arrived so far.
 
@@ -78,6 +66,7 @@ class Rounds:
         self._outbox = Outbox(db)
         self._spaces = LocalSpaces(db)
         self.looking = Looking(db)
+        self.short = Short(db)
         self._blocks = Blocks(db, device.path, device.schema, device.random_bits)
         self._header: m.Header | None = None
         self._direct: list[StagedPage] = []
@@ -179,6 +168,7 @@ class Rounds:
             blocks=self._blocks.asks(),
             history=self.asked_after,
         )
+        self.short.built(None if sending else request)
         return with_transactions(m.encode(request), sending)
 
     @property
@@ -268,8 +258,11 @@ class Rounds:
         """Take an answer. Whole: it is applied. Cut off: what arrived is kept, and `response_incomplete` or what
         broke the stream is raised. With `more`: it is kept, and the next answer will complete it.
         """
+        self.short.quiet = False
         try:
-            return self._receive(chunks)
+            applied, footer = self._receive(chunks)
+            self.short.quiet = bool(self.whole) and not (applied.rows or self.rows_direct or applied.results)
+            return applied, footer
         except MissingError as missing:
             self._read_anew(missing)
             return Applied(0, [], 0), m.Footer(True)

@@ -169,6 +169,19 @@ def _request(form: Form) -> Any:
     return json.loads(messages.encode(codec.decode_request(form["text"].encode())))
 
 
+def _short_request(form: Form) -> Any:
+    return json.loads(messages.encode(codec.decode_short_request(form["text"].encode())))
+
+
+def _short_answer(form: Form) -> Any:
+    return json.loads(messages.encode(codec.decode_short_answer(form["text"].encode())))
+
+
+def _held(form: Form) -> str:
+    spaces = {name: (access, cursor) for name, (access, cursor) in form["spaces"].items()}
+    return digest.held(form["hub"], form["user"], form["version"], form["schema"], form["layout"], spaces)
+
+
 def _line(form: Form) -> Form:
     part = codec.decode_line(form["text"].encode())
     if not isinstance(part, messages.Page):
@@ -230,7 +243,10 @@ CALLS: dict[str, Callable[[Form], Any]] = {
     "digests.sub": lambda c: _hexadecimal(digest.sub(int(c["total"], 16), int(c["leaf"], 16))),
     "digests.branch": lambda c: _hexadecimal(digest.branch(_read_sums(c), c["number"])),
     "digests.root": lambda c: digest.root(_read_sums(c)),
+    "digests.held": _held,
     "messages.request": _request,
+    "messages.short_request": _short_request,
+    "messages.short_answer": _short_answer,
     "messages.lines": _line,
 }
 """area.call -> the call: from the JSON of its input to the JSON of its output."""

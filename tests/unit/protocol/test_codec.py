@@ -37,7 +37,8 @@ def test_a_line_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @given(st.binary())
 def test_any_bytes_are_a_message_or_a_coded_error(body: bytes) -> None:
-    for decode in (codec.decode_request, codec.decode_line, codec.decode_rows):
+    decoders = (codec.decode_request, codec.decode_line, codec.decode_rows)
+    for decode in (*decoders, codec.decode_short_request, codec.decode_short_answer):
         try:
             decode(body)
         except HoldfastError as error:
@@ -48,6 +49,12 @@ def test_deep_nesting_is_a_coded_error() -> None:
     with pytest.raises(HoldfastError) as raised:
         codec.decode_request(b'{"future":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
     assert raised.value.code == "request_malformed"
+
+
+def test_a_short_request_begins_with_what_names_it() -> None:
+    assert codec.is_short(messages.encode(messages.ShortRequest("0" * 24)))
+    whole = messages.Request(1, "device-1", messages.SchemaName(1, ""), 0, cursors={"same": "a"})
+    assert not codec.is_short(messages.encode(whole))
 
 
 def test_error_bodies() -> None:

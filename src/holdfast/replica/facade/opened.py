@@ -21,6 +21,7 @@ from holdfast.protocol.transport import Transport
 from holdfast.replica.connections import Connections
 from holdfast.replica.credentials import Credentials, Token
 from holdfast.replica.deciding import Deciding
+from holdfast.replica.device import Device
 from holdfast.replica.documents import Documents, require_library
 from holdfast.replica.events import Events, SyncEvent
 from holdfast.replica.exchange import Exchanges
@@ -29,7 +30,7 @@ from holdfast.replica.loop import Loop
 from holdfast.replica.observer import Observer
 from holdfast.replica.presence import Presence
 from holdfast.replica.progress import Transfer
-from holdfast.replica.round import Device, Rounds
+from holdfast.replica.round import Rounds
 from holdfast.replica.sqlite_errors import sqlite_errors
 from holdfast.replica.status import Status, at_rest, read_standing, waiting_operations
 from holdfast.replica.sync_lock import SyncLock

@@ -11,7 +11,14 @@ export { PENDING } from "./kernel/merges/counter";
 export * as row from "./kernel/row";
 export * as stamps from "./kernel/stamps";
 export * as values from "./kernel/values";
-export { decodeError, decodeLine, encodeRequest, lineCutter } from "./protocol/codec";
+export {
+  decodeError,
+  decodeLine,
+  decodeShortAnswer,
+  encodeRequest,
+  encodeShortRequest,
+  lineCutter,
+} from "./protocol/codec";
 export * as images from "./protocol/images";
 export * as json from "./protocol/json";
 export type * as messages from "./protocol/messages";

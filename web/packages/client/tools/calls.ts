@@ -115,6 +115,11 @@ const DIGESTS: Record<string, Call> = {
   "digests.sub": (form) => hexadecimal(digest.sub(sumIn(form, "total"), sumIn(form, "leaf"))),
   "digests.branch": (form) => hexadecimal(digest.branch(sumsIn(form), numberIn(form, "number"))),
   "digests.root": (form) => digest.root(sumsIn(form)),
+  "digests.held": (form) => {
+    const spaces = new Map(Object.entries(formIn(form, "spaces") as Record<string, readonly [string, string]>));
+    const [hub, user, hash] = [textIn(form, "hub"), textIn(form, "user"), textIn(form, "schema")];
+    return digest.held(hub, user, numberIn(form, "version"), hash, textIn(form, "layout"), spaces);
+  },
 };
 
 const MESSAGES: Record<string, Call> = {
@@ -122,6 +127,11 @@ const MESSAGES: Record<string, Call> = {
     const bytes = codec.encodeRequest(codec.decodeRequest(utf8.encode(textIn(form, "text"))));
     return parse(new TextDecoder().decode(bytes));
   },
+  "messages.short_request": (form) => {
+    const bytes = codec.encodeShortRequest(codec.decodeShortRequest(utf8.encode(textIn(form, "text"))));
+    return parse(new TextDecoder().decode(bytes));
+  },
+  "messages.short_answer": (form) => ({ ...codec.decodeShortAnswer(utf8.encode(textIn(form, "text"))) }),
   "messages.lines": (form) => forms.lineForm(codec.decodeLine(utf8.encode(textIn(form, "text")))),
 };
 

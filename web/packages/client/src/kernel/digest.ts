@@ -5,6 +5,7 @@
 // collisions by linear algebra (Bellare and Micciancio, A New Paradigm for Collision-free Hashing, 1997). Specification:
 // spec/merge.md, section 7. Vectors: spec/vectors/digests.
 import { blake2s } from "./blake2s";
+import { compareText } from "./text";
 
 export const BUCKETS = 4096;
 export const BRANCHES = 64;
@@ -94,6 +95,26 @@ function hexadecimal(number: bigint): string {
 }
 
 /** Texts in UTF-8, each after its length in 4 bytes. */
+/**
+ * What a device holds, in 24 hexadecimal digits: whose hub and user it knows, its schema and layout, and by space its
+ * access and its cursor ("" where it has none). Equal on a hub that has nothing new for it (spec/protocol.md, section
+ * 11).
+ */
+export function held(
+  hub: string,
+  user: string,
+  version: number,
+  schemaHash: string,
+  layout: string,
+  spaces: ReadonlyMap<string, readonly [access: string, cursor: string]>,
+): string {
+  const named = [...spaces].sort(([a], [b]) => compareText(a, b)).flatMap(([name, holds]) => [name, ...holds]);
+  return numberOf(blake2s(fields(hub, user, String(version), schemaHash, layout, ...named)))
+    .toString(16)
+    .padStart(2 * BYTES, "0")
+    .slice(0, 24);
+}
+
 function fields(...texts: string[]): Uint8Array {
   // A UTF-16 unit takes at most 3 bytes.
   const bytes = new Uint8Array(texts.reduce((size, text) => size + 4 + 3 * text.length, 0));

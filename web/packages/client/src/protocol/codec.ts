@@ -34,6 +34,23 @@ export function encodeRequest(message: m.Request): Uint8Array {
   return utf8.encode(write(form));
 }
 
+/** The bytes of a short request. */
+export function encodeShortRequest({ same, want }: m.ShortRequest): Uint8Array {
+  return utf8.encode(write(compact({ same }, { want: want === null ? null : compact({}, want) })));
+}
+
+/** A short request from its bytes. Throws `request_malformed`. */
+export function decodeShortRequest(body: Uint8Array): m.ShortRequest {
+  const says = "the short request is not what spec/protocol.md describes";
+  return decode(m.shortRequest, body, "request_malformed", says);
+}
+
+/** The answer to a short request from its bytes. Throws `response_malformed`. */
+export function decodeShortAnswer(body: Uint8Array): m.ShortAnswer {
+  const says = "the answer to a short request is not what spec/protocol.md describes";
+  return decode(m.shortAnswer, body, "response_malformed", says);
+}
+
 /** A request from its bytes. Throws `request_too_large`, `request_malformed` or `protocol_version`. */
 export function decodeRequest(body: Uint8Array): m.Request {
   if (body.length > m.MAX_REQUEST) {

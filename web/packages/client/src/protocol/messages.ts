@@ -112,6 +112,21 @@ export const compared = struct({
   unknown: optional(list(rowName), []),
 });
 
+const want = struct({
+  spaces: optional(map(integer(), spaceName), {}),
+  without: optional(list(spaceName), []),
+  only: optional(boolean, false),
+});
+
+/** Whether anything is new for who holds this (`held` of kernel/digest), and `want` as in a request. */
+export const shortRequest = struct({
+  same: text(0, 24, (digits) => /^[0-9a-f]{24}$/.test(digits)),
+  want: nullable(want),
+});
+
+/** Nothing is: the answer to a short request, with the hub's clock. */
+export const shortAnswer = struct({ same: struct({ time: integer() }) });
+
 /** One round, device to hub. */
 export const request = struct({
   protocol: integer(),
@@ -124,13 +139,7 @@ export const request = struct({
   transactions: optional(list(transaction, MAX_TRANSACTIONS), []),
   limit: nullable(integer(1)),
   page: nullable(integer(1)),
-  want: nullable(
-    struct({
-      spaces: optional(map(integer(), spaceName), {}),
-      without: optional(list(spaceName), []),
-      only: optional(boolean, false),
-    }),
-  ),
+  want: nullable(want),
   digests: optional(boolean, false),
   echo: optional(boolean, false),
   user: optional(text(0, 200), ""),
@@ -201,6 +210,8 @@ export type Update = Shaped<typeof OPERATIONS.update>;
 export type Delete = Shaped<typeof OPERATIONS.delete>;
 export type Transaction = Shaped<typeof transaction>;
 export type Request = Shaped<typeof request>;
+export type ShortRequest = Shaped<typeof shortRequest>;
+export type ShortAnswer = Shaped<typeof shortAnswer>;
 export type Compare = Shaped<typeof compare>;
 export type Compared = Shaped<typeof compared>;
 export type Result = Shaped<typeof result>;

@@ -1,0 +1,36 @@
+"""A read transaction that an answer holds until it was read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+from holdfast.stores.base import Transaction
+
+
+class Snapshot:
+    """A read transaction that an answer may outlive: `with` ends it, unless `keep` has handed it over."""
+
+    def __init__(self, context: AbstractContextManager[Transaction]) -> None:
+        self._context = context
+        self._kept = False
+
+    def __enter__(self) -> Snapshot:
+        self.tx = self._context.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._kept:
+            self._context.__exit__(kind, error, trace)
+
+    def keep(self) -> Callable[[], None]:
+        """The function that ends the transaction; `with` does not any more."""
+        self._kept = True
+        return lambda: _leave(self._context)
+
+
+def _leave(context: AbstractContextManager[Transaction]) -> None:
+    context.__exit__(None, None, None)
