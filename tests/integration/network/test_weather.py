@@ -109,7 +109,7 @@ def test_a_network_that_flaps_every_second(desk: Desk) -> None:
     way = desk.on(Weather(round_trip=0.2, up=20_000.0, down=20_000.0, reachable=lambda now: int(now) % 2 == 0))
 
     def pokes(loop: Loop) -> None:
-        # Not once all is in sync: pokes and flaps in step leave no second in which the loop rests, and that ends the run.
+        # Not once all is in sync: pokes and flaps in step leave no second in which the loop rests, which ends the run.
         for second in range(0, 600, 2):
             desk.time.at(second + 0.01, lambda: None if desk.in_sync() else loop.poke())
 
