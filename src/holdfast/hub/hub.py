@@ -7,16 +7,18 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 from holdfast.errors import HoldfastError
+from holdfast.hub import needs
 from holdfast.hub.batch import Outcome, Submission
 from holdfast.hub.compare import check as check_compare
 from holdfast.hub.drain import Drain
 from holdfast.hub.group import GroupCommit
 from holdfast.hub.history import as_of, collect, happened
 from holdfast.hub.hooks import Hooks
-from holdfast.hub.identity import Access, Identity
+from holdfast.hub.identity import Access, Identity, check_identity, check_user
 from holdfast.hub.membership import Membership
 from holdfast.hub.merging import MergeFunctions
 from holdfast.hub.observation import Observation, Seen, samples
@@ -41,10 +43,12 @@ from holdfast.stores.base import (
     AnsweringTransaction,
     Aside,
     Checking,
+    Need,
     Store,
     StoreConflict,
     StoreUnavailable,
     Transaction,
+    begin,
 )
 
 log = logging.getLogger("holdfast.hub")
@@ -53,12 +57,18 @@ GROUP_OPERATIONS = 20_000
 ATTEMPTS = 10
 """How often a write is tried when other processes are faster with its rows; then the device tries again later."""
 
+NOTHING = Need()
+
 HELD_PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds before each further try of transactions whose rows another program holds. The first is for rows that it has
 just written and lets go."""
 
 Done = TypeVar("Done")
 SpacesOf = Callable[[Identity], Mapping[str, Access]]
+
+
+class ForeignFirst(Exception):
+    """Another program has written: that is sequenced before a push."""
 
 
 def system_clock() -> int:
@@ -140,9 +150,8 @@ class Hub:
         check_compare(request.compare)
         given = self._given(identity)
         outcome = self._push(request, identity, given, seen)
-        self.sequence_foreign_writes()
         blocks = self._lease(request, identity)
-        with self._reading() as snapshot:
+        with self._reading(needs.of_answer(request, given)) as snapshot:
             spaces = wanted(self._access(snapshot.tx, identity, given), request.want)
             return self._answer(snapshot, request, identity, spaces, outcome, blocks)
 
@@ -150,8 +159,7 @@ class Hub:
         """Say that nothing is new for who holds that. Nothing is remembered for it, so every hub of the store answers
         alike. Raises `not_same`."""
         given = self._given(identity)
-        self.sequence_foreign_writes()
-        with self._reading() as snapshot:
+        with self._reading(Need(spaces=sorted(given or ()), only=given is not None)) as snapshot:
             spaces = wanted(self._access(snapshot.tx, identity, given), short.want)
             heads = snapshot.tx.spaces(sorted(spaces))
         cursors = {name: cursor_at(space, space.head) for name, space in heads.items()}
@@ -186,8 +194,18 @@ class Hub:
         check_identity(identity.user, spaces)
         return spaces
 
-    def _reading(self) -> Snapshot:
-        return Snapshot(self._store.transaction(write=False))
+    @contextmanager
+    def _reading(self, need: Need) -> Iterator[Snapshot]:
+        """A snapshot whose feeds show what other programs had written before."""
+        with Snapshot(begin(self._store, need, write=False)) as snapshot:
+            self._look_at_access(snapshot.tx)
+            if not snapshot.tx.has_dirty():
+                self.observation.nothing_waits()
+                yield snapshot
+                return
+        self.sequence_foreign_writes()
+        with Snapshot(begin(self._store, need, write=False)) as snapshot:
+            yield snapshot
 
     def _answer(
         self,
@@ -211,9 +229,8 @@ class Hub:
 
         `access` is what the device was told that it may read.
         """
-        self.sequence_foreign_writes()
         given = self._given(identity)
-        with self._reading() as snapshot:
+        with self._reading(needs.of_answer(last, given)) as snapshot:
             spaces = wanted(self._access(snapshot.tx, identity, given), last.want)
             heads = snapshot.tx.spaces(sorted(spaces))
             moved = any(last.cursors.get(name) != cursor_at(space, space.head) for name, space in heads.items())
@@ -233,7 +250,8 @@ class Hub:
         origins = [t.origin for t in request.transactions] + [origin for origin, _ in request.acknowledged]
         if not origins:
             return Outcome()
-        with self._store.transaction(write=False) as tx:
+        need = Need(origins=sorted(set(origins)), only=given is not None)
+        with begin(self._store, need, write=False) as tx:
             self._check_origins(tx, request, origins)
             spaces = self._access(tx, identity, given)
         if request.acknowledged:
@@ -298,10 +316,14 @@ class Hub:
 
         A mistake that one submission provokes must not hit those who came with it by chance: each is tried alone then.
         """
-        self.sequence_foreign_writes()
+        need = needs.of_push(self.schema, submissions)
         try:
             with self.observation.group(submissions):
-                return self._change(lambda tx: self._push_all(tx, submissions))
+                try:
+                    return self._change(lambda tx: self._push_all(tx, submissions, first=True), need)
+                except ForeignFirst:
+                    self.sequence_foreign_writes()
+                return self._change(lambda tx: self._push_all(tx, submissions), need)
         except StoreUnavailable:
             raise
         except Exception:
@@ -316,14 +338,18 @@ class Hub:
         except Exception as error:  # noqa: BLE001 (raised again by the call that brought the submission)
             return error
 
-    def _push_all(self, tx: Transaction, submissions: Sequence[Submission]) -> Sequence[Outcome]:
+    def _push_all(
+        self, tx: Transaction, submissions: Sequence[Submission], *, first: bool = False
+    ) -> Sequence[Outcome]:
+        if first and tx.has_dirty():
+            raise ForeignFirst
         return Push(tx, self.schema, self.hooks, self.functions, self._origin, self._now()).run(submissions)
 
-    def _change(self, work: Callable[[Transaction], Done]) -> Done:
+    def _change(self, work: Callable[[Transaction], Done], need: Need = NOTHING) -> Done:
         """Do the work in a write transaction; from its start again when another process was faster with its rows."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                with self._store.transaction(write=True) as tx:
+                with begin(self._store, need, write=True) as tx:
                     return work(tx)
             except StoreConflict as conflict:
                 if attempt == ATTEMPTS:
@@ -457,23 +483,6 @@ class Hub:
         if self._stop_listening is not None:
             self._stop_listening()
         self._store.close()
-
-
-def check_user(request: m.Request, identity: Identity) -> None:
-    """A device's file belongs to one user: what he has not sent must not go out under another name."""
-    if request.user and request.user != identity.user:
-        message = f"the file holds data of {request.user}, but {identity.user} is logged in; use a file for each user"
-        raise HoldfastError("user_changed", message)
-
-
-def check_identity(user: Any, spaces: Mapping[Any, Any]) -> None:
-    """What `authenticate` and `spaces` gave can go over the wire. A mistake in them must not reach devices."""
-    if not isinstance(user, str) or not 0 < len(user) <= 200:
-        raise HoldfastError("identity_invalid", "Identity.user must be text of 1 to 200 characters")
-    for name, access in spaces.items():
-        if not isinstance(name, str) or not 0 < len(name) <= 200 or access not in ("r", "rw"):
-            message = f'spaces must map names of 1 to 200 characters to "r" or "rw", not {name!r} to {access!r}'
-            raise HoldfastError("identity_invalid", message)
 
 
 def _weight(submission: Submission) -> int:

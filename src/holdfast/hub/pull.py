@@ -99,7 +99,8 @@ def plan(
         if text is not None and not known:
             reset.append(name)
         skip = own.get(name, frozenset()) if known or text is None else frozenset()
-        readings += [reading._replace(skip=skip) for reading in found]
+        skipping = (reading._replace(skip=skip).behind_own() for reading in found)
+        readings += [reading for reading in skipping if reading.level or reading.after < reading.until]
     return sorted(readings, key=lambda reading: reading.priority), reset
 
 

@@ -16,7 +16,8 @@ from holdfast.hub.fresh import fresh_entry, fresh_rows
 from holdfast.hub.hooks import Context, Hooks
 from holdfast.hub.inbox import Inbox, Meeting, follow
 from holdfast.hub.merging import MergeFunctions
-from holdfast.hub.moves import Moves, named_parent
+from holdfast.hub.moves import Moves
+from holdfast.hub.needs import named_parents
 from holdfast.hub.operations import Refusal, kernel_operation
 from holdfast.hub.placing import content_of, places
 from holdfast.hub.policies import ROUNDS, Mend, Policies, revived
@@ -205,7 +206,7 @@ class Push:
         self._history.clear()
         self._trace.forget_fresh()
         operations = [op for unit in units for op in unit.transaction.ops]
-        names = {(op.table, op.key) for op in operations} | self._named_parents(operations)
+        names = {(op.table, op.key) for op in operations} | named_parents(self._schema, operations)
         self._workspace = Workspace(self._tx, self._schema, names)
         self._moves = Moves(self._tx, self._schema, self._workspace)
         self._moves.prepare(operations)
@@ -221,15 +222,6 @@ class Push:
                 accepted = Accepted(refused_result(unit.transaction, refusal), set(), set(), [], [])
             decided.append(accepted)
         return decided
-
-    def _named_parents(self, operations: Sequence[m.AnyOperation]) -> set[RowName]:
-        """The parents that inserts name: they are loaded, and locked, with the rows themselves."""
-        found: set[RowName] = set()
-        for op in operations:
-            table = self._schema.by_name.get(op.table)
-            if table is not None and table.via is not None and isinstance(op, m.Insert):
-                found.update(named_parent(self._schema, table, op, None))
-        return found
 
     def _transaction(self, transaction: m.Transaction, submission: Submission) -> Accepted:
         """Apply all operations of one transaction to a draft and accept it. Raises `Refusal`."""

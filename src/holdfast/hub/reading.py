@@ -47,6 +47,14 @@ class Reading(NamedTuple):
         named = image[2 : image.index(b'"', 2)].decode() in self.tables
         return named != (self.level == self.last)
 
+    def behind_own(self) -> Reading:
+        """The same without the rows at its beginning that the device has already: what it has just pushed is mostly all
+        that is new."""
+        after = self.after
+        while not self.level and after < self.until and after + 1 in self.skip:
+            after += 1
+        return self._replace(after=after)
+
     def cursor(self, seq: int) -> str:
         """The cursor after a row of this part."""
         return Cursor(self.space.epoch, seq, self.space.head, self.space.chain, self.level, self.base).text()

@@ -353,6 +353,34 @@ class Store(Protocol):
         ...
 
 
+class Need(NamedTuple):
+    """What will be asked of a transaction first. It need not be right: what is asked beside it costs an exchange more.
+
+    `origins` and `rows` as in `Transaction.origins` and `rows`; `spaces` are names of spaces; `after` maps some of them
+    to the cursors that will be read on from, as (seq, head). `only`: nothing else will be asked.
+    """
+
+    origins: Sequence[str] = ()
+    rows: Sequence[tuple[str, str]] = ()
+    spaces: Sequence[str] = ()
+    after: Mapping[str, tuple[int, int]] = {}
+    only: bool = False
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """A store to which every question is a journey: it takes those that will come along with the first one."""
+
+    def transaction_for(self, need: Need, *, write: bool) -> AbstractContextManager[Transaction]:
+        """As `Store.transaction`; what `need` names is read at its beginning."""
+        ...
+
+
+def begin(store: Store, need: Need, *, write: bool) -> AbstractContextManager[Transaction]:
+    """A transaction on any store, which is told what it will be asked for if it cares."""
+    return store.transaction_for(need, write=write) if isinstance(store, Foreseeing) else store.transaction(write=write)
+
+
 @runtime_checkable
 class Announcing(Protocol):
     """A store that several processes share and that tells each of them when another one has written."""

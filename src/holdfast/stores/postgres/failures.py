@@ -57,6 +57,8 @@ def translate(error: Exception, name: str) -> Exception:
     """The error that a store raises for an error of psycopg that is no violation. `name` tells which database."""
     if isinstance(error, errors.SerializationFailure | errors.DeadlockDetected):
         return StoreConflict(f"{name}: two processes wrote the same rows at the same moment ({_first_line(error)})")
+    if isinstance(error, errors.UniqueViolation) and error.diag.constraint_name == "row_key":
+        return StoreConflict(f"{name}: another process was the first to write one of the rows ({_first_line(error)})")
     if isinstance(error, errors.DiskFull):
         return StoreUnavailable(
             f"{name}: the database server has no space left ({_first_line(error)}); nothing was stored. Free space or "

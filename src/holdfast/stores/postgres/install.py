@@ -9,10 +9,10 @@ from psycopg import errors
 from holdfast.errors import HoldfastError
 from holdfast.schema.model import Schema
 from holdfast.stores.base import Phase, Question, Step
+from holdfast.stores.postgres.ahead import LOCK_SPACE
 from holdfast.stores.postgres.numbered import MIGRATIONS, Migration
 from holdfast.stores.postgres.plan import Plan, removal
 from holdfast.stores.postgres.queries import QUERIES
-from holdfast.stores.postgres.transaction import LOCK_SPACE
 from holdfast.stores.postgres.undo import Connection
 
 LOCK_WAIT = 10_000

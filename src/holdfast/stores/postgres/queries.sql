@@ -50,6 +50,20 @@ ON CONFLICT (name) DO NOTHING
 -- The chain of a space at one of its heads.
 SELECT c.chain FROM holdfast.commit c JOIN holdfast.space s ON s.id = c.space WHERE s.name = %s AND c.head = %s
 
+-- name: chains
+-- The chains of spaces at one of the heads of each.
+SELECT s.name, c.chain FROM unnest(%s::text[], %s::bigint[]) AS r(name, head)
+JOIN holdfast.space s ON s.name = r.name JOIN holdfast.commit c ON c.space = s.id AND c.head = r.head
+
+-- name: feeds
+-- The first images of several feeds after a place in each, or patches where they will do.
+SELECT s.name, w.seq, CASE WHEN r.patches AND w.before <= r.after THEN w.patch ELSE w.image END
+FROM unnest(%s::text[], %s::bigint[], %s::boolean[]) AS r(name, after, patches)
+JOIN holdfast.space s ON s.name = r.name AND s.head > r.after
+CROSS JOIN LATERAL (
+  SELECT f.seq, f.before, f.patch, f.image FROM holdfast."row" f WHERE f.space = s.id AND f.seq > r.after ORDER BY f.seq LIMIT %s
+) w
+
 -- name: lock_all_origins
 -- Nobody else works on any origin.
 SELECT pg_advisory_xact_lock(%s, -1)

@@ -16,8 +16,9 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from holdfast.errors import HoldfastError
 from holdfast.schema.model import Schema
-from holdfast.stores.base import HubState, Phase, Question, Step, StoreUnavailable
+from holdfast.stores.base import HubState, Need, Phase, Question, Step, StoreUnavailable
 from holdfast.stores.postgres.adopt import adopt
+from holdfast.stores.postgres.ahead import Ahead
 from holdfast.stores.postgres.failures import refused_open, translate
 from holdfast.stores.postgres.install import Installer, remove, script
 from holdfast.stores.postgres.listener import Listener
@@ -193,21 +194,27 @@ class PostgresStore:
         Raises `StoreUnavailable` when the server is away, busy or full, `StoreConflict` when another process changed
         the same rows at the same moment: nothing of it was kept.
         """
-        with self._write() if write else self._read() as transaction:
+        with self.transaction_for(Need(), write=write) as transaction:
+            yield transaction
+
+    @contextmanager
+    def transaction_for(self, need: Need, *, write: bool) -> Iterator[PostgresTransaction]:
+        """As `transaction`; see `stores.base.Foreseeing`."""
+        with self._write(need) if write else self._read(need) as transaction:
             try:
                 yield transaction
             finally:
                 transaction.end()
 
     @contextmanager
-    def _write(self) -> Iterator[PostgresTransaction]:
+    def _write(self, need: Need) -> Iterator[PostgresTransaction]:
         with self._taking_turns(), self._translated():
             catalog = self._opened()
+            ahead = Ahead(need, catalog.ids, write=True)
             patience = f"{int(self._patience * 1000)}ms"
-            settings = (patience, patience)
-            with self._begun(self._writers, catalog, "begin_write", settings) as (connection, state, has_dirty):
+            with self._begun(self._writers, catalog, (patience, patience), ahead) as (connection, state, has_dirty):
                 transaction = PostgresTransaction(
-                    connection, catalog, self._new_name, self._translated, state, has_dirty, patience, write=True
+                    connection, catalog, self._new_name, self._translated, state, has_dirty, patience, ahead, write=True
                 )
                 yield transaction
                 transaction.end()
@@ -217,6 +224,7 @@ class PostgresStore:
                     )
                     raise HoldfastError("store_failed", message, database=self._name)
                 with connection.pipeline():
+                    transaction.send_waiting()
                     if transaction.hlc > state.hlc:
                         connection.execute(QUERIES["set_clock"], (self._slot, transaction.hlc))
                     if transaction.news:
@@ -224,27 +232,30 @@ class PostgresStore:
                     connection.execute(b"COMMIT")
 
     @contextmanager
-    def _read(self) -> Iterator[PostgresTransaction]:
+    def _read(self, need: Need) -> Iterator[PostgresTransaction]:
         with self._translated():
             catalog = self._opened()
-            with self._begun(self._readers, catalog, "begin_read", None) as (connection, state, has_dirty):
+            ahead = Ahead(need, catalog.ids, write=False)
+            with self._begun(self._readers, catalog, None, ahead) as (connection, state, has_dirty):
                 yield PostgresTransaction(
-                    connection, catalog, self._new_name, self._translated, state, has_dirty, "0", write=False
+                    connection, catalog, self._new_name, self._translated, state, has_dirty, "0", ahead, write=False
                 )
-                connection.execute(b"COMMIT")
+                if not need.only:
+                    connection.execute(b"COMMIT", prepare=False)
 
     @contextmanager
     def _begun(
-        self, pool: ConnectionPool[Connection], catalog: Catalog, begin: str, settings: tuple[str, ...] | None
+        self, pool: ConnectionPool[Connection], catalog: Catalog, settings: tuple[str, ...] | None, ahead: Ahead
     ) -> Iterator[tuple[Connection, HubState, bool]]:
-        """A connection in a transaction, and the hub's state, read first: it takes the snapshot, which BEGIN does not.
+        """A connection in a transaction, for writing when there are settings, and the hub's state, read first: it takes
+        the snapshot, which BEGIN does not.
 
         A connection that broke while it lay idle is replaced here: nothing was sent on it yet.
         """
         for attempt in range(pool.max_size + 1):
             connection = pool.getconn(self._patience)
             try:
-                state, has_dirty = _begin(connection, begin, settings, [*catalog.tables])
+                state, has_dirty = _begin(connection, settings, [*catalog.tables], ahead)
                 break
             except BaseException as error:
                 lost = isinstance(error, psycopg.OperationalError) and connection.broken
@@ -302,13 +313,17 @@ class PostgresStore:
 
 
 def _begin(
-    connection: Connection, begin: str, settings: tuple[str, ...] | None, tables: list[str]
+    connection: Connection, settings: tuple[str, ...] | None, tables: list[str], ahead: Ahead
 ) -> tuple[HubState, bool]:
     with connection.pipeline():
-        connection.execute(QUERIES[begin])
+        connection.execute(QUERIES["begin_read" if settings is None else "begin_write"])
         if settings is not None:
             connection.execute(QUERIES["settings"], settings)
-        ((hub, hlc, has_dirty),) = connection.execute(QUERIES["hub"], (tables,)).fetchall()
+        found = connection.execute(QUERIES["hub"], (tables,))
+        ahead.send(connection)
+        if ahead.only:
+            connection.execute(b"COMMIT")
+    ((hub, hlc, has_dirty),) = found.fetchall()
     return HubState(hub, hlc or 0), has_dirty
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -11,24 +10,31 @@ from typing import Any
 from holdfast.errors import HoldfastError
 from holdfast.kernel.values import InvalidValue
 from holdfast.schema.key import key_values
-from holdfast.stores.base import Aside, Batch, DirtyRow, HistoryEntry, HubState, Origin, Space, StoredResult, StoredRow
+from holdfast.stores.base import (
+    Aside,
+    Batch,
+    DirtyRow,
+    HistoryEntry,
+    HubState,
+    Origin,
+    Space,
+    StoreConflict,
+    StoredResult,
+    StoredRow,
+)
 from holdfast.stores.chain import INITIAL_CHAIN
 from holdfast.stores.postgres import access, leases
+from holdfast.stores.postgres.ahead import LOCK_SPACE, Ahead, ask_origins, ask_rows, pages, rows_of
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.undo import Connection, undo_to
 from holdfast.stores.postgres.user_tables import UserTable, as_json
-from holdfast.stores.postgres.writing import Catalog, history_row, write_batch
+from holdfast.stores.postgres.writing import Catalog, Writing, history_row, write_batch
 
 logger = logging.getLogger("holdfast.stores")
 
-LOCK_SPACE = 0x486F6C64
-"""First half of the numbers of our advisory locks, so that they are not those of another program ("Hold")."""
 FEED_PAGE = 2_000
-_STRIPES = 4_096
-_MOST_STRIPES = 64
-"""A transaction that would lock more stripes of origins locks all of them at once: PostgreSQL's table of locks is
-small."""
 
+Statement = tuple[bytes, Sequence[Any]]
 Translated = Callable[[], AbstractContextManager[None]]
 
 
@@ -47,16 +53,19 @@ class PostgresTransaction:
         state: HubState,
         has_dirty: bool,
         patience: str,
+        ahead: Ahead,
         *,
         write: bool,
     ) -> None:
         self._db = connection
         self._catalog = catalog
-        self._names = {number: name for name, number in catalog.ids.items()}
         self._new_epoch = new_epoch
         self._translated = translated
         self._state = state
         self._patience = patience
+        self._ahead = ahead
+        self._waiting: list[Statement] = []
+        """What is sent with the next exchange, at the latest with the commit."""
         self._write = write
         self._open = True
         self._looked = False
@@ -79,25 +88,53 @@ class PostgresTransaction:
         return self._fetch(QUERIES[query], values)
 
     def _fetch(self, sql: bytes, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with self._using() as db:
-            return db.execute(sql, values, binary=True).fetchall()
+        with self._together() as db:
+            cursor = db.execute(sql, values, binary=True)
+        return cursor.fetchall()
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise HoldfastError("transaction_closed", "This transaction has ended; open another one.")
+
+    def _check_asking(self) -> None:
+        self._check_open()
+        if self._ahead.only:
+            raise HoldfastError("transaction_closed", "This transaction said that it would ask nothing else.")
+
+    @contextmanager
+    def _together(self) -> Iterator[Connection]:
+        """One exchange of everything in the block, after what waits; answers can be read behind it."""
+        self._check_asking()
+        with self._translated(), self._db.pipeline():
+            self.send_waiting()
+            yield self._db
 
     @contextmanager
     def _using(self) -> Iterator[Connection]:
-        if not self._open:
-            raise HoldfastError("transaction_closed", "This transaction has ended; open another one.")
+        """For statements whose answers are read at once."""
+        self._check_asking()
         with self._translated():
+            if self._waiting:
+                with self._db.pipeline():
+                    self.send_waiting()
             yield self._db
+
+    def send_waiting(self) -> None:
+        """Send what waits, in the pipeline of the caller."""
+        waiting, self._waiting = self._waiting, []
+        for sql, values in waiting:
+            self._db.execute(sql, values or None)
 
     def hub(self) -> HubState:
         """The hub's identity and clock."""
-        if not self._open:
-            raise HoldfastError("transaction_closed", "This transaction has ended; open another one.")
+        self._check_open()
         return HubState(self._state.hub, self.hlc)
 
     def spaces(self, names: Sequence[str]) -> dict[str, Space]:
         """Heads of the named spaces; a space that was never written is absent."""
-        return {row[0]: Space(*row) for row in self._run("spaces", list(names))}
+        self._check_open()
+        foreseen = self._ahead.spaces(names)
+        return foreseen if foreseen is not None else {row[0]: Space(*row) for row in self._run("spaces", list(names))}
 
     def all_spaces(self) -> list[str]:
         """Names of all spaces, in order."""
@@ -107,27 +144,20 @@ class PostgresTransaction:
         """The chain that the space had at that head; None if it never stood there."""
         if head == 0:
             return INITIAL_CHAIN if self.spaces([space]) else None
+        foreseen = self._ahead.chain(space, head)
+        if foreseen is not None:
+            return foreseen[0]
         found = self._run("chain_at", space, head)
         return found[0][0] if found else None
 
     def origins(self, origins: Sequence[str]) -> dict[str, Origin]:
         """Known origins among those named. A write transaction holds them until its end, known or not."""
-        wanted = sorted(set(origins))
-        if not wanted:
-            return {}
-        with self._using() as db, db.pipeline():
-            if self._write:
-                self._hold(db, wanted)
-            found = db.execute(QUERIES["origins"], (wanted,)).fetchall()
-        return {row[0]: Origin(*row) for row in found}
-
-    def _hold(self, db: Connection, origins: Sequence[str]) -> None:
-        stripes = sorted({zlib.crc32(origin.encode()) % _STRIPES for origin in origins})
-        if len(stripes) > _MOST_STRIPES:
-            db.execute(QUERIES["lock_all_origins"], (LOCK_SPACE,))
-            return
-        db.execute(QUERIES["lock_origins"], (LOCK_SPACE,))
-        db.execute(QUERIES["lock_stripes"], (LOCK_SPACE, stripes))
+        foreseen = self._ahead.origins(origins)
+        if foreseen is not None or not origins:
+            return foreseen or {}
+        with self._together() as db:
+            found = ask_origins(db, origins, write=self._write)
+        return {row[0]: Origin(*row) for row in found.fetchall()}
 
     def results(self, origins: Sequence[str]) -> list[StoredResult]:
         """All kept results of the origins, in order of (origin, n)."""
@@ -135,26 +165,25 @@ class PostgresTransaction:
 
     def rows(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], StoredRow]:
         """Feed rows by (table, key), leave marks excluded. A write transaction locks them, in key order."""
-        ids, names = self._catalog.ids, self._names
-        wanted = as_json([{"tbl": ids[table], "key": key} for table, key in sorted(set(keys)) if table in ids])
-        if wanted == "[]":
-            return {}
-        with self._using() as db, db.pipeline():
-            if self._write:
-                db.execute(QUERIES["lock_rows"], (wanted,))
-            found = db.execute(QUERIES["rows"], (wanted,), binary=True).fetchall()
-        return {
-            (names[number], key): StoredRow(names[number], key, space, seq, life, image, kept)
-            for number, key, space, seq, life, image, kept in found
-        }
+        foreseen = self._ahead.rows(keys)
+        if foreseen is not None or not keys:
+            return foreseen or {}
+        with self._together() as db:
+            found = ask_rows(db, self._catalog.ids, keys, write=self._write)
+        return rows_of(found, self._catalog.ids)
 
     def feed(self, space: str, after: int, until: int, *, patches: bool = False) -> Iterator[tuple[int, bytes]]:
         """(seq, image) with after < seq <= until, in order; read in pages, each a range of the index."""
+        first = max(after, 0)
+        found, more = self._ahead.feed(space, first, until, patches=patches)
+        if not more:
+            return iter(found)
         known = self._run("space_id", space)
         if not known:
             return iter(())
-        first = max(after, 0)
-        return self._pages("changes" if patches else "feed", (first,) if patches else (), known[0][0], first, until)
+        place = found[-1][0] if found else first
+        values = ("changes" if patches else "feed", (first,) if patches else (), known[0][0], place, until)
+        return pages(found, self._pages(*values))
 
     def _pages(
         self, query: str, values: tuple[int, ...], space: int, after: int, until: int
@@ -299,7 +328,7 @@ class PostgresTransaction:
         self._has_dirty = None
         records = [{"mark": mark, "problem": problem} for mark, problem in problems.items()]
         older = [older for mark in problems for older in self._marks.get(mark, []) if older != mark]
-        with self._using() as db, db.pipeline():
+        with self._together() as db:
             db.execute(QUERIES["clean"], (older,))
             db.execute(QUERIES["set_aside"], (as_json(records),))
 
@@ -310,10 +339,17 @@ class PostgresTransaction:
         transaction has asked for foreign writes before (`noted`, `dirty`), and now meets one that it has not seen.
         """
         self._writing()
-        with self._using() as db:
-            self._has_dirty = None
-            marks = [mark for group in self._marks.values() for mark in group] if self._looked else None
-            heads = write_batch(db, self._catalog, self._new_epoch, self._patience, marks, batch)
+        self._check_open()
+        self._ahead.forget()
+        self._has_dirty = None
+        marks = [mark for group in self._marks.values() for mark in group] if self._looked else None
+        with self._translated():
+            if any(values for _, values in self._waiting):
+                with self._db.pipeline():
+                    self.send_waiting()  # an error of what was written before is not one of what comes now
+            write = Writing(self._db, self._catalog, self._new_epoch, self._patience, marks, self.send_waiting)
+            heads, statements = write_batch(write, batch)
+        self._waiting += statements
         self.hlc = max(self.hlc, batch.hlc)
         self.news = self.news or bool(heads)
         return heads
@@ -329,19 +365,33 @@ class PostgresTransaction:
     def savepoint(self) -> Iterator[None]:
         """A part that is undone alone when an exception leaves it."""
         self._writing()
-        hlc = self.hlc
-        with self._using() as db:
-            db.execute(b"SAVEPOINT holdfast_part")
+        self._check_open()
+        hlc, nothing = self.hlc, list[Any]()
+        savepoint = (b"SAVEPOINT holdfast_part", nothing)  # like no other one
+        self._waiting.append(savepoint)
         try:
             yield
+        except StoreConflict:
+            raise  # nothing of the transaction stays
         except BaseException:
             self.hlc = hlc
-            with self._using() as db:
-                undo_to(db, "holdfast_part")
-                db.execute(b"RELEASE SAVEPOINT holdfast_part")
+            self._undo(savepoint)
             raise
+        if self._waiting and self._waiting[-1] is savepoint:
+            self._waiting.pop()
+        else:
+            self._waiting.append((b"RELEASE SAVEPOINT holdfast_part", ()))
+
+    def _undo(self, savepoint: Statement) -> None:
+        """Undo what was written since the savepoint, and forget what was not sent."""
+        places = [place for place, statement in enumerate(self._waiting) if statement is savepoint]
+        if places:
+            del self._waiting[places[0] :]
+            return
+        self._waiting.clear()
         with self._using() as db:
-            db.execute(b"RELEASE SAVEPOINT holdfast_part")
+            undo_to(db, "holdfast_part")
+        self._waiting.append((b"RELEASE SAVEPOINT holdfast_part", ()))
 
     def histories(self, table: str) -> Iterator[HistoryEntry]:
         """Entries of all rows of a table, oldest first; read in pages."""
@@ -364,13 +414,11 @@ class PostgresTransaction:
         """Delete acknowledged results; unknown ones are ignored."""
         self._writing()
         records = [{"origin": origin, "n": n} for origin, n in sorted(results)]
-        with self._using() as db:
-            db.execute(QUERIES["forget"], (as_json(records),))
+        self._waiting.append((QUERIES["forget"], (as_json(records),)))
 
     def clean(self, notes: Sequence[DirtyRow]) -> None:
         """Delete these notes, and older ones of the same rows that were read with them here; no newer ones."""
         self._writing()
         self._has_dirty = None
         marks = [mark for note in notes for mark in self._marks.get(note.mark, [note.mark])]
-        with self._using() as db:
-            db.execute(QUERIES["clean"], (marks,))
+        self._waiting.append((QUERIES["clean"], (marks,)))

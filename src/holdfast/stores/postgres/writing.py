@@ -40,6 +40,24 @@ class Catalog(NamedTuple):
     question: Question | None = None
 
 
+Statement = tuple[bytes, Sequence[Any]]
+_Spaces = dict[str, tuple[int, Space]]
+
+
+class _Sent:
+    """The answers of one exchange: `written` whether rows were noted, or wait aside, then the counters `locked`."""
+
+    def __init__(self) -> None:
+        self.written: psycopg.Cursor[tuple[Any, ...]] | None = None
+        self.locked: psycopg.Cursor[tuple[Any, ...]] | None = None
+
+    def written_answer(self) -> tuple[bool, bool]:
+        """Whether a row has a note that is not known, and whether one waits aside."""
+        assert self.written is not None
+        ((noted, aside),) = self.written.fetchall()
+        return noted, aside
+
+
 class _Bytes:
     """Many byte strings as one parameter, and where each begins (from 1) and how long it is."""
 
@@ -62,43 +80,76 @@ def history_row(key: str) -> int:
     return zlib.crc32(key.encode())
 
 
-def write_batch(
-    db: Connection,
-    catalog: Catalog,
-    new_epoch: Callable[[], str],
-    patience: str,
-    known_marks: Sequence[int] | None,
-    batch: Batch,
-) -> dict[str, Space]:
-    """Write all of a batch and give the new heads of the spaces that changed.
-
-    `known_marks` are the notes of foreign writes that this transaction has read, None when it did not look for any;
-    `patience` is the lock timeout of the transaction. Raises `Violation`; `RowsLocked`; `StoreConflict` when another
-    process, or an unknown foreign write, was faster with one of the rows.
+class Writing(NamedTuple):
+    """The transaction that a batch is written in. `known_marks` are the notes of foreign writes that it has read, None
+    when it did not look for any; `patience` is its lock timeout; `send_waiting` sends what waits for an exchange.
     """
-    _UserTables(db, catalog, patience, known_marks).write(batch.rows)
-    try:
-        return _Feeds(db, catalog.ids, new_epoch).write(batch)
-    except errors.UniqueViolation as error:
-        if error.diag.constraint_name != "row_key":
-            raise
-        raise StoreConflict(f"another process was the first to write one of the rows ({error})") from error
+
+    db: Connection
+    catalog: Catalog
+    new_epoch: Callable[[], str]
+    patience: str
+    known_marks: Sequence[int] | None
+    send_waiting: Callable[[], None]
+
+
+def write_batch(writing: Writing, batch: Batch) -> tuple[dict[str, Space], list[Statement]]:
+    """Write the user tables of a batch and take its counters; the new heads of the spaces that changed, and the
+    statements that write everything else, of which nobody waits for an answer.
+
+    Raises `Violation`; `RowsLocked`; `StoreConflict` when an unknown foreign write was faster with one of the rows.
+    """
+    changed = {row.space for row in batch.rows} | {row.left for row in batch.rows if row.left is not None}
+    names = sorted(changed | {*batch.digests})
+    tables = _UserTables(writing, names)
+    spaces = tables.write(batch.rows)
+    feeds = _Feeds(writing.catalog.ids, _complete(writing, names, spaces))
+    heads = feeds.write(batch)
+    return heads, tables.statements + feeds.statements
+
+
+def _complete(writing: Writing, names: Sequence[str], found: _Spaces) -> _Spaces:
+    """The locked spaces, with those that were missing until now."""
+    missing = [name for name in names if name not in found]
+    if not missing:
+        return found
+    new = [{"name": name, "epoch": writing.new_epoch(), "chain": INITIAL_CHAIN} for name in missing]
+    with writing.db.pipeline():
+        writing.send_waiting()
+        writing.db.execute(QUERIES["add_spaces"], (as_json(new),))
+        locked = writing.db.execute(QUERIES["lock_spaces"], (list(names),))
+    return _spaces(locked)
+
+
+def _spaces(locked: psycopg.Cursor[tuple[Any, ...]]) -> _Spaces:
+    return {space[0]: (number, Space(*space)) for number, *space in locked.fetchall()}
 
 
 class _UserTables:
-    """Writes the rows of a batch into the user tables."""
+    """Writes the rows of a batch into the user tables, and locks the counters `spaces`, last and in order of name:
+    both in one exchange. `statements`: what is to be sent later.
+    """
 
-    def __init__(self, db: Connection, catalog: Catalog, patience: str, known_marks: Sequence[int] | None) -> None:
-        self._db = db
-        self._catalog = catalog
-        self._patience = patience
-        self._known_marks = known_marks
+    def __init__(self, writing: Writing, spaces: list[str]) -> None:
+        self._db = writing.db
+        self._catalog = writing.catalog
+        self._patience = writing.patience
+        self._known_marks = writing.known_marks
+        self._send_waiting = writing.send_waiting
+        self._names = spaces
+        self._locked_spaces: _Spaces = {}
+        self.statements: list[Statement] = []
 
-    def write(self, rows: Sequence[RowWrite]) -> None:
-        """Write them; what other programs and triggers have to say about it is heard."""
+    def write(self, rows: Sequence[RowWrite]) -> _Spaces:
+        """Write them; what other programs and triggers have to say about it is heard. Gives the counters."""
         changes = _changes(self._catalog.tables, rows)
         if not changes:
-            return
+            if self._names:
+                with self._db.pipeline():
+                    self._send_waiting()
+                    locked = self._db.execute(QUERIES["lock_spaces"], (self._names,))
+                return _spaces(locked)
+            return {}
         names = as_json([{"tbl": row.table, "key": row.key} for row in rows if not row.foreign])
         noted, aside = self._apply(changes, names)
         # Every row is locked now: whoever wrote one before us has committed, and his note is visible or there is none.
@@ -113,20 +164,26 @@ class _UserTables:
             rewritten = self._catalog.rewritten
             own = [{"tbl": row.table, "key": row.key} for row in rows if row.table in rewritten and row.values]
             if own:
-                self._db.execute(QUERIES["note"], (as_json(own),))
+                self.statements.append((QUERIES["note"], (as_json(own),)))
+        return self._locked_spaces
 
     def _apply(self, changes: Sequence[Change], names: str) -> tuple[bool, bool]:
         """Write the changes; once more and with care where unique values may only have changed hands. Whether a row has
         a note that is not known, and whether one waits aside. Raises `Violation`, `RowsLocked`."""
         careful: set[str] = set()
         while True:
+            sent = _Sent()
             try:
-                return self._write_changes(changes, careful, names)
-            except errors.LockNotAvailable as error:
-                undo_to(self._db, "holdfast_tables")
-                message = f"another program's transaction holds rows that are to be written ({error})"
-                raise RowsLocked(message, self._locked(changes)) from error
+                self._write_changes(changes, careful, names, sent)
+                self._locked_spaces = _spaces(sent.locked) if sent.locked is not None else {}
+                return sent.written_answer()
             except psycopg.Error as error:
+                if sent.written is not None and sent.written.description is not None:
+                    raise  # the tables are written; it is a counter that cannot be had
+                if isinstance(error, errors.LockNotAvailable):
+                    undo_to(self._db, "holdfast_tables")
+                    message = f"another program's transaction holds rows that are to be written ({error})"
+                    raise RowsLocked(message, self._locked(changes)) from error
                 found = violation(error, self._catalog.constraints)
                 if found is None:
                     raise
@@ -136,8 +193,8 @@ class _UserTables:
                 undo_to(self._db, "holdfast_tables")
                 careful.add(swapped.name)
 
-    def _write_changes(self, changes: Sequence[Change], careful: Collection[str], names: str) -> tuple[bool, bool]:
-        """Write the changes in one exchange, under a savepoint; see `_apply` for what it gives.
+    def _write_changes(self, changes: Sequence[Change], careful: Collection[str], names: str, sent: _Sent) -> None:
+        """Write the changes in one exchange, under a savepoint, and lock the counters behind it.
 
         Inserts and updates go parents first, deletes children first: so foreign keys hold at every statement,
         deferrable or not. What can be deferred is checked at the end, here and not at the commit, where nobody could be
@@ -145,13 +202,15 @@ class _UserTables:
         """
         db = self._db
         with db.pipeline():
+            self._send_waiting()
             db.execute(b"SAVEPOINT holdfast_tables")
             db.execute(QUERIES["wait_for_programs"], (f"{_PROGRAMS}ms",))
             _send_changes(db, changes, careful)
-            found = db.execute(QUERIES["noted_since"], (self._known_marks or [], names))
+            sent.written = db.execute(QUERIES["noted_since"], (self._known_marks or [], names))
             db.execute(QUERIES["wait_for_programs"], (self._patience,))
             db.execute(b"RELEASE SAVEPOINT holdfast_tables")
-            return found.fetchall()[0]
+            if self._names:
+                sent.locked = db.execute(QUERIES["lock_spaces"], (self._names,))
 
     def _locked(self, changes: Sequence[Change]) -> list[tuple[str, str]]:
         """Which of the rows other transactions hold. None: it is something else that they hold, such as a parent."""
@@ -218,41 +277,25 @@ def _send_changes(db: Connection, changes: Sequence[Change], careful: Collection
 
 
 class _Feeds:
-    """Gives the rows of a batch their places in the feeds, and writes everything that goes with them."""
+    """Gives the rows of a batch their places in the feeds, and makes the `statements` that write everything that goes
+    with them. `spaces`: the counters, locked."""
 
-    def __init__(self, db: Connection, ids: Mapping[str, int], new_epoch: Callable[[], str]) -> None:
-        self._db = db
+    def __init__(self, ids: Mapping[str, int], spaces: _Spaces) -> None:
         self._ids = ids
-        self._new_epoch = new_epoch
-        self._spaces: dict[str, tuple[int, Space]] = {}
+        self._spaces = spaces
         self._last: dict[str, int] = {}
+        self.statements: list[Statement] = []
 
     def write(self, batch: Batch) -> dict[str, Space]:
-        """Take the counters, then write feeds, digests, history, results, origins and heads."""
-        changed = {row.space for row in batch.rows} | {row.left for row in batch.rows if row.left is not None}
-        self._take(sorted(changed | {*batch.digests}))
-        with self._db.pipeline():
-            self._write_rows(batch.rows)
-            self._write_digests(batch.digests)
-            self._write_history(batch.history)
-            self._write_rest(batch)
-            return self._write_heads(batch)
+        """Feeds, digests, history, results, origins and heads; gives the new heads."""
+        self._write_rows(batch.rows)
+        self._write_digests(batch.digests)
+        self._write_history(batch.history)
+        self._write_rest(batch)
+        return self._write_heads(batch)
 
-    def _take(self, names: list[str]) -> None:
-        """Lock the counters in order of name, and make those that are missing."""
-        if not names:
-            return
-        found = self._lock(names)
-        missing = [name for name in names if name not in found]
-        if missing:
-            new = [{"name": name, "epoch": self._new_epoch(), "chain": INITIAL_CHAIN} for name in missing]
-            self._db.execute(QUERIES["add_spaces"], (as_json(new),))
-            found = self._lock(names)
-        self._spaces = found
-
-    def _lock(self, names: list[str]) -> dict[str, tuple[int, Space]]:
-        rows = self._db.execute(QUERIES["lock_spaces"], (names,)).fetchall()
-        return {space[0]: (number, Space(*space)) for number, *space in rows}
+    def _run(self, query: str, *values: Any) -> None:
+        self.statements.append((QUERIES[query], values))
 
     def _place(self, name: str) -> tuple[int, int]:
         number, space = self._spaces[name]
@@ -285,12 +328,12 @@ class _Feeds:
                 here = self._spaces[row.space][0]
                 returned.append({"tbl": self._ids[row.table], "key": row.key, "mark": here})
         if returned:
-            self._db.execute(QUERIES["drop_marks"], (as_json(returned),))
+            self._run("drop_marks", as_json(returned))
         for fresh, query in ((True, "add_rows"), (False, "put_rows")):
             if records[fresh]:
                 # In key order: two processes that add the same rows wait for each other instead of dead-locking.
                 records[fresh].sort(key=lambda record: (record["tbl"], record["key"], record["mark"]))
-                self._db.execute(QUERIES[query], (contents[fresh].whole(), as_json(records[fresh])))
+                self._run(query, contents[fresh].whole(), as_json(records[fresh]))
 
     def _write_digests(self, digests: Mapping[str, Mapping[int, tuple[int, int]]]) -> None:
         records = []
@@ -303,7 +346,7 @@ class _Feeds:
                 record.update({f"s{place}": limb for place, limb in enumerate(limbs)})
                 records.append(record)
         if records:
-            self._db.execute(QUERIES["add_digests"], (as_json(records),))
+            self._run("add_digests", as_json(records))
 
     def _write_history(self, entries: Sequence[HistoryEntry]) -> None:
         content, records = _Bytes(), []
@@ -312,7 +355,7 @@ class _Feeds:
             cells = (history_row(entry.key), self._ids[entry.table], entry.key, entry.space, entry.stamp, entry.device)
             records.append(dict(zip(names, (*cells, entry.user, entry.at, *content.add(entry.body)), strict=True)))
         if records:
-            self._db.execute(QUERIES["add_history"], (content.whole(), as_json(records)))
+            self._run("add_history", content.whole(), as_json(records))
 
     def _write_rest(self, batch: Batch) -> None:
         if batch.results:
@@ -320,11 +363,11 @@ class _Feeds:
             for origin, n, body in batch.results:
                 start, length = content.add(body)
                 records.append({"origin": origin, "n": n, "a": start, "l": length})
-            self._db.execute(QUERIES["put_results"], (content.whole(), as_json(records)))
+            self._run("put_results", content.whole(), as_json(records))
         if batch.origins:
             names = ("origin", "device", "u", "last_n", "seen")
             origins = [dict(zip(names, origin, strict=True)) for origin in sorted(batch.origins)]
-            self._db.execute(QUERIES["put_origins"], (as_json(origins),))
+            self._run("put_origins", as_json(origins))
 
     def _write_heads(self, batch: Batch) -> dict[str, Space]:
         heads: dict[str, Space] = {}
@@ -336,6 +379,6 @@ class _Feeds:
             records.append({"id": number, "head": head, "chain": chain})
             heads[name] = Space(name, space.epoch, head, chain)
         if records:
-            self._db.execute(QUERIES["set_heads"], (as_json(records),))
-            self._db.execute(QUERIES["add_commits"], (batch.now, as_json(records)))
+            self._run("set_heads", as_json(records))
+            self._run("add_commits", batch.now, as_json(records))
         return heads

@@ -1,0 +1,42 @@
+"""What the transactions of a round will be asked for, told to the store when they begin: it may be far away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from holdfast.hub.batch import Submission
+from holdfast.hub.cursor import parse_cursor
+from holdfast.hub.moves import named_parent
+from holdfast.hub.workspace import RowName
+from holdfast.protocol import messages as m
+from holdfast.schema.model import Schema
+from holdfast.stores.base import Need
+
+
+def of_push(schema: Schema, submissions: Sequence[Submission]) -> Need:
+    """Of writing a group: its origins, its rows, and the parents that inserts name."""
+    transactions = [transaction for submission in submissions for transaction in submission.transactions]
+    operations = [op for transaction in transactions for op in transaction.ops]
+    rows = {(op.table, op.key) for op in operations} | named_parents(schema, operations)
+    return Need(origins=sorted({one.origin for one in transactions}), rows=sorted(rows))
+
+
+def of_answer(request: m.Request, spaces: Iterable[str] | None) -> Need:
+    """Of an answer: the heads of the spaces that the user may read, and what follows the cursors of the device.
+
+    None: the spaces are not known yet; they are mostly those of the cursors.
+    """
+    names = set(request.cursors if spaces is None else spaces)
+    cursors = {name: parse_cursor(text) for name, text in request.cursors.items() if name in names}
+    after = {name: (cursor.seq, cursor.head) for name, cursor in cursors.items() if cursor and not cursor.level}
+    return Need(spaces=sorted(names), after=after)
+
+
+def named_parents(schema: Schema, operations: Iterable[m.AnyOperation]) -> set[RowName]:
+    """The parents that inserts name: they are loaded, and locked, with the rows themselves."""
+    found: set[RowName] = set()
+    for op in operations:
+        table = schema.by_name.get(op.table)
+        if table is not None and table.via is not None and isinstance(op, m.Insert):
+            found.update(named_parent(schema, table, op, None))
+    return found

@@ -1,0 +1,113 @@
+"""How often a hub waits for PostgreSQL: the same number for every push, however many rows it brings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+import holdfast as hf
+from holdfast.edge.local import LocalTransport
+from holdfast.hub.hub import Hub
+from holdfast.stores.postgres import PostgresStore
+from tests.integration.postgres.exchanges import Counter, counted
+from tests.postgres import connect, database
+
+
+class Crew(hf.Table, space="all"):
+    name: str
+    size: hf.Counter = 0
+
+
+SCHEMA = hf.Schema(Crew, version=1)
+LOOK, WRITE, ANSWER = 1, 3, 2
+"""Whose origins they are; begin with all that is read, the user tables with the counters, the feeds with the commit;
+begin with all that is read, and the end."""
+
+
+class World:
+    """A hub whose exchanges are counted, and devices."""
+
+    def __init__(self, folder: Path, things: ExitStack) -> None:
+        self.dsn = things.enter_context(database())
+        self._url, self.counter = things.enter_context(counted(self.dsn))
+        self._folder = folder
+        self._things = things
+        # It does not listen: that thread asks when it likes.
+        self.hub = Hub(PostgresStore(self._url), SCHEMA, listens=False)
+        things.callback(self.hub.close)
+
+    def device(self, name: str) -> hf.Replica:
+        way = LocalTransport(self.hub, hf.Identity(name, {"all": "rw"}))
+        return self._things.enter_context(hf.Replica(self._folder / f"{name}.db", SCHEMA, transport=way))
+
+    def round(self, device: hf.Replica) -> int:
+        """The exchanges of one sync."""
+        before = self.counter.count
+        device.sync()
+        return self.counter.count - before
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with ExitStack() as things:
+        yield World(tmp_path, things)
+
+
+def test_the_counter_counts_each_wait(tmp_path: Path) -> None:
+    with database() as dsn, counted(dsn) as (url, counter):
+        assert isinstance(counter, Counter)
+        with connect(url) as db:
+            before = counter.count
+            for _ in range(3):
+                db.execute("select 1")
+            assert counter.count - before == 3
+            with db.pipeline():
+                for _ in range(3):
+                    db.execute("select 1")
+            assert counter.count - before == 4
+
+
+def test_a_single_push_costs_few_exchanges_and_always_as_many(world: World) -> None:
+    anna, ben = world.device("anna"), world.device("ben")
+    for device in (anna, ben):
+        device.sync()
+    anna.execute("insert into crew (id, name) values ('first', '')")
+    anna.sync()  # makes the counter of the space
+    costs = []
+    for number in range(12):
+        anna.execute("insert into crew (id, name) values (?, 'x')", (f"c{number}",))
+        costs.append(world.round(anna))
+        anna.execute("update crew set size = size + 1, name = 'y' where id = 'first'")
+        costs.append(world.round(anna))
+        anna.execute("delete from crew where id = ?", (f"c{number}",))
+        costs.append(world.round(anna))
+    assert set(costs) == {LOOK + WRITE + ANSWER}, costs
+    for rows in (10, 1_000):
+        with anna.transaction():
+            for number in range(rows):
+                anna.execute("insert into crew (id, name) values (?, 'x')", (f"{rows} {number}",))
+        assert world.round(anna) == LOOK + WRITE + ANSWER
+    ben.sync()
+    anna.execute("update crew set name = 'z' where id = 'first'")
+    anna.sync()
+    assert world.round(ben) == ANSWER
+    assert world.round(ben) == ANSWER
+    assert ben.execute("select name from crew where id = 'first'")[0][0] == "z"
+
+
+def test_what_another_program_writes_costs_as_many(world: World) -> None:
+    anna = world.device("anna")
+    anna.execute("insert into crew (id, name) values ('a', '')")
+    anna.sync()
+    anna.sync()
+    costs = []
+    for number in range(5):
+        with connect(world.dsn) as program:
+            program.execute("update crew set name = %s where id = 'a'", (str(number),))
+        costs.append(world.round(anna))
+        assert anna.execute("select name from crew")[0][0] == str(number)
+    assert len(set(costs)) == 1, costs
+    assert costs[0] <= 20, costs
