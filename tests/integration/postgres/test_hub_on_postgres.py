@@ -13,7 +13,7 @@ import pytest
 
 import holdfast as hf
 from holdfast.edge.local import LocalTransport
-from holdfast.stores.base import StoreConflict
+from holdfast.stores.base import Need, StoreConflict
 from holdfast.stores.postgres import PostgresStore, PostgresTransaction
 from tests.postgres import connect, database
 
@@ -250,8 +250,8 @@ class Slow(PostgresStore):
 
     before_write: Any = None
 
-    def transaction(self, *, write: bool) -> Any:
-        found = super().transaction(write=write)
+    def transaction_for(self, need: Need, *, write: bool) -> Any:
+        found = super().transaction_for(need, write=write)
         if not write or self.before_write is None:
             return found
         return _Interrupting(found, self)
