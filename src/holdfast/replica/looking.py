@@ -1,4 +1,4 @@
-"""Whether it is worth a look at the file: an idle device looks twice a second, and nothing has happened."""
+"""Whether it is worth a look at the file: an idle device looks once or twice a second, and nothing has happened."""
 
 from __future__ import annotations
 
