@@ -6,6 +6,7 @@ A test compares them with what stands there.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from holdfast.observe.hub_metrics import SPECS
 from holdfast.observe.logs import EVENTS
 from holdfast.protocol.errors import CODES
 from holdfast.replica.states import STATES, TRANSITIONS, diagram
+from tests.simulation.planted_deeper import PLANTED, Planted
+from tests.simulation.planted_elsewhere import ELSEWHERE, Elsewhere
 
 ABOUT_ERRORS = (
     "Every error is a `HoldfastError` with `code`, `message` and `details`; over HTTP a JSON object with the same "
@@ -44,6 +47,20 @@ ABOUT_STATES = (
     "What may happen to a transaction on a device. [How to steer the queue](../howto/steer-the-queue.md) says what "
     "to do with it."
 )
+ABOUT_PLANTED = (
+    "A checker that finds nothing proves nothing until it has been seen to find something. Each of these mistakes is "
+    "planted into the engine, alone, by a test; the named checker must find it. Numbers before a trap are those of the "
+    "fixed tests in `tests/integration/traps`."
+)
+ABOUT_SIMULATED = (
+    "`python -m holdfast.testing.simulate` runs seeds of 120 steps with the profile that is named. *Within* is how "
+    "many seeds, from 0 on, it may take until a violation shows; *invariants* of `spec/invariants.md` are those that may "
+    "be the first to be violated."
+)
+ABOUT_ELSEWHERE = (
+    "What the simulator cannot see: what its reading shares with the engine, and what only another program, process or "
+    "database shows. The named test holds without the fault and fails with it, which is in all of its processes."
+)
 QUEUE = ("list", "show", "retry", "drop", "cancel")
 FOLDER = tree.ROOT / "docs" / "reference"
 MADE = "<!-- Made by `python -m checks.reference` from {source}. Change it there. -->"
@@ -57,6 +74,7 @@ def pages() -> dict[Path, str]:
         FOLDER / "metrics.md": metrics(),
         FOLDER / "logs.md": logs(),
         FOLDER / "queue.md": states(),
+        FOLDER / "planted-faults.md": planted_faults(),
     }
 
 
@@ -167,6 +185,37 @@ def logs() -> str:
             _table(("event", "level", "meaning", "fields"), rows),
         ]
     )
+
+
+def planted_faults() -> str:
+    """Which checker finds which mistake, and within how many seeds."""
+    simulated = [
+        (_spoken(f), f.trap, meaning_of(f.plant), f.profile, f.seeds, ", ".join(map(str, sorted(f.finders))))
+        for f in PLANTED
+    ]
+    elsewhere = [(_spoken(f), f.trap, meaning_of(f.plant), f"`{f.checker}`") for f in ELSEWHERE]
+    return _page(
+        [
+            "# Planted faults",
+            MADE.format(source="tests/simulation"),
+            ABOUT_PLANTED,
+            f"## Found by the simulator: {len(simulated)}",
+            ABOUT_SIMULATED,
+            _table(("fault", "about", "what is wrong", "profile", "within", "invariants"), simulated),
+            f"## Found by another checker: {len(elsewhere)}",
+            ABOUT_ELSEWHERE,
+            _table(("fault", "about", "what is wrong", "checker"), elsewhere),
+        ]
+    )
+
+
+def _spoken(fault: Planted | Elsewhere) -> str:
+    return fault.name.replace("_", " ")
+
+
+def meaning_of(plant: Callable[..., None]) -> str:
+    """What a fault does, from its function."""
+    return " ".join((plant.__doc__ or "").split())
 
 
 def _command(*names: str) -> list[str]:

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 from pytest import MonkeyPatch
 
 from holdfast.hub import drain, inbox, pull, push, reading, workspace
-from holdfast.hub.batch import Unit
+from holdfast.hub.batch import Accepted, Unit
 from holdfast.hub.inbox import Inbox
 from holdfast.hub.moves import Moves
-from holdfast.hub.push import Push, Standing
+from holdfast.hub.push import Push
+from holdfast.hub.workspace import Draft, Standing
 from holdfast.kernel.merges.counter import PENDING, Counter
 from holdfast.replica import apply, coalesce, confirmed, outbox, seal
 from holdfast.replica import round as rounds
@@ -215,9 +216,8 @@ def workspace_batch(given: dict[str, Any]) -> Any:
 @planted("atomicity", "access", 20, 1, 3, 9)
 def refusals_keep_their_first_half(patch: MonkeyPatch) -> None:
     """A transaction that is refused half-way leaves on the hub what it had done so far."""
-    real = push.Draft
 
-    class Leaky(real):  # type: ignore[misc, valid-type]
+    class Leaky(Draft):
         def __init__(self, workspace: Any) -> None:
             super().__init__(workspace)
             self.rows = LeakyRows(workspace)
@@ -310,7 +310,7 @@ def withdrawn_transactions_count_as_done(patch: MonkeyPatch) -> None:
     real = push.Push._transaction
 
     def transaction(self: Any, given: Any, submission: Any) -> Any:
-        return push.Accepted(None, set(), set(), [], []) if given.withdrawn else real(self, given, submission)
+        return Accepted(None, set(), set(), [], []) if given.withdrawn else real(self, given, submission)
 
     patch.setattr(push.Push, "_transaction", transaction)
 

@@ -10,7 +10,7 @@ import pytest
 
 from holdfast.testing.simulate import main, shrink
 from holdfast.testing.trial import PROFILES, plan, run
-from tests.simulation.planted import PLANTED, Planted
+from tests.simulation.planted_deeper import PLANTED, Planted
 
 SEEDS = dict.fromkeys(PROFILES, 12) | {"everything": 100, "mixed": 60, "restore": 30}
 CHUNK = 10

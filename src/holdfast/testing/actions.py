@@ -12,7 +12,7 @@ from holdfast.testing.device import SimulatedDevice
 from holdfast.testing.hub import FAULTS
 from holdfast.testing.network import KINDS, Fault
 from holdfast.testing.simulation import JUMPS
-from holdfast.testing.steering import do_cancel, do_drop, do_edit, do_edits, do_retry
+from holdfast.testing.steering import do_cancel, do_drop, do_edit, do_edits, do_poison, do_retry
 from holdfast.testing.trial import CHANGING_SPACES, EXPECTED_SQL, Trial
 from holdfast.testing.workload import TABLES, cell_value, key_of
 
@@ -294,6 +294,7 @@ ACTIONS: dict[str, Action] = {
     "retry": do_retry,
     "edit": do_edit,
     "drop": do_drop,
+    "poison": do_poison,
     "program": do_program,
     "unsynced": do_unsynced,
     "sync": do_sync,

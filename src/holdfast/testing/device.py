@@ -41,6 +41,7 @@ class SimulatedDevice:
         self._entropy = entropy
         self._replicas: list[Replica] = []
         self._observer: apsw.Connection | None = None
+        self._made = False
         self.alone = True
         """False while a sync of this device is on its way: no other sync, crash or restart may come in between."""
 
@@ -52,10 +53,13 @@ class SimulatedDevice:
     @property
     def has_tables(self) -> bool:
         """Whether the file has been made."""
+        if self._made:
+            return True
         if not self.path.exists():
             return False
         with self.reading() as db:
-            return db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'holdfast_state'").get is not None
+            self._made = db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'holdfast_state'").get is not None
+        return self._made
 
     @property
     def replica(self) -> Replica:
@@ -154,6 +158,7 @@ class SimulatedDevice:
 
     def close(self) -> None:
         """Close everything that has the file open."""
+        self._made = False
         if self._observer is not None:
             self._observer.close()
             self._observer = None

@@ -19,9 +19,10 @@ import random
 import shutil
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from holdfast.errors import HoldfastError
 from holdfast.hub.identity import Access
 from holdfast.kernel.clock import EPOCH_MS
 from holdfast.protocol.transport import Exchange
@@ -69,6 +70,10 @@ class Simulation:
         self.folder = Path(tempfile.mkdtemp(prefix="holdfast-", dir=parent))
         self.time = WorldTime()
         self.network = Network()
+        self.poison: bytes | None = None
+        """A request in which this stands is refused on its way, as by a proxy that does not like it."""
+        self.on_request: Callable[[SimulatedDevice], None] | None = None
+        """Told when a request arrives at the hub, with the device that sent it."""
         self._disks = Disks()
         self._disks.start()
         self.hub = SimulatedHub(
@@ -99,6 +104,10 @@ class Simulation:
         if self.network.links[name].exchanges > MAX_EXCHANGES:
             raise Violation(17, f"a sync of {name} does not come to its end")
         self.time.advance(self._entropy.randrange(1, 200))
+        if self.on_request is not None:
+            self.on_request(self.devices[name])
+        if self.poison is not None and self.poison in body:
+            raise HoldfastError("hub_error", "something on the way refuses the request", status=413)
         process = self._entropy.randrange(len(self.hub.servers))
         self.order.sent(name, body)
         try:
@@ -143,6 +152,7 @@ class Simulation:
         Gives the number of rounds it took. Raises `Violation`: number 17 when it takes more than 12 rounds.
         """
         self.network.heal()
+        self.poison = None
         for device in self.devices.values():
             device.disk.crash_at_commit(None)
             device.disk.free()
@@ -161,9 +171,19 @@ class Simulation:
             self.time.advance(1000)
             device.link.exchanges = 0
             report = device.replica.sync()
-            moved += report.pushed + report.pulled + len(report.refused)
+            moved += report.pushed + report.pulled + len(report.refused) + self._look_after(device)
             self.watch.device_synced(device)
         return moved > 0
+
+    def _look_after(self, device: SimulatedDevice) -> int:
+        """What is held back waits long enough, and somebody has what is parked tried again; gives how many wait."""
+        waiting = device.replica.pending() if device.replica.status.pending_count else []
+        for item in waiting:
+            if item.state == "parked":
+                device.replica.retry(item.txn)
+        if waiting:
+            self.time.advance(2 * HOUR)
+        return len(waiting)
 
     def check_rest(self) -> None:
         """What must hold when everybody is in sync. Raises `Violation`."""

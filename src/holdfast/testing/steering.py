@@ -8,11 +8,15 @@ from typing import Any
 
 from holdfast.errors import HoldfastError
 from holdfast.replica.steering import Cancelled
+from holdfast.testing.clock import HOUR, MINUTE
 from holdfast.testing.device import CRASHED, OK, SimulatedDevice
 from holdfast.testing.ledger import labels_in
+from holdfast.testing.tables import SCHEMA
 from holdfast.testing.trial import EXPECTED, EXPECTED_SQL, Trial
 from holdfast.testing.workload import TABLES, edits
 
+MINE = SCHEMA.by_name["mine"]
+"""Its class gives up after two retries."""
 NOT_NOW = frozenset(
     ("transaction_unknown", "transaction_state", "has_dependants", "not_sendable", "row_missing", "not_editable")
 )
@@ -52,7 +56,7 @@ def _take_back(
     trial: Trial, dice: random.Random, act: Callable[[SimulatedDevice, int, bool], Cancelled], refused: bool
 ) -> str:
     device = trial.device(dice)
-    items = _listed(device, refused=refused)
+    items = _listed(device, refused=refused) | (_parked(device) if refused else {})
     if not items:
         return f"{device.name} nothing"
     txn, others, done = dice.choice(sorted(items)), dice.random() < 0.7, Cancelled([], [])
@@ -99,7 +103,7 @@ def _retry(
     trial: Trial, dice: random.Random, before: Callable[[SimulatedDevice, int, list[dict[str, Any]]], None]
 ) -> str:
     device = trial.device(dice)
-    items = _listed(device, refused=True)
+    items = _listed(device, refused=True) | _parked(device)
     if not items:
         return f"{device.name} nothing"
     txn = dice.choice(sorted(items))
@@ -114,6 +118,32 @@ def _retry(
         trial.ledger.retried(device, labels_in(items[txn]))
     trial.ledger.look(device)
     return f"{device.name} #{txn} {outcome}"
+
+
+def do_poison(trial: Trial, dice: random.Random) -> str:
+    """Something on the way refuses every request with rows of one table, for some hours, while a device tries."""
+    device = trial.device(dice)
+    batch = edits(MINE, dice, 1)[0]
+    told = [trial.expect(device.attempt(lambda: _transaction(device, batch)), EXPECTED_SQL, "a write")]
+    trial.simulation.poison = b'"table":"%s"' % MINE.name.encode()
+    for _ in range(dice.randint(1, 5)):
+        told.append(trial.expect(device.sync(), EXPECTED | {"hub_error"}, f"a sync of {device.name}"))
+        trial.coverage.seen(device)
+        trial.simulation.time.advance(dice.choice((MINUTE, HOUR, HOUR)))
+    trial.simulation.poison = None
+    trial.ledger.look(device)
+    return f"{device.name} {told} {told[-1]}"
+
+
+def _parked(device: SimulatedDevice) -> dict[int, list[dict[str, Any]]]:
+    """Number and operations of what is parked, or held back."""
+    if not device.has_tables:
+        return {}
+    try:
+        listed = device.replica.pending()
+    except HoldfastError:
+        return {}
+    return {item.txn: item.operations for item in listed if item.state == "parked" or item.not_before is not None}
 
 
 def _listed(device: SimulatedDevice, *, refused: bool) -> dict[int, list[dict[str, Any]]]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import random
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from holdfast.errors import HoldfastError
@@ -18,6 +20,7 @@ from holdfast.hub import pull
 from holdfast.hub.identity import Access
 from holdfast.replica import outbox, seal, stage
 from holdfast.replica import round as rounds
+from holdfast.testing.coverage import Coverage
 from holdfast.testing.device import CRASHED, OK, SimulatedDevice
 from holdfast.testing.hub import read_rows
 from holdfast.testing.invariants import Violation
@@ -40,6 +43,7 @@ EXPECTED_SQL = frozenset(("sql:constraint", "disk_full", OK, CRASHED))
 
 CALM = {"write": 40, "edits": 10, "seal": 4, "program": 5, "sync": 25, "sync all": 2, "pass": 5}
 STEERING = {"cancel": 4, "retry": 2, "edit": 2, "drop": 1}
+POISON = {"poison": 3}
 FAULTY = {"faulty sync": 15, "late": 4, "partition": 3, "meanwhile": 6}
 CRASHES = {"crash": 3, "crash in write": 3, "crash in sync": 6, "restart": 3, "second process": 3}
 POWER = {"unsynced": 5, "power": 3}
@@ -56,14 +60,15 @@ PROFILES: dict[str, dict[str, int]] = {
     "conflicts": CALM | FAULTY | CRASHES | ACCESS | HUB | DECISIONS,
     "queue": CALM | FAULTY | ACCESS | STEERING,
     "network": CALM | FAULTY,
+    "poison": CALM | FAULTY | STEERING | POISON,
     "crash": CALM | FAULTY | CRASHES | POWER,
     "clock": CALM | FAULTY | CLOCKS,
     "access": CALM | FAULTY | ACCESS,
     "hub": CALM | FAULTY | HUB,
     "restore": CALM | FAULTY | HUB | RESTORE,
     "disk": CALM | FAULTY | CRASHES | DISK,
-    "mixed": CALM | FAULTY | STEERING | CRASHES | POWER | CLOCKS | ACCESS | HUB | DISK,
-    "everything": CALM | FAULTY | STEERING | CRASHES | POWER | CLOCKS | ACCESS | HUB | DISK | RESTORE,
+    "mixed": CALM | FAULTY | STEERING | CRASHES | POWER | CLOCKS | ACCESS | HUB | DISK | POISON,
+    "everything": CALM | FAULTY | STEERING | CRASHES | POWER | CLOCKS | ACCESS | HUB | DISK | RESTORE | POISON,
 }
 
 
@@ -99,12 +104,18 @@ def run(seed: int, steps: Iterable[Step]) -> Report:
         violation = None
         try:
             trial.play(played)
-        except Violation as found:
-            violation = found
-            trial.history.append(f"VIOLATION {found}")
+        except Exception as error:  # noqa: BLE001 - whatever the engine lets through is a finding
+            violation = error if isinstance(error, Violation) else unexpected(error)
+            trial.history.append(f"VIOLATION {violation}")
         finally:
             trial.simulation.close()
     return Report(seed, len(played), trial.history, trial.covered, violation)
+
+
+def unexpected(error: Exception) -> Violation:
+    """An exception that nobody foresaw, with the innermost place that it came from."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return Violation(18, f"{error!r} in {Path(place.filename).name}, line {place.lineno}")
 
 
 LIMITS: dict[tuple[Any, str], tuple[int, ...]] = {
@@ -114,6 +125,7 @@ LIMITS: dict[tuple[Any, str], tuple[int, ...]] = {
     (rounds, "DIRECT_BYTES"): (200, 2**22),
     (stage, "MEMORY_BYTES"): (300, 2**22),
     (seal, "CHUNK"): (1, 3, 2_000),
+    (rounds, "MAX_TRANSACTION"): (*(rounds.MAX_TRANSACTION,) * 7, 3_000),
 }
 
 
@@ -147,6 +159,8 @@ class Trial:
         self.ledger = Ledger(self.simulation.hub)
         self.history: list[str] = []
         self.covered: Counter[str] = Counter()
+        self.coverage = Coverage(self.covered)
+        self.simulation.on_request = self.coverage.seen
         self._labels = 0
         self._unsynced: dict[str, set[str]] = {}
         account = SCHEMA.by_name["account"]
@@ -169,6 +183,8 @@ class Trial:
         self.history.append(f"{step.place} {step.kind}: {what}")
         self.covered[step.kind] += 1
         self.covered[f"{step.kind} -> {what.rsplit(' ', 1)[-1]}"] += 1
+        for device in self.simulation.devices.values():
+            self.coverage.seen(device, step.kind if step.kind in ASKED else "")
 
     def _fingerprint(self) -> str:
         """A hash over everything that the hub shows and every head with its chain."""
@@ -187,6 +203,7 @@ class Trial:
             self.ledger.look(device)
         simulation.watch.check_stamps()
         self.ledger.settle()
+        self.coverage.settled(simulation.hub)
         return needed
 
     def device(self, dice: random.Random) -> SimulatedDevice:
@@ -271,6 +288,7 @@ class Trial:
         before = self.ledger.shown(device)
         if not device.lose_power():
             return f"{device.name} nothing"
+        self.coverage.forget(device)
         lost = (before - self.ledger.shown(device)) & unsynced
         self.ledger.power_lost(device, lost)
         self.ledger.look(device)
@@ -301,6 +319,8 @@ class Trial:
         return f"{device.name} {outcome}"
 
 
+ASKED = ("cancel", "retry", "drop", "edit")
+"""Steps in which somebody steers the queue."""
 LEDGER = ("entry", "echo", "account")
 
 

@@ -170,12 +170,14 @@ def hub_alone(folder: Path, points: Points) -> bool:
                 hub = hub_process(folder, listener, None)
                 act()
 
-        with hf.Replica(folder / "anna.db", scenario.SCHEMA, url=url, token="anna") as anna:
-            for step in scenario.STEPS:
-                through(partial(step.run, anna))
-        done = [step.name for step in scenario.STEPS]
-        through(lambda: scenario.recover(folder, HttpTransport(url, "anna"), done))
-        end(hub)
+        try:
+            with hf.Replica(folder / "anna.db", scenario.SCHEMA, url=url, token="anna") as anna:
+                for step in scenario.STEPS:
+                    through(partial(step.run, anna))
+            done = [step.name for step in scenario.STEPS]
+            through(lambda: scenario.recover(folder, HttpTransport(url, "anna"), done))
+        finally:
+            end(hub)
     return deaths == 1
 
 
@@ -190,9 +192,11 @@ def device_alone(folder: Path, points: Points) -> bool:
             transport = scenario.PointedTransport(HttpTransport(url, "anna"), points)
             scenario.work(folder, transport, teller(folder))
 
-        dead = killed(child(live))
-        scenario.recover(folder, HttpTransport(url, "anna"), told(folder))
-        end(hub)
+        try:
+            dead = killed(child(live))
+            scenario.recover(folder, HttpTransport(url, "anna"), told(folder))
+        finally:
+            end(hub)
     return dead
 
 
