@@ -54,8 +54,8 @@ ABOUT_PLANTED = (
 )
 ABOUT_SIMULATED = (
     "`python -m holdfast.testing.simulate` runs seeds of 120 steps with the profile that is named. *Within* is how "
-    "many seeds, from 0 on, it may take until a violation shows; *invariants* of `spec/invariants.md` are those that may "
-    "be the first to be violated."
+    "many seeds, from 0 on, it may take until a violation shows; *invariants* are those of `spec/invariants.md` that "
+    "may be the first to be violated."
 )
 ABOUT_ELSEWHERE = (
     "What the simulator cannot see: what its reading shares with the engine, and what only another program, process or "

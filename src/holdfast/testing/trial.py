@@ -125,7 +125,7 @@ LIMITS: dict[tuple[Any, str], tuple[int, ...]] = {
     (rounds, "DIRECT_BYTES"): (200, 2**22),
     (stage, "MEMORY_BYTES"): (300, 2**22),
     (seal, "CHUNK"): (1, 3, 2_000),
-    (rounds, "MAX_TRANSACTION"): (*(rounds.MAX_TRANSACTION,) * 7, 3_000),
+    (rounds, "MAX_TRANSACTION"): (*(rounds.MAX_TRANSACTION,) * 7, 900),
 }
 
 
