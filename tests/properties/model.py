@@ -9,12 +9,22 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from holdfast.schema.model import MISSING, Column, Table
 
 LIMIT = 2**53 - 1
 LOSSLESS = ("counter", "set", "grow_set", "earliest", "latest")
+
+
+class Met(NamedTuple):
+    """A conflict (section 3). `column` is empty when a deletion met an edit; then the values are column -> value."""
+
+    column: str
+    rule: str
+    mine: Any
+    theirs: Any
+    winner: str
 
 
 class Refused(Exception):
@@ -128,13 +138,27 @@ def change_extremum(column: Column, cell: ModelCell, change: Any, stamp: str) ->
         cell.stamp = stamp
 
 
-def merge_cell(column: Column, cell: ModelCell, change: Any, base: str | None, op: dict[str, Any]) -> bool:
-    """One change meets one cell of a living row; True when that makes the outcome `merged`."""
+def equal(a: Any, b: Any) -> bool:
+    """Whether two wire values are one JSON value: 1 is 1.0 there, and true is neither."""
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(equal, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(equal(value, b[name]) for name, value in a.items())
+    return isinstance(a, bool) == isinstance(b, bool) and a == b
+
+
+def merge_cell(
+    column: Column, cell: ModelCell, change: Any, base: str | None, op: dict[str, Any], met: list[Met]
+) -> bool:
+    """One change meets one cell of a living row; True when that makes the outcome `merged`. What was lost is `met`."""
     stamp, origin = op["stamp"], op["stamp"].partition("-")[2]
     following = follows(cell.stamp, base, origin)
     merged = not following
     if column.merge == "register" and following and cell.stamp is not None and stamp <= cell.stamp:
         stamp, merged = next_stamp(cell.stamp, origin), True
+    if column.merge == "register" and not following and not equal(cell.value, change):
+        winner = "mine" if stamp > str(cell.stamp) else "theirs"
+        met.append(Met(column.name, "register", change, cell.value, winner))
     change_cell(column, cell, change, stamp, op["named"])
     return merged
 
@@ -157,10 +181,13 @@ def start(table: Table, op: dict[str, Any], dead: ModelRow | None, life: int) ->
     return ModelRow(life, cells)
 
 
-def apply(table: Table, row: ModelRow | None, op: dict[str, Any]) -> tuple[ModelRow | None, str]:
+def apply(
+    table: Table, row: ModelRow | None, op: dict[str, Any], met: list[Met] | None = None
+) -> tuple[ModelRow | None, str]:
     """Section 3. `op` is the wire form with `named`: the stamp as the writer gave it. Gives a new row and the status:
-    "applied", "merged" or "ignored". Raises `Refused`.
+    "applied", "merged" or "ignored". Raises `Refused`. Conflicts are added to `met`, in order.
     """
+    met = [] if met is None else met
     row = copy.deepcopy(row)
     life = op.get("life", 0)
     restamped = "merged" if op["named"] != op["stamp"] else "applied"
@@ -171,19 +198,22 @@ def apply(table: Table, row: ModelRow | None, op: dict[str, Any]) -> tuple[Model
             fresh = start(table, op, row, odd(max(row.life, life) + 1))
             return fresh, restamped if life == row.life else "merged"
         for name, change in op.get("set", {}).items():
-            merge_cell(table.cells[table.slot[name]], row.cells[name], change, None, op)
+            merge_cell(table.cells[table.slot[name]], row.cells[name], change, None, op, met)
         return row, "merged"
     if op["op"] == "delete":
-        return delete(table, row, op, restamped)
+        return delete(table, row, op, restamped, met)
     if row is None:
         raise Refused("row_missing")
     merged = life != row.life
     if not row.alive:
         if table.on_delete == "delete":
+            met.append(Met("", "deleted", op.get("set", {}), None, "theirs"))
             return row, "merged"
+        met.append(Met("", "revived", op.get("set", {}), None, "mine"))
         row.life += 1
+    bases = op.get("base", {})
     for name, change in op.get("set", {}).items():
-        if merge_cell(table.cells[table.slot[name]], row.cells[name], change, op.get("base", {}).get(name), op):
+        if merge_cell(table.cells[table.slot[name]], row.cells[name], change, bases.get(name), op, met):
             merged = True
     return row, "merged" if merged else restamped
 
@@ -193,18 +223,26 @@ def odd(life: int) -> int:
     return life if life % 2 else life + 1
 
 
-def delete(table: Table, row: ModelRow | None, op: dict[str, Any], restamped: str) -> tuple[ModelRow | None, str]:
+def delete(
+    table: Table, row: ModelRow | None, op: dict[str, Any], restamped: str, met: list[Met]
+) -> tuple[ModelRow | None, str]:
     """A deletion meets a row."""
     if row is None or not row.alive:
         return row, "ignored"
     origin = op["stamp"].partition("-")[2]
     bases = stamps_by_slot(op.get("base", ""), len(table.cells))
     stamps = [row.cells[column.name].stamp for column in table.cells]
-    unseen = any(not follows(current, base, origin) for current, base in zip(stamps, bases, strict=True))
+    unseen = {
+        column.name: row.cells[column.name].value
+        for column, current, base in zip(table.cells, stamps, bases, strict=True)
+        if not follows(current, base, origin)
+    }
     again = not any(stamps) and op.get("life", 0) < row.life
     if unseen or again:
         if table.on_delete == "keep_edits":
+            met.append(Met("", "kept", None, unseen, "theirs"))
             return row, "merged"
+        met.append(Met("", "deleted", None, unseen, "mine"))
         row.life += 1
         return row, "merged"
     merged = op.get("life", 0) != row.life

@@ -10,6 +10,7 @@ from holdfast.schema import sqlite_values
 from holdfast.schema.key import key_values
 from holdfast.schema.model import Column, Schema, Table
 from tests.properties import model
+from tests.properties.convergence.inbox import CONFLICTS, Inbox, follow, new_row
 from tests.properties.convergence.world import Device, World, key_text
 
 Name = tuple[str, str]
@@ -55,17 +56,19 @@ class Judge:
         self.restored = False
         self.answered: dict[str, Seen] = {}
         self.seen: dict[str, Seen] = {}
+        self.inbox = Inbox()
         self._history = 0
+        self._given: list[str] = []
         self._backup: Any = None
 
     def back_up(self) -> None:
         """Remember the hub as it is."""
-        self._backup = (dict(self.rows), dict(self.last), self._history)
+        self._backup = (dict(self.rows), dict(self.last), self._history, self.inbox.copy())
 
     def restore(self) -> None:
         """The hub is as it was."""
-        rows, last, self._history = self._backup
-        self.rows, self.last = dict(rows), dict(last)
+        rows, last, self._history, inbox = self._backup
+        self.rows, self.last, self.inbox = dict(rows), dict(last), inbox.copy()
         self.restored = True
 
     def before(self) -> dict[Name, tuple[Any, ...] | None]:
@@ -83,16 +86,31 @@ class Judge:
     def after(self, device: Device, body: bytes, answer: bytes, foreign: dict[Name, tuple[Any, ...] | None]) -> None:
         """Replay one delivery: foreign writes first, then what is new in the request; then compare."""
         notes = self._new_notes()
-        for note in [note for note in notes if note.user == "(database)"]:
-            self._foreign(note, foreign.pop((note.table, note.key)))
+        # The hub names the conflicts, in their order; everything else about them is foretold.
+        ids = (str(row[0]) for row in self._hub_table(self.schema.by_name[CONFLICTS]))
+        self._given = sorted(key for key in ids if (CONFLICTS, key) not in self.rows)
+        self._sequenced(notes, foreign)
         header = json.loads(answer.split(b"\n", 1)[0])["header"]
         results = {(r["origin"], r["n"]): r for r in header.get("results", [])}
         for transaction in json.loads(body).get("transactions", []):
             self._deliver(device, transaction, results, notes)
+        assert self._given == [], "conflicts that nothing has made"
         self._compare()
         readable = frozenset(header["spaces"])
         rows = {name: row for name, row in self.rows.items() if row.space in readable}
         self.answered[device.name] = Seen(rows, readable)
+
+    def heard(self, foreign: dict[Name, tuple[Any, ...] | None]) -> None:
+        """The hub has heard of another program's writes: they are in the feed, and nothing else is."""
+        notes = self._new_notes()
+        assert all(note.user == "(database)" for note in notes)
+        self._sequenced(notes, foreign)
+        self._compare()
+
+    def _sequenced(self, notes: list[Note], foreign: dict[Name, tuple[Any, ...] | None]) -> None:
+        for note in notes:
+            if note.user == "(database)":
+                self._foreign(note, foreign.pop((note.table, note.key)))
 
     def _hub_table(self, table: Table) -> list[tuple[Any, ...]]:
         return self.world.rows(self.world.hub_file, table.name)
@@ -116,6 +134,8 @@ class Judge:
             assert current is not None
             assert current.alive
             self.rows[name] = model.ModelRow(current.life + 1, current.cells, current.space)
+            op |= {"op": "delete", "key": note.key}
+            self.inbox.arrive(table, op, current, self.rows[name], (note.user, ""), [])
             return
         values = dict(zip((c.name for c in table.row_columns), row, strict=True))
         wires = {c.name: sqlite_values.from_sql(c, values[c.name]) for c in table.cells}
@@ -128,10 +148,12 @@ class Judge:
                 cell = current.cells[column.name]
                 if cell.value != wires[column.name] or type(cell.value) is not type(wires[column.name]):
                     op["set"][column.name] = difference(column, cell, wires[column.name])
-        after, _ = model.apply(table, current, op)
+        after, _ = model.apply(table, current, op, met := [])
         assert after is not None
+        assert met == [], "the hub's own writes have seen everything"
+        self.inbox.arrive(table, {**op, "key": note.key}, current, after, (note.user, ""), [])
         after.space = self._space(table, note.key, after, "", current)
-        self.rows[name] = after
+        self._take({name: after})
 
     def _deliver(self, device: Device, transaction: Any, results: dict[Any, Any], notes: list[Note]) -> None:
         """One transaction of a request."""
@@ -143,23 +165,41 @@ class Judge:
         self.last[name[0]] = name[1]
         said = results.get(name, {"outcome": "plain"})
         own = [note for note in notes if (note.origin, note.n) == name]
+        inbox = self.inbox.copy()
         try:
-            draft, status = self._transaction(device, transaction, list(own))
+            draft, status, cases = self._transaction(device, transaction, list(own))
         except model.Refused as refusal:
             assert (said["outcome"], said.get("code")) == ("refused", str(refusal)), (transaction, said, str(refusal))
+            self.inbox = inbox
             self.refused[name] += 1
             return
         if said["outcome"] == "refused":
             assert said["code"] in CONSTRAINTS, (transaction, said)
             assert violations(self.schema, {**self.rows, **draft}), (transaction, said)
+            self.inbox = inbox
             self.refused[name] += 1
             return
         assert said["outcome"] == ("plain" if status == "applied" else "merged"), (transaction, said, status)
         self.accepted[name] += 1
-        self.rows.update(draft)
+        self._take(draft)
+        for case in cases:
+            assert self._given, ("a conflict is missing", case)
+            key, space = self._given.pop(0), draft[case["table_name"], case["row_key"]].space
+            self.rows[CONFLICTS, key] = new_row(self.schema.by_name[CONFLICTS], key, case, space)
 
-    def _transaction(self, device: Device, transaction: Any, notes: list[Note]) -> tuple[Rows, str]:
+    def _take(self, draft: Rows) -> None:
+        """Rows have changed; what lay in the inbox about those that moved goes with them."""
+        moved = {name: row.space for name, row in draft.items() if name in self.rows}
+        self.rows.update(draft)
+        self.rows.update(follow(self.rows, moved))
+
+    def _transaction(
+        self, device: Device, transaction: Any, notes: list[Note]
+    ) -> tuple[Rows, str, list[dict[str, Any]]]:
+        """What a transaction makes of the rows, its status, and the conflicts that it meets."""
         draft: Rows = {}
+        cases: list[dict[str, Any]] = []
+        who = (device.user, device.replica.device)
         statuses = set()
         access = self.world.access[device.user]
         for wire in transaction["ops"]:
@@ -173,15 +213,16 @@ class Judge:
                 op["stamp"] = note.stamp
                 ahead = int(wire["stamp"][:14], 16) >> 12 > note.at + FIVE_MINUTES
                 assert (note.stamp != wire["stamp"]) == ahead, (wire, note)
-            after, status = model.apply(table, current, op)
+            after, status = model.apply(table, current, op, met := [])
             statuses.add(status)
             if after is None or status == "ignored":
                 continue
+            cases += self.inbox.arrive(table, op, current, after, who, met)
             after.space = self._space(table, wire["key"], after, device.user, current)
             if (current is None or after.space != current.space) and access.get(after.space) != "rw":
                 raise model.Refused("forbidden_space")
             draft[name] = after
-        return draft, "applied" if statuses == {"applied"} else "merged"
+        return draft, "applied" if statuses == {"applied"} else "merged", cases
 
     def _space(self, table: Table, key: str, row: model.ModelRow, user: str, before: model.ModelRow | None) -> str:
         """A dead row stays where it died, a user's row with him; the other templates here have one column."""

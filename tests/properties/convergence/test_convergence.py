@@ -151,10 +151,13 @@ class Convergence(RuleBasedStateMachine):
             self.judge.back_up()
         self.backed_up = not self.backed_up
 
-    @rule(batch=st.lists(statements(tables=("form", "entry", "code", "owner", "bare")), min_size=1, max_size=3))
-    def foreign_write(self, batch: list[Statement]) -> None:
+    @rule(
+        batch=st.lists(statements(tables=("form", "entry", "code", "owner", "bare")), min_size=1, max_size=3),
+        heard=st.booleans(),
+    )
+    def foreign_write(self, batch: list[Statement], heard: bool) -> None:
         """Another program writes in the hub's database."""
-        self.world.foreign(batch)
+        self.world.foreign(batch, heard=heard)
 
     @rule()
     def heal(self) -> None:

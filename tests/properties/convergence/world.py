@@ -28,11 +28,13 @@ MAX_PASSES = 6
 
 
 class Watcher(Protocol):
-    """Looks at the hub before and after every delivery."""
+    """Looks at the hub before and after every delivery, and when it has heard of another program's write."""
 
     def before(self) -> Any: ...
 
     def after(self, device: Device, body: bytes, answer: bytes, found: Any) -> None: ...
+
+    def heard(self, found: Any) -> None: ...
 
 
 class Answer:
@@ -223,7 +225,9 @@ class World:
         bits = self.random.getrandbits
         store = f"sqlite:///{self.folder}/hub.db"
         server = hf.Server(store, self.schema, now=lambda: self.tick() + self.hub_skew, random_bits=bits)
-        assert server.hub
+        # The thread that hears of other programs' writes would come at any moment: `foreign` says when instead.
+        assert server.hub._stop_listening is not None
+        server.hub._stop_listening()
         return server
 
     def tick(self) -> int:
@@ -246,9 +250,14 @@ class World:
             self.watcher.after(device, body, answer, found)
         return exchange.status, answer
 
-    def foreign(self, statements: Sequence[Statement]) -> None:
-        """Another program writes in the hub's tables."""
+    def foreign(self, statements: Sequence[Statement], *, heard: bool = False) -> None:
+        """Another program writes in the hub's tables. The hub hears of it at once, or sees it with the next request."""
         other_program().write(self.hub_file, statements, julian(self.time), foreign_keys=True)
+        if heard:
+            found = self.watcher.before() if self.watcher is not None else None
+            self.server.hub._heard()
+            if self.watcher is not None:
+                self.watcher.heard(found)
 
     def back_up(self) -> None:
         """Copy the hub's file."""
