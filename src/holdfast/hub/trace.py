@@ -85,7 +85,8 @@ class Trace:
     def deletion(self, name: RowName) -> Writer:
         """Who deleted the row last."""
         for entry, record in self._newest(name):
-            if record.life[1] % 2 == 0:
+            # What met the dead row left it dead: that is no deletion.
+            if record.life[0] % 2 == 1 and record.life[1] % 2 == 0:
                 return _writer(entry, entry.stamp)
         return NOBODY
 

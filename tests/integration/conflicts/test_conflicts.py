@@ -242,6 +242,18 @@ def test_where_deletions_win_the_row_comes_back_whole(place: Site, deleter_first
     assert ann.execute("select id, name from plain") == [("p", "edited")]
 
 
+def test_every_edit_of_a_deleted_row_meets_the_deletion_and_no_other_edit(place: Site) -> None:
+    ann, ben = pair(place)
+    cay = place.device("cay")
+    place.rest(cay)
+    ann.execute("delete from plain")
+    ben.execute("update plain set name = 'of ben'")
+    cay.execute("update plain set name = 'of cay'")
+    place.rest(ann, ben, cay)
+    sql = "select mine_user, theirs_user from holdfast_conflict order by id"
+    assert ann.execute(sql) == [("ben", "ann"), ("cay", "ann")]
+
+
 def test_conflicts_go_with_their_row_into_another_space(place: Site) -> None:
     meet(place, "title", "A", "B")
     ben, cay = place.device("ben", spaces="s x"), place.device("cay", spaces="x")
