@@ -1,4 +1,4 @@
-"""The conflicts that the hub must write, from `spec/merge.md`, section 8: foretold from what the judge has seen arrive."""
+"""The conflicts that the hub must write (`spec/merge.md`, section 8), foretold from what the judge has seen arrive."""
 
 from __future__ import annotations
 
