@@ -1,8 +1,8 @@
 """Spaces of rows that this device changed itself and that the hub need not send back: found by the hub's own rule.
 
-The hub sends back every row that it moves, and new ones that it has put elsewhere, step by step. So what it does not send
-has stayed where it was, or is new and lives where the rule puts it now; and a new row's parent stands where the pages of
-the same answer have put it.
+The hub sends back every row that it moves, and new ones that it has put elsewhere, step by step. So what it does not
+send has stayed where it was, or is new and lives where the rule puts it now; and a new row's parent stands where the
+pages of the same answer have put it.
 """
 
 from __future__ import annotations
