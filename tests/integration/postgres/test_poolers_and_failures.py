@@ -233,6 +233,12 @@ ALTERED = [
     ),
     ("drop trigger holdfast_update on crew", None, "run `holdfast migrate FILE`"),
     ("alter table crew disable trigger holdfast_insert", "alter table crew enable trigger holdfast_insert", "insert"),
+    (
+        "create or replace function holdfast.crew() returns trigger language plpgsql security definer as "
+        "'begin return null; end'",
+        None,
+        "the function that the triggers of crew call",
+    ),
     ("alter table crew rename to other", "alter table other rename to crew", "is gone"),
 ]
 
@@ -249,7 +255,11 @@ def test_a_table_altered_behind_the_hubs_back(world: World, harm: str, repair: s
     assert said in problem
     assert hub.health()["problems"] == 1
     anna.execute("insert into crew (id, name) values ('b', 'text')")
-    if "trigger" not in harm:
+    unseen = "trigger" in harm
+    if unseen:  # nobody notes what another program writes now
+        world.sql("insert into crew (id, name) values ('unseen', 'by sql')")
+        world.sql("update crew set name = 'unseen too' where id = 'a'")
+    if not unseen:
         with pytest.raises(hf.HoldfastError) as refusal:
             anna.sync()
         assert refusal.value.code in ("internal_error", "store_failed", "hub_unavailable", "hub_error")
@@ -261,3 +271,9 @@ def test_a_table_altered_behind_the_hubs_back(world: World, harm: str, repair: s
     assert hub.problems() == []
     anna.sync()
     assert (anna.status.pending_count, anna.status.refused_count) == (0, 0)
+    if unseen:
+        assert anna.execute("select id, name from crew order by id") == [
+            ("a", "unseen too"),
+            ("b", "text"),
+            ("unseen", "by sql"),
+        ]

@@ -43,6 +43,11 @@ def create_triggers(table: Table, *, within: str = "public") -> list[str]:
     return [_function(table), *(_trigger(table, event, within) for event in EVENTS)]
 
 
+def function_body(table: Table) -> str:
+    """What PostgreSQL keeps as the source of the function."""
+    return _function(table).split("$holdfast$")[1]
+
+
 def drop_triggers(table: Table, *, within: str = "public") -> list[str]:
     """Statements that take triggers and function away again."""
     target = qualified(within, table.name)

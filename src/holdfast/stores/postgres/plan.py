@@ -11,7 +11,7 @@ from typing import Any
 
 from holdfast.errors import HoldfastError
 from holdfast.schema.emit.postgres import add_foreign_key, create_indexes, create_table, create_types
-from holdfast.schema.emit.postgres_dirty import EVENTS, create_triggers, drop_triggers, trigger_name
+from holdfast.schema.emit.postgres_dirty import EVENTS, create_triggers, drop_triggers, function_body, trigger_name
 from holdfast.schema.emit.postgres_text import key_expression, qualified, quote, text_literal
 from holdfast.schema.model import ForeignKey, Schema, Table
 from holdfast.stores.base import Question, Step
@@ -143,7 +143,9 @@ class Plan:
         statements += self._slots(table, number)
         script = ";\n".join(create_triggers(table, within=self._within))
         wanted = hashlib.sha256(script.encode()).hexdigest()
-        lost = lost_triggers(self._db, table, self._within) if before is not None else []
+        # A function of another release is another one, and no harm: `before` tells.
+        lost = before is not None and bool(lost_triggers(self._db, table, self._within))
+        lost = lost or (before == wanted and altered(self._db, table))
         if before != wanted or lost:
             statements += drop_triggers(table, within=self._within)
             statements += create_triggers(table, within=self._within)
@@ -177,16 +179,7 @@ class Plan:
         renoted = any(", noted = false" in statement for step in watched for statement in step.statements)
         if not renoted and table.name in self._known and self._known[table.name][3]:
             return
-        name = text_literal(table.name)
-        shown = f"SELECT {key_expression(table, 't')} FROM {qualified(self._within, table.name)} t"
-        alive = (
-            'SELECT w.key FROM holdfast."row" w JOIN holdfast."table" n ON n.id = w.tbl '
-            f"WHERE n.name = {name} AND w.mark = 0 AND w.life % 2 = 1"
-        )
-        statements = [
-            f"INSERT INTO holdfast.dirty (tbl, key) SELECT {name}, k.key FROM ({shown} UNION {alive}) AS k(key)",
-            f'UPDATE holdfast."table" SET noted = true WHERE name = {name}',
-        ]
+        statements = note_rows(table, self._within)
         self._add("before", f"note the rows of {table.name}", statements, asks=not self._made(table))
 
     def _add_access(self, question: Question) -> None:
@@ -229,10 +222,43 @@ class Plan:
             self._add("after", f"watch {name} no more", statements)
 
 
+def note_rows(table: Table, within: str) -> list[str]:
+    """The statements that note every row that the table shows, or the feed shows alive."""
+    name = text_literal(table.name)
+    shown = f"SELECT {key_expression(table, 't')} FROM {qualified(within, table.name)} t"
+    alive = (
+        'SELECT w.key FROM holdfast."row" w JOIN holdfast."table" n ON n.id = w.tbl '
+        f"WHERE n.name = {name} AND w.mark = 0 AND w.life % 2 = 1"
+    )
+    return [
+        f"INSERT INTO holdfast.dirty (tbl, key) SELECT {name}, k.key FROM ({shown} UNION {alive}) AS k(key)",
+        f'UPDATE holdfast."table" SET noted = true WHERE name = {name}',
+    ]
+
+
+def watch_over(db: Connection, table: Table, within: str) -> None:
+    """Remember that somebody has taken the triggers of a table away, and note all its rows when they are back, whoever
+    has put them back."""
+    if db.execute(b"SELECT to_regclass(%s)", (qualified(within, table.name),)).fetchall()[0][0] is None:
+        return
+    with db.transaction():
+        found = db.execute(b'SELECT noted FROM holdfast."table" WHERE name = %s FOR UPDATE', (table.name,)).fetchall()
+        if lost_triggers(db, table, within) or altered(db, table):
+            db.execute(b'UPDATE holdfast."table" SET noted = false WHERE name = %s AND noted', (table.name,))
+        elif found == [(False,)]:
+            for statement in note_rows(table, within):
+                db.execute(statement.encode())
+
+
 def lost_triggers(db: Connection, table: Table, within: str) -> list[str]:
     """Events whose trigger somebody has dropped or disabled."""
     found = {name for (name,) in db.execute(QUERIES["triggers"], (qualified(within, table.name),))}
     return [event for event in EVENTS if trigger_name(event) not in found]
+
+
+def altered(db: Connection, table: Table) -> bool:
+    """Whether the function of the triggers is not what this release has made."""
+    return db.execute(QUERIES["capture_source"], (table.name,)).fetchall() != [(function_body(table),)]
 
 
 def drift(db: Connection, table: Table, within: str) -> list[str]:
@@ -250,6 +276,11 @@ def drift(db: Connection, table: Table, within: str) -> list[str]:
         found.append(
             f"the triggers of {table.name} for {', '.join(lost)} were dropped or disabled, so writes of other programs "
             "are missed: run `holdfast migrate FILE`, which makes them again and looks at every row"
+        )
+    if altered(db, table):
+        found.append(
+            f"the function that the triggers of {table.name} call is not the one that `holdfast migrate` made, so writes "
+            "of other programs may be missed: run `holdfast migrate FILE`, which makes it again and looks at every row"
         )
     return found
 

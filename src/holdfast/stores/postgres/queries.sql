@@ -315,6 +315,11 @@ SELECT name FROM holdfast.slot WHERE tbl = %s ORDER BY slot
 SELECT t.tgname::text FROM pg_trigger t JOIN pg_proc f ON f.oid = t.tgfoid JOIN pg_namespace n ON n.oid = f.pronamespace
 WHERE t.tgrelid = %s::regclass AND n.nspname = 'holdfast' AND t.tgenabled IN ('O', 'A')
 
+-- name: capture_source
+-- The source of the function that the triggers of a table call.
+SELECT f.prosrc FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace
+WHERE n.nspname = 'holdfast' AND f.proname = %s AND f.pronargs = 0 AND f.prosecdef
+
 -- name: own_triggers
 -- Every trigger that calls a function of ours: schema, table, name. Clones on partitions go with their parent's.
 SELECT s.nspname::text, c.relname::text, t.tgname::text

@@ -22,7 +22,7 @@ from holdfast.stores.postgres.ahead import Ahead
 from holdfast.stores.postgres.failures import refused_open, translate
 from holdfast.stores.postgres.install import Installer, remove, script
 from holdfast.stores.postgres.listener import Listener
-from holdfast.stores.postgres.plan import drift, removal
+from holdfast.stores.postgres.plan import drift, removal, watch_over
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.transaction import PostgresTransaction
 from holdfast.stores.postgres.undo import Connection, roll_back
@@ -274,12 +274,15 @@ class PostgresStore:
             pool.putconn(connection)
 
     def problems(self) -> list[str]:
-        """Synced tables whose columns or triggers are not what they were; see `stores.base.Checking`."""
+        """Synced tables whose columns or triggers are not what they were; see `stores.base.Checking`.
+
+        Where triggers were missing when this was asked and are back now, every row is compared with the feed."""
         catalog = self._opened()
         found = []
         with self._translated(), self._readers.connection(self._patience) as connection:
             for user in catalog.tables.values():
                 found += drift(connection, user.table, self._within)
+                watch_over(connection, user.table, self._within)
         return found
 
     def listen(self, heard: Callable[[], None], beat: Callable[[], None]) -> Callable[[], None]:
