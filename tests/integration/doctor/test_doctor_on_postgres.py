@@ -54,8 +54,10 @@ def test_a_database_that_is_not_ready_and_then_is(site: Site) -> None:
     [
         "drop trigger holdfast_update on item",
         "alter table item disable trigger all",
-        "create or replace function holdfast.item() returns trigger language plpgsql security definer as "
-        "'begin return null; end'",
+        (
+            "create or replace function holdfast.item() returns trigger language plpgsql security definer as "
+            "'begin return null; end'"
+        ),
     ],
 )
 def test_triggers_that_do_not_work(site: Site, harm: str) -> None:

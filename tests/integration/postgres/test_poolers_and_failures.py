@@ -234,8 +234,10 @@ ALTERED = [
     ("drop trigger holdfast_update on crew", None, "run `holdfast migrate FILE`"),
     ("alter table crew disable trigger holdfast_insert", "alter table crew enable trigger holdfast_insert", "insert"),
     (
-        "create or replace function holdfast.crew() returns trigger language plpgsql security definer as "
-        "'begin return null; end'",
+        (
+            "create or replace function holdfast.crew() returns trigger language plpgsql security definer as "
+            "'begin return null; end'"
+        ),
         None,
         "the function that the triggers of crew call",
     ),

@@ -279,8 +279,9 @@ def drift(db: Connection, table: Table, within: str) -> list[str]:
         )
     if altered(db, table):
         found.append(
-            f"the function that the triggers of {table.name} call is not the one that `holdfast migrate` made, so writes "
-            "of other programs may be missed: run `holdfast migrate FILE`, which makes it again and looks at every row"
+            f"the function that the triggers of {table.name} call is not the one that `holdfast migrate` made, so "
+            "writes of other programs may be missed: run `holdfast migrate FILE`, which makes it again and "
+            "looks at every row"
         )
     return found
 
