@@ -14,8 +14,8 @@ from holdfast.hub.hooks import Change, Context, Refuse
 from holdfast.hub.identity import Identity
 from holdfast.hub.membership import Membership, sql
 from holdfast.hub.merging import MergeContext, NeedsReview
+from holdfast.protocol.conflicts import Conflict
 from holdfast.protocol.happened import Happened
-from holdfast.replica.conflicts import Conflict
 from holdfast.replica.connections import Receipt
 from holdfast.replica.progress import Flow, Progress
 from holdfast.replica.queued import Pending, Refused

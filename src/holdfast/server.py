@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import HoldfastError
+from holdfast.hub.deciding import Wish
 from holdfast.hub.history import milliseconds
 from holdfast.hub.hooks import AfterCommit, BeforeWrite, Hooks
 from holdfast.hub.hub import Hub, SpacesOf
@@ -20,6 +21,7 @@ from holdfast.hub.membership import Membership
 from holdfast.hub.merging import MergeFunction, MergeFunctions
 from holdfast.hub.news import NewsChannel
 from holdfast.hub.response import Response
+from holdfast.protocol.conflicts import Conflict, chosen
 from holdfast.protocol.happened import Happened
 from holdfast.replica.documents import require_library
 from holdfast.schema.model import Schema
@@ -286,6 +288,39 @@ class Server:
         for name in names:
             self.schema.table(name)
         return self.hub.export_history(names)
+
+    def conflicts(
+        self,
+        identity: Identity | None = None,
+        *,
+        open: bool | None = None,  # noqa: A002 (the word of the state)
+        table: str = "",
+        space: str = "",
+        after: str = "",
+        limit: int = 100,
+    ) -> list[Conflict]:
+        """Conflicts at the hub, oldest first: those that wait for a decision (`open=True`), those that do not, or both;
+        of one table, of one space; at most `limit` (up to 1,000), after the one with the id `after`.
+
+        `identity` sees those in the spaces that he may read; None: all. `mine` is the value that lost. Raises
+        `request_malformed`, `hub_unavailable`.
+        """
+        return self.hub.desk.conflicts(Wish(open, table, space, after, limit), identity)
+
+    def resolve(self, conflict: Conflict | str, choice: Any, identity: Identity) -> Conflict:
+        """Decide a conflict (or the one with that id) in the name of `identity`, who needs no device: "mine", "theirs"
+        as `conflicts` shows them here, or a value for the column (`protocol.conflicts.Other(value)` for the texts
+        "mine" and "theirs"). Devices get it as they get an answer of another device.
+
+        Raises `conflict_unknown`, `conflict_gone`, `conflict_choice`, `forbidden_space`, what the column or a hook
+        refuses, `hub_unavailable`.
+        """
+        key = conflict if isinstance(conflict, str) else conflict.id
+        return self.hub.desk.decide(key, chosen(choice), identity)
+
+    def restore(self, conflict: Conflict | str, identity: Identity) -> Conflict:
+        """Bring back the value that lost, in the name of `identity`. Raises as `resolve` does."""
+        return self.hub.desk.decide(conflict if isinstance(conflict, str) else conflict.id, None, identity)
 
     def collect(self) -> int:
         """Forget the history that is older than its table keeps (`history=`), and the decided conflicts with it.

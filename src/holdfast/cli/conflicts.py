@@ -17,7 +17,7 @@ from holdfast.cli.loading import load_schema
 from holdfast.cli.options import AsJson, SchemaFile
 from holdfast.cli.terminal import Terminal, moment, number
 from holdfast.errors import HoldfastError
-from holdfast.replica.conflicts import Conflict, Writer
+from holdfast.protocol.conflicts import Conflict, Writer
 from holdfast.replica.replica import Replica
 
 Database = Annotated[Path, Parameter(name="--db", help="The device's SQLite file.")]

@@ -18,7 +18,7 @@ from holdfast.cli.options import AsJson, SchemaFile
 from holdfast.cli.terminal import Terminal, listing, number, size
 from holdfast.cli.watched import WatchedTransport
 from holdfast.edge.http import HttpTransport
-from holdfast.replica.conflicts import Conflict
+from holdfast.protocol.conflicts import Conflict
 from holdfast.replica.replica import Replica
 from holdfast.replica.report import Refusal, SyncReport
 

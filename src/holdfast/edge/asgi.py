@@ -21,10 +21,12 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from holdfast.edge import compression
+from holdfast.edge.body import HEADERS, Body, ClientGoneError, headers_of, whole
+from holdfast.edge.inbox import Act, ConflictsEndpoint, list_conflicts, resolve_conflict, restore_conflict
 from holdfast.edge.live import LiveEndpoint
 from holdfast.edge.news import NewsEndpoint
 from holdfast.edge.openapi import document
-from holdfast.edge.rounds import LiveServer, Round, SyncServer, failure_response, logger, unauthenticated
+from holdfast.edge.rounds import DecidingServer, Round, SyncServer, failure_response, logger, unauthenticated
 from holdfast.errors import HoldfastError
 from holdfast.hub.identity import Identity
 from holdfast.hub.response import Response, error_response
@@ -32,19 +34,14 @@ from holdfast.observe import tracing
 from holdfast.observe.metrics import CONTENT_TYPE
 from holdfast.protocol.messages import MAX_REQUEST
 
-HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 IDLE_SECONDS = 60.0
 THREADS = 40
 # A request that is refused is still read up to here: closing a socket with unread bytes would destroy the answer.
 MAX_DRAIN = 4 * MAX_REQUEST
 
 
-class ClientGoneError(Exception):
-    """The client hung up before its request was complete."""
-
-
-def asgi(server: LiveServer, *, close: bool = False, idle_seconds: float = IDLE_SECONDS) -> Starlette:
-    """The application: POST /v1/sync, /v1/live (WebSocket, events or long poll), /healthz, /metrics,
+def asgi(server: DecidingServer, *, close: bool = False, idle_seconds: float = IDLE_SECONDS) -> Starlette:
+    """The application: POST /v1/sync, /v1/live (WebSocket, events or long poll), /v1/conflicts, /healthz, /metrics,
     /openapi.json; errors are the protocol's JSON.
 
     Mount it under any prefix. `close` closes the server at shutdown; it works only where the application gets lifespan
@@ -61,24 +58,31 @@ def asgi(server: LiveServer, *, close: bool = False, idle_seconds: float = IDLE_
         try:
             return _json(await to_thread.run_sync(server.health))
         except Exception as error:  # noqa: BLE001 - the boundary: `failure_response` logs it
-            return _whole(failure_response(error))
+            return whole(failure_response(error))
 
     async def metrics(request: Request) -> HttpResponse:
         try:
             text = await to_thread.run_sync(server.metrics, dict(request.headers))
         except Exception as error:  # noqa: BLE001 - the boundary: `failure_response` logs it
-            return _whole(failure_response(error))
+            return whole(failure_response(error))
         return HttpResponse(text, 200, HEADERS, CONTENT_TYPE)
 
     async def openapi(request: Request) -> HttpResponse:
         return _json(document(request.scope.get("root_path", "")))
 
     channels = LiveEndpoint(server)
+
+    def conflicts(act: Act) -> ConflictsEndpoint:
+        return ConflictsEndpoint(server, channels, act, idle_seconds)
+
     app = Starlette(
         routes=[
             Route("/v1/sync", SyncEndpoint(server, idle_seconds), methods=["POST"], name="sync"),
             WebSocketRoute("/v1/live", channels),
             Route("/v1/live", NewsEndpoint(server, channels), methods=["GET"]),
+            Route("/v1/conflicts", conflicts(list_conflicts), methods=["GET"]),
+            Route("/v1/conflicts/{conflict}/resolve", conflicts(resolve_conflict), methods=["POST"]),
+            Route("/v1/conflicts/{conflict}/restore", conflicts(restore_conflict), methods=["POST"]),
             Route("/healthz", healthz, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),
             Route("/openapi.json", openapi, methods=["GET"]),
@@ -102,7 +106,7 @@ class SyncEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request. Raises only when an answer under way has to be broken off."""
-        headers = _headers(scope)
+        headers = headers_of(scope)
         body = Body(receive, self._idle)
         try:
             identity = await self._identify(headers)
@@ -111,7 +115,7 @@ class SyncEndpoint:
         except ClientGoneError:
             return
         except Exception as error:  # noqa: BLE001 - the boundary: `failure_response` logs it
-            refusal = _whole(failure_response(error))
+            refusal = whole(failure_response(error))
             if not await body.drain(MAX_DRAIN, headers.get("content-length", "")):
                 refusal.headers["Connection"] = "close"
             await refusal(scope, receive, send)
@@ -185,65 +189,10 @@ class SyncEndpoint:
             await send({"type": "http.response.body", "body": piece, "more_body": not ended})
 
 
-class Body:
-    """The body of a request as the server hands it over."""
-
-    def __init__(self, receive: Receive, idle_seconds: float) -> None:
-        self._receive = receive
-        self._idle = idle_seconds
-        self._ended = False
-        self._gone = False
-        self._size = 0
-
-    async def read(self, limit: int) -> list[bytes]:
-        """All pieces. Raises `request_too_large` beyond `limit` bytes, without keeping them, and `ClientGoneError`."""
-        pieces: list[bytes] = []
-        while not self._ended:
-            pieces.append(await self._piece())
-            if self._size > limit:
-                raise compression.too_large(limit)
-        return pieces
-
-    async def drain(self, limit: int, content_length: str) -> bool:
-        """Read and forget the rest. False when more than `limit` bytes are coming: the connection is of no more use."""
-        if content_length.isdecimal() and int(content_length) > limit:
-            return False
-        try:
-            while not self._ended and not self._gone and self._size <= limit:
-                await self._piece()
-        except (ClientGoneError, HoldfastError):
-            return False
-        return self._ended
-
-    async def _piece(self) -> bytes:
-        try:
-            with anyio.fail_after(self._idle):
-                message = await self._receive()
-        except TimeoutError:
-            self._gone = True
-            raise HoldfastError("request_malformed", f"the body broke off: nothing came for {self._idle} s") from None
-        if message["type"] == "http.disconnect":
-            self._gone = True
-            raise ClientGoneError
-        piece: bytes = message.get("body", b"")
-        self._size += len(piece)
-        self._ended = not message.get("more_body", False)
-        return piece
-
-
 async def _cancel_on_disconnect(receive: Receive, scope: anyio.CancelScope) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     scope.cancel()
-
-
-def _headers(scope: Scope) -> dict[str, str]:
-    """Request headers with lower-case names; one that comes several times is joined as RFC 9110 section 5.3 says."""
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in scope["headers"]:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
 
 
 def _answer_headers(answer: Round) -> list[tuple[bytes, bytes]]:
@@ -275,17 +224,11 @@ async def _routing_error(_: Request, error: Exception) -> HttpResponse:
     elif status == 404:
         known = HoldfastError("not_found", "there is no such endpoint; see /openapi.json under the hub's prefix")
     else:
-        return _whole(failure_response(error))
-    response = _whole(error_response(known))
+        return whole(failure_response(error))
+    response = whole(error_response(known))
     if isinstance(error, HTTPException) and error.headers:
         response.headers.update(error.headers)
     return response
-
-
-def _whole(response: Response) -> HttpResponse:
-    """A short answer as Starlette's."""
-    headers = HEADERS | ({"WWW-Authenticate": "Bearer"} if response.status == 401 else {})
-    return HttpResponse(b"".join(response), response.status, headers, response.content_type)
 
 
 def _json(content: dict[str, Any]) -> HttpResponse:

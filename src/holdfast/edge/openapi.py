@@ -8,8 +8,10 @@ from typing import Any
 
 import msgspec
 
+from holdfast.edge.openapi_inbox import DECIDING, inbox_paths
 from holdfast.errors import HoldfastError
 from holdfast.protocol import messages as m
+from holdfast.protocol.conflicts import ConflictPage, Decision, Shown
 from holdfast.protocol.errors import CODES
 
 _REF = "#/components/schemas/"
@@ -95,6 +97,7 @@ def _document() -> dict[str, Any]:
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
         "paths": {
             "/v1/sync": {"post": _sync()},
+            **inbox_paths(_errors),
             "/healthz": {"get": _health()},
             "/metrics": {"get": _metrics()},
             "/openapi.json": {"get": _self()},
@@ -116,6 +119,7 @@ def _document() -> dict[str, Any]:
 def schemas() -> dict[str, Any]:
     """JSON Schemas (2020-12) of all messages, from their msgspec types. `Line` is one line of a response."""
     types = [m.Request, m.ShortRequest, m.ShortAnswer, m.Header, m.Page, m.Image, m.Footer, m.ErrorBody]
+    types += [ConflictPage, Shown, Decision]
     _, components = msgspec.json.schema_components(types, ref_template=_REF + "{name}")
     # A page's rows are bytes to our code (it never decodes what it only carries), images to everybody else.
     components["Page"]["properties"]["rows"] = {"type": "array", "items": {"$ref": _REF + "Image"}}
@@ -171,7 +175,7 @@ def _sync() -> dict[str, Any]:
                 "content": {"application/x-ndjson": {"schema": {"$ref": _REF + "Line"}, "examples": lines}},
             }
         }
-        | _errors(code for code, entry in CODES.items() if entry.status not in (0, 404)),
+        | _errors(c for c, entry in CODES.items() if entry.status not in (0, 404) and c not in DECIDING),
     }
 
 

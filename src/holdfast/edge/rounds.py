@@ -16,6 +16,7 @@ from holdfast.hub.identity import Identity
 from holdfast.hub.live import LiveChannel
 from holdfast.hub.news import NewsChannel
 from holdfast.hub.response import Response, error_response
+from holdfast.protocol.conflicts import Conflict
 
 BATCH = 64 * 1024
 
@@ -62,6 +63,31 @@ class LiveServer(SyncServer, Protocol):
 
     def sequence_foreign_writes(self) -> int:
         """Sequence what other programs wrote."""
+        ...
+
+
+class DecidingServer(LiveServer, Protocol):
+    """What /v1/conflicts needs beside that."""
+
+    def conflicts(
+        self,
+        identity: Identity | None = None,
+        *,
+        open: bool | None = None,  # noqa: A002 (the word of the state)
+        table: str = "",
+        space: str = "",
+        after: str = "",
+        limit: int = 100,
+    ) -> list[Conflict]:
+        """Those that the identity may read, oldest first."""
+        ...
+
+    def resolve(self, conflict: Conflict | str, choice: Any, identity: Identity) -> Conflict:
+        """Decide one; gives it as it is then."""
+        ...
+
+    def restore(self, conflict: Conflict | str, identity: Identity) -> Conflict:
+        """Bring back what lost."""
         ...
 
 

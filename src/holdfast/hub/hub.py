@@ -14,6 +14,7 @@ from holdfast.errors import HoldfastError
 from holdfast.hub import needs
 from holdfast.hub.batch import Outcome, Submission
 from holdfast.hub.compare import check as check_compare
+from holdfast.hub.deciding import Desk
 from holdfast.hub.drain import Drain
 from holdfast.hub.group import GroupCommit
 from holdfast.hub.history import as_of, collect, happened
@@ -26,8 +27,9 @@ from holdfast.hub.presence import Presence
 from holdfast.hub.pull import Asked, answer
 from holdfast.hub.push import Push
 from holdfast.hub.reading import classes_of, cursor_at, wanted
+from holdfast.hub.requested import check_origins, check_schema
 from holdfast.hub.response import Response, error_response
-from holdfast.hub.snapshot import Snapshot
+from holdfast.hub.snapshot import Snapshot, guarded
 from holdfast.hub.watch import Watch
 from holdfast.kernel import clock, digest
 from holdfast.observe import tracing
@@ -117,6 +119,7 @@ class Hub:
             self.hub = tx.hub().hub
         self._classes = classes_of(schema)
         self.presence = Presence(store)
+        self.desk = Desk(self, now, random_bits)
         self._closing = threading.Event()
         self._stop_listening: Callable[[], None] | None = None
         if listens and isinstance(store, Announcing):
@@ -145,7 +148,7 @@ class Hub:
             return self._same(decode_short_request(body), identity)
         request = decode_request(body)
         seen.device = request.device
-        self._check_schema(request.schema)
+        check_schema(self.schema, request.schema)
         check_user(request, identity)
         check_compare(request.compare)
         given = self._given(identity)
@@ -222,7 +225,7 @@ class Hub:
         facts = (self.hub, identity.user, self._now(), spaces, self._layout, self.schema, request)
         asked = Asked(*facts, live, blocks or {}, self._classes)
         lines = self.observation.answer(answer(snapshot.tx, asked, outcome, self.observation.sent_rows))
-        return Response(200, "application/x-ndjson", _guard(lines), snapshot.keep())
+        return Response(200, "application/x-ndjson", guarded(lines), snapshot.keep())
 
     def news(self, last: m.Request, access: Mapping[str, str], identity: Identity) -> Response | None:
         """What has come for a device since its `last` request, whose cursors say what it was sent; None: nothing.
@@ -238,21 +241,13 @@ class Hub:
                 return None
             return self._answer(snapshot, last, identity, spaces, Outcome(), live=True)
 
-    def _check_schema(self, named: m.SchemaName) -> None:
-        if named.version != self.schema.version:
-            message = f"the device runs schema version {named.version}, this hub knows {self.schema.version}"
-            raise HoldfastError("schema_version", message, device=named.version, hub=[self.schema.version])
-        if named.hash != self.schema.hash:
-            message = f"device and hub both say schema version {named.version} but their schemas differ"
-            raise HoldfastError("schema_mismatch", message, device=named.hash, hub=self.schema.hash)
-
     def _push(self, request: m.Request, identity: Identity, given: dict[str, Access] | None, seen: Seen) -> Outcome:
         origins = [t.origin for t in request.transactions] + [origin for origin, _ in request.acknowledged]
         if not origins:
             return Outcome()
         need = Need(origins=sorted(set(origins)), only=given is not None)
         with begin(self._store, need, write=False) as tx:
-            self._check_origins(tx, request, origins)
+            check_origins(tx, request, origins)
             spaces = self._access(tx, identity, given)
         if request.acknowledged:
             self._change(lambda tx: tx.forget(request.acknowledged))
@@ -303,13 +298,6 @@ class Hub:
                 except (HoldfastError, StoreUnavailable) as error:
                     log.error("no keys of %s could be leased: %s", table.name, error)
         return blocks
-
-    def _check_origins(self, tx: Transaction, request: m.Request, origins: Sequence[str]) -> None:
-        """An origin belongs to the device that first used it."""
-        for record in tx.origins(sorted(set(origins))).values():
-            if record.device != request.device:
-                message = f"origin {record.origin} belongs to another device than {request.device}"
-                raise HoldfastError("device_mismatch", message, origin=record.origin)
 
     def _write(self, submissions: Sequence[Submission]) -> Sequence[Outcome | Exception]:
         """Write a group. What other programs wrote is sequenced first: no push overwrites what it has not seen.
@@ -424,6 +412,26 @@ class Hub:
             for table in tables:
                 yield from map(happened, tx.histories(table))
 
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """One snapshot of the store, in which everything is sequenced that was written before."""
+        self.sequence_foreign_writes()
+        with self._store.transaction(write=False) as tx:
+            yield tx
+
+    def write(self, make: Callable[[Transaction], Submission]) -> Outcome:
+        """Write the submission that `make` gives, read and written in one transaction; a row that another program holds
+        is waited for. `make` may be called more than once."""
+        outcome = Outcome()
+        for pause in (0.0, *HELD_PAUSES):
+            self._closing.wait(pause)
+            self.sequence_foreign_writes()
+            outcome = self._change(lambda tx: self._push_all(tx, [make(tx)]))[0]
+            if not outcome.held:
+                break
+        self._tell(outcome)
+        return outcome
+
     def collect(self) -> int:
         """Forget what is older than its table keeps; gives how many conflicts went."""
         total = 0
@@ -487,12 +495,3 @@ class Hub:
 
 def _weight(submission: Submission) -> int:
     return sum(len(transaction.ops) for transaction in submission.transactions)
-
-
-def _guard(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """Log a failure in the middle of a stream; the device sees an answer without a footer and asks again."""
-    try:
-        yield from lines
-    except StoreUnavailable:
-        log.exception("the store failed in the middle of an answer")
-        raise

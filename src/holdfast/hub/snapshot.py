@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from types import TracebackType
 
-from holdfast.stores.base import Transaction
+from holdfast.stores.base import StoreUnavailable, Transaction
+
+log = logging.getLogger("holdfast.hub")
 
 
 class Snapshot:
@@ -34,3 +37,12 @@ class Snapshot:
 
 def _leave(context: AbstractContextManager[Transaction]) -> None:
     context.__exit__(None, None, None)
+
+
+def guarded(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """Log a failure in the middle of a stream; the device sees an answer without a footer and asks again."""
+    try:
+        yield from lines
+    except StoreUnavailable:
+        log.exception("the store failed in the middle of an answer")
+        raise

@@ -96,7 +96,7 @@ CODES: dict[str, Code] = {
     "internal_error": Code(500, "The hub made a mistake.", "Nothing was stored; see the hub's log and report it."),
     # the refusal of one transaction
     "forbidden_space": Code(
-        0,
+        403,
         "The user may not write in the space of the row.",
         "Ask for access; the refused values stay readable in `replica.refused()`.",
     ),

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from holdfast.errors import HoldfastError
-from holdfast.replica.conflicts import Conflict, answer, answered, read_conflicts
+from holdfast.protocol.conflicts import Conflict, losing_side
+from holdfast.replica.conflicts import answer, answered, read_conflicts
 from holdfast.replica.connections import Connections
 from holdfast.replica.tables import UserTables
 from holdfast.schema.model import Schema
@@ -58,7 +59,4 @@ class Deciding:
         """See `Replica.restore`."""
         with self._connections.transaction("restore a value"):
             found = self.one(conflict)
-            if found.winner == "merged":
-                message = "neither value lost; use resolve() to choose one"
-                raise HoldfastError("conflict_choice", message, table=found.table, key=found.key)
-            return self.resolve(found, "theirs" if found.winner == "mine" else "mine", "restore a value")
+            return self.resolve(found, losing_side(found), "restore a value")

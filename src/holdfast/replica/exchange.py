@@ -12,8 +12,8 @@ from holdfast.errors import HoldfastError
 from holdfast.observe import tracing
 from holdfast.protocol import meter
 from holdfast.protocol.codec import decode_error
+from holdfast.protocol.conflicts import Conflict
 from holdfast.protocol.transport import Exchange, Transport
-from holdfast.replica.conflicts import Conflict
 from holdfast.replica.credentials import Credentials
 from holdfast.replica.events import Channel, Events, PiecesArrived, RoundEnded, Trigger
 from holdfast.replica.failures import behaviour

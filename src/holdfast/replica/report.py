@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from holdfast.protocol import messages as m
-from holdfast.replica.conflicts import Conflict
+from holdfast.protocol.conflicts import Conflict
 
 
 class Refusal(NamedTuple):

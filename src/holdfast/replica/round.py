@@ -14,6 +14,7 @@ from holdfast.errors import HoldfastError
 from holdfast.kernel import clock
 from holdfast.protocol import messages as m
 from holdfast.protocol.codec import decode_line, decode_rows, lines
+from holdfast.protocol.conflicts import Conflict
 from holdfast.replica.apply import Answer, Applied, Apply, StagedPage, is_known, joined, save_state
 from holdfast.replica.arrival import Arrival, content_of_hub
 from holdfast.replica.blocks import Blocks
@@ -21,7 +22,7 @@ from holdfast.replica.capture import make_readable
 from holdfast.replica.changes import note_sealed
 from holdfast.replica.coalesce import Coalescing
 from holdfast.replica.confirmed import Confirmed, RowName
-from holdfast.replica.conflicts import Conflict, arrived
+from holdfast.replica.conflicts import arrived
 from holdfast.replica.dependencies import dependants, needs
 from holdfast.replica.device import Device
 from holdfast.replica.file import applying
@@ -44,7 +45,6 @@ DIRECT_BYTES = 8 * 1024 * 1024
 """The first load of a space is written in transactions of about so many bytes of pages."""
 
 MAX_TRANSACTION = m.MAX_REQUEST - 1024 * 1024
-
 TEMPORARY = frozenset({"busy", "disk_full", "file_unusable"})
 """Errors of the file, not of the answer: what arrived is kept, and applied by the next round."""
 

@@ -28,7 +28,22 @@ def url(tmp_path_factory):
         hf.Server(f"sqlite:///{path}", hf.Schema(Submission), authenticate=TOKENS.authenticate) as server,
         serving(server.asgi()) as url,
     ):
+        make_a_conflict(server, tmp_path_factory.mktemp("devices"))
         yield url
+
+
+def make_a_conflict(server, folder):
+    """Two devices write one cell, so that the lists of conflicts are not empty."""
+    devices = []
+    for user in ("anna", "ben"):
+        way = hf.testing.LocalTransport(server, hf.Identity(user, {"project:42": "rw"}))
+        devices.append(hf.Replica(folder / f"{user}.db", server.schema, transport=way))
+    with devices[0] as anna, devices[1] as ben:
+        anna.execute("insert into submission (id, project_id) values ('k', '42')")
+        anna.sync(), ben.sync()
+        for device in devices:
+            device.execute("update submission set status = ?", (str(device.path),))
+            device.sync()
 
 
 described = schemathesis.openapi.from_dict(document())

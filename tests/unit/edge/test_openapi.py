@@ -5,6 +5,7 @@ import msgspec
 import pytest
 
 from holdfast.edge.openapi import LINE_EXAMPLES, REQUEST_EXAMPLE, document
+from holdfast.edge.openapi_inbox import DECIDING
 from holdfast.protocol import messages as m
 from holdfast.protocol.codec import decode_line, decode_request
 from holdfast.protocol.errors import CODES
@@ -72,10 +73,10 @@ def test_the_examples_are_what_our_own_code_reads():
 def test_every_code_is_documented_and_stands_under_its_status():
     whole = document()
     assert set(whole["x-holdfast-codes"]) == set(CODES)
-    responses = whole["paths"]["/v1/sync"]["post"]["responses"]
     for code, entry in CODES.items():
         if entry.status not in (0, 404):
-            response = responses[str(entry.status)]
+            path = "/v1/conflicts/{conflict}/resolve" if code in DECIDING else "/v1/sync"
+            response = whole["paths"][path]["post"]["responses"][str(entry.status)]
             assert f"`{code}`" in response["description"]
             assert code in response["content"]["application/json"]["examples"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from holdfast.replica.conflicts import Conflict
+from holdfast.protocol.conflicts import Conflict
 from holdfast.replica.facade.opened import Opened
 
 
