@@ -23,6 +23,7 @@ from holdfast.protocol.conflicts import Conflict, ConflictPage, decode_decision,
 from holdfast.protocol.errors import CODES
 
 LIMIT = 100
+FILTERS = frozenset({"open", "table", "space", "after", "limit"})
 MOST_BYTES = 1024 * 1024
 """A decision is no longer than this."""
 REFUSED = 422
@@ -82,7 +83,10 @@ def _query(scope: Scope) -> dict[str, str]:
 
 
 def list_conflicts(server: DecidingServer, identity: Identity, asked: Asked) -> bytes:
-    """A page of the list. Raises `request_malformed`."""
+    """A page of the list. Raises `request_malformed`: a filter that is not known must not seem to have been used."""
+    unknown = sorted(asked.query.keys() - FILTERS)
+    if unknown:
+        raise HoldfastError("request_malformed", f"there is no parameter {unknown[0][:100]!r}; see /openapi.json")
     limit = _limit(asked.query.get("limit"))
     found = server.conflicts(
         identity,

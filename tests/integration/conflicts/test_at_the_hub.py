@@ -261,6 +261,7 @@ def test_over_http(place: Site) -> None:
             ask(url, "nobody", "/v1/conflicts"),
             ask(url, "office", "/v1/conflicts?limit=many"),
             ask(url, "office", "/v1/conflicts?open=true&open=false"),
+            ask(url, "office", "/v1/conflicts?tabel=note"),
             ask(url, "office", path + "/resolve", {"choice": "mine", "value": 1}),
             ask(url, "office", path + "/resolve", {"value": 1}),
         ]
@@ -268,6 +269,7 @@ def test_over_http(place: Site) -> None:
         (403, "forbidden_space"),
         (404, "conflict_unknown"),
         (401, "unauthenticated"),
+        (400, "request_malformed"),
         (400, "request_malformed"),
         (400, "request_malformed"),
         (400, "request_malformed"),
