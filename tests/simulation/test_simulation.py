@@ -8,13 +8,18 @@ from collections.abc import Iterator
 
 import pytest
 
+from holdfast.testing.coverage import WANTED
 from holdfast.testing.simulate import main, shrink
 from holdfast.testing.trial import PROFILES, plan, run
 from tests.simulation.planted_deeper import PLANTED, Planted
 
-SEEDS = dict.fromkeys(PROFILES, 12) | {"everything": 100, "mixed": 60, "restore": 30}
-CHUNK = 10
+SEEDS = dict.fromkeys(PROFILES, 110) | {"everything": 700, "mixed": 200, "restore": 110}
+"""Seeds of each profile: 2,000 in all, and more."""
+CHUNK = 50
 STEPS = 60
+SHORT = 20
+LONG_ONES = 10
+"""One seed of so many has STEPS steps, the others have SHORT ones."""
 
 
 @pytest.fixture(autouse=True)
@@ -30,11 +35,21 @@ CHUNKS = [(profile, first) for profile, count in SEEDS.items() for first in rang
 
 @pytest.mark.parametrize(("profile", "first"), CHUNKS)
 def test_every_invariant_holds(profile: str, first: int) -> None:
+    covered: Counter[str] = Counter()
     for seed in range(first, min(first + CHUNK, SEEDS[profile])):
-        report = run(seed, plan(seed, STEPS, profile))
+        steps = STEPS if seed % LONG_ONES == 0 else SHORT
+        report = run(seed, plan(seed, steps, profile))
         assert report.violation is None, (
-            f"python -m holdfast.testing.simulate --seed {seed} --steps {STEPS} --profile {profile}"
+            f"python -m holdfast.testing.simulate --seed {seed} --seeds 1 --steps {steps} --profile {profile}"
         )
+        covered.update(report.covered)
+    told = ", ".join(f"{name}: {covered[name]}" for name in WANTED if covered[name])
+    print(f"{profile}, seeds from {first}: {told}")
+    assert covered["transaction: sending -accept-> acknowledged"] > 0
+
+
+def test_there_are_2000_seeds() -> None:
+    assert sum(SEEDS.values()) >= 2_000
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,6 +1,7 @@
 """Real processes, killed and stopped at random, judged by public checkers. `make soak` runs them for longer."""
 
 import os
+from contextlib import closing
 
 import pytest
 
@@ -25,4 +26,16 @@ def test_a_hub_on_postgresql(tmp_path, profile):
         verdict = run(Run(profile, tmp_path, store, devices=4, seconds=SECONDS, seed=2))
     assert verdict.wrong == []
     assert verdict.disturbances.total() >= 3
+    assert verdict.operations.total() >= 100
+
+
+@pytest.mark.parametrize("profile", ["bank", "set-full"])
+def test_postgresql_is_shut_down_at_once_again_and_again(tmp_path, profile):
+    """Immediate shutdown, as after a failure of the machine's power supply: it recovers from its log."""
+    with closing(postgres.OwnServer()) as server:
+        verdict = run(
+            Run(profile, tmp_path, server.store, devices=4, seconds=2 * SECONDS, seed=5, kill_database=server.kill)
+        )
+    assert verdict.wrong == []
+    assert verdict.disturbances["kill the database"] >= 2
     assert verdict.operations.total() >= 100

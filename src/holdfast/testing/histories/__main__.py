@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--profile", choices=[*PROFILES, "all"], default="all", help="what is done and checked")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long each profile is disturbed")
+    parser.add_argument("--minutes", type=float, default=0.0, help="go on with further seeds for so long")
     parser.add_argument("--devices", type=int, default=5, help="how many devices")
     parser.add_argument("--seed", type=int, default=0, help="of the disturbances and the operations")
     parser.add_argument("--store", default="", help="the hub's store, such as postgresql://...; else SQLite")
@@ -30,15 +32,25 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
 def main(given: Sequence[str] | None = None) -> int:
     """Play the profiles; 0 when nothing is wrong."""
     asked = arguments(given)
+    end = time.monotonic() + asked.minutes * 60
+    failed = round_of_profiles(asked)
+    while not failed and time.monotonic() < end:
+        asked.seed += 1
+        failed = round_of_profiles(asked)
+    return int(failed)
+
+
+def round_of_profiles(asked: argparse.Namespace) -> bool:
+    """Each profile once, with one seed; whether something was wrong."""
     failed = False
     with tempfile.TemporaryDirectory() as temporary:
         for profile in PROFILES if asked.profile == "all" else [asked.profile]:
-            folder = (asked.folder or Path(temporary)) / profile
+            folder = (asked.folder or Path(temporary)) / f"{profile}-{asked.seed}"
             store = asked.store or f"sqlite:///{folder}/hub.db"
             verdict = run(Run(profile, folder, store, asked.devices, asked.seconds, asked.seed))
             tell(profile, verdict)
             failed |= bool(verdict.wrong)
-    return int(failed)
+    return failed
 
 
 def tell(profile: str, verdict: Verdict) -> None:

@@ -9,7 +9,7 @@ import secrets
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +26,9 @@ DISTURBANCES = ("kill a device", "kill a device", "kill the hub", "stop a device
 
 
 class Run(NamedTuple):
-    """What to run. `store` is the hub's, such as sqlite:////tmp/x/hub.db; files go to `folder`."""
+    """What to run. `store` is the hub's, such as sqlite:////tmp/x/hub.db; files go to `folder`. `kill_database`, if
+    given, ends the hub's database as if its machine had failed, and starts it again.
+    """
 
     profile: str
     folder: Path
@@ -34,6 +36,7 @@ class Run(NamedTuple):
     devices: int = 5
     seconds: float = 10.0
     seed: int = 0
+    kill_database: Callable[[], None] | None = None
 
 
 class Verdict(NamedTuple):
@@ -158,14 +161,17 @@ def disturb(processes: World, asked: Run) -> Counter[str]:
     chance = random.Random(asked.seed)
     end = time.monotonic() + asked.seconds
     done = Counter[str]()
+    possible = (*DISTURBANCES, *(("kill the database",) * 3 if asked.kill_database is not None else ()))
     while time.monotonic() < end:
         time.sleep(chance.random() * LONGEST_PAUSE)
-        what = chance.choice(DISTURBANCES)
+        what = chance.choice(possible)
         number = chance.randrange(asked.devices)
         if what == "kill a device":
             processes.kill_device(number)
         elif what == "kill the hub":
             processes.kill_hub()
+        elif asked.kill_database is not None and what == "kill the database":
+            asked.kill_database()
         else:
             child = processes.devices[number] if what == "stop a device" else processes.hub
             os.kill(child.pid, signal.SIGSTOP)
