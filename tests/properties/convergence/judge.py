@@ -90,7 +90,11 @@ class Judge:
         ids = (str(row[0]) for row in self._hub_table(self.schema.by_name[CONFLICTS]))
         self._given = sorted(key for key in ids if (CONFLICTS, key) not in self.rows)
         self._sequenced(notes, foreign)
-        header = json.loads(answer.split(b"\n", 1)[0])["header"]
+        first = json.loads(answer.split(b"\n", 1)[0])
+        if "same" in first:
+            self._nothing_new(device, body)
+            return
+        header = first["header"]
         results = {(r["origin"], r["n"]): r for r in header.get("results", [])}
         for transaction in json.loads(body).get("transactions", []):
             self._deliver(device, transaction, results, notes)
@@ -98,6 +102,17 @@ class Judge:
         self._compare()
         readable = frozenset(header["spaces"])
         rows = {name: row for name, row in self.rows.items() if row.space in readable}
+        self.answered[device.name] = Seen(rows, readable)
+
+    def _nothing_new(self, device: Device, body: bytes) -> None:
+        """A short exchange: the device asked nothing else, and has all that it may read as it stands now."""
+        assert json.loads(body).keys() <= {"same", "want"}
+        assert self._given == [], "conflicts that nothing has made"
+        self._compare()
+        seen = self.answered.get(device.name)
+        readable = seen.spaces if seen is not None else frozenset(device.identity.spaces)
+        rows = {name: row for name, row in self.rows.items() if row.space in readable}
+        assert seen is None or rows == seen.rows, "the hub said that nothing is new"
         self.answered[device.name] = Seen(rows, readable)
 
     def heard(self, foreign: dict[Name, tuple[Any, ...] | None]) -> None:
