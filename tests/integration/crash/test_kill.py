@@ -31,14 +31,14 @@ def folder() -> Iterator[Path]:
 @pytest.mark.parametrize(
     ("kind", "every", "who", "at_least"),
     [
-        ("transactions", 1, "both", 300),
+        ("transactions", 2, "both", 150),
         ("transactions", 1, "hub", 135),
         ("transactions", 1, "device", 135),
         ("files", 7, "both", 100),
         ("statements", 29, "both", 50),
-        ("power", 1, "both", 400),
-        ("input/output", 5, "both", 80),
-        ("full", 5, "both", 80),
+        ("power", 3, "both", 130),
+        ("input/output", 9, "both", 45),
+        ("full", 9, "both", 45),
     ],
 )
 def test_killed_or_failing_at_each_point_and_nothing_is_lost_or_twice(
