@@ -50,7 +50,7 @@ described = schemathesis.openapi.from_dict(document())
 
 
 @described.parametrize()
-@settings(suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck), deadline=None)
 def test_answers_are_as_described(case, url):
     """One hub for all cases: what earlier ones wrote is there."""
     # A coding that the body does not have is refused, and the document cannot say which one it has.
