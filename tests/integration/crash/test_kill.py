@@ -32,7 +32,7 @@ def folder() -> Iterator[Path]:
     ("kind", "every", "who", "at_least"),
     [
         ("transactions", 2, "both", 150),
-        ("transactions", 1, "hub", 135),
+        ("transactions", 1, "hub", 110),
         ("transactions", 1, "device", 135),
         ("files", 7, "both", 100),
         ("statements", 29, "both", 50),
