@@ -278,13 +278,13 @@ def children_stay_where_they_were(patch: MonkeyPatch) -> None:
     patch.setattr(Moves, "_move_along", lambda self, settled: None)
 
 
-@planted("12: child before parent, overtaking", "queue", 10, 1, 10, 20)
+@planted("12: child before parent, overtaking", "queue", 10, 1, 10, 21)
 def dependencies_are_not_seen(patch: MonkeyPatch) -> None:
     """Urgent transactions overtake those that they need."""
     patch.setattr(outbox, "needs", lambda db, states: {})
 
 
-@planted("coalescing", "queue", 20, 20)
+@planted("coalescing", "queue", 20, 21)
 def edits_are_joined_across_what_depends_on_them(patch: MonkeyPatch) -> None:
     """All edits of one row become one, at the place of the last of them."""
     real = coalesce.groups

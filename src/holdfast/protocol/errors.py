@@ -320,6 +320,11 @@ CODES: dict[str, Code] = {
         "Choose another path, or rename the colliding tables.",
     ),
     "file_newer": Code(0, "The device file was written by a newer Holdfast.", "Update Holdfast."),
+    "file_older": Code(
+        0,
+        "The device file was written by a Holdfast of before the first release, whose format is not read any more.",
+        "Sync it with the version that wrote it, then start with a new file.",
+    ),
     "file_unusable": Code(
         0, "The device file cannot be opened or written.", "The message names the file and the reason."
     ),

@@ -20,7 +20,7 @@ from holdfast.schema.emit import sqlite_capture, sqlite_states
 from holdfast.schema.emit.sqlite_text import quote
 from holdfast.schema.model import Schema
 
-FORMAT = 1
+FORMAT = 2
 BUSY_TIMEOUT_MS = 10_000
 CACHE_KIB = 32 * 1024
 
@@ -120,7 +120,7 @@ def prepare(
     """Make or check the file for the schema, and give the device's id. All or nothing.
 
     A file that is as it should be is only read: whoever opens it waits for nobody.
-    Raises `file_foreign`, `file_newer`, `schema_changed`.
+    Raises `file_foreign`, `file_newer`, `file_older`, `schema_changed`.
     """
     with sqlite_errors(path):
         if "holdfast_state" in _tables(db):
@@ -155,6 +155,11 @@ def check(db: apsw.Connection, path: str, schema: Schema) -> str:
     file_format, device, version, found = state
     if file_format > FORMAT:
         raise HoldfastError("file_newer", f"{path} has format {file_format}, this Holdfast knows {FORMAT}", file=path)
+    if file_format < FORMAT:
+        message = (
+            f"{path} has format {file_format}, this Holdfast knows {FORMAT}; nothing was changed, unsent work is kept"
+        )
+        raise HoldfastError("file_older", message, file=path)
     if (version, found) != (schema.version, schema.hash):
         message = (
             f"{path} was made with schema version {version} ({found}), the program declares {schema.version} "

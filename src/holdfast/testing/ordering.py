@@ -1,4 +1,4 @@
-"""The order in which a device sends, judged from the requests alone (invariant 20).
+"""The order in which a device sends, judged from the requests alone (invariant 21).
 
 A device gives its stamps in the order of writing. So of two operations on one row, or on a row and one that refers to
 it, the one with the earlier stamp must be in the earlier request, or before the other in the same one.
@@ -45,12 +45,12 @@ class SendingOrder:
             return
         row, hlc = (device, (op.table, op.key)), clock.hlc_of(op.stamp)
         if self._written.get(row, 0) > hlc:
-            raise Violation(20, f"{device} sends {op} after a later operation on the same row")
+            raise Violation(21, f"{device} sends {op} after a later operation on the same row")
         if not isinstance(op, m.Update) and self._referred.get(row, 0) > hlc:
-            raise Violation(20, f"{device} sends {op} after a later operation that refers to the row")
+            raise Violation(21, f"{device} sends {op} after a later operation that refers to the row")
         for parent in self._parents(op):
             if self._written.get((device, parent), 0) > hlc:
-                raise Violation(20, f"{device} sends {op} after a later operation on {parent}, to which it refers")
+                raise Violation(21, f"{device} sends {op} after a later operation on {parent}, to which it refers")
 
     def _note(self, device: str, op: m.AnyOperation) -> None:
         hlc = clock.hlc_of(op.stamp)

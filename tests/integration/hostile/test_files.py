@@ -133,9 +133,25 @@ def test_a_path_in_a_missing_folder_is_named(tmp_path: Path, act: Callable[[Path
     assert contents(tmp_path) == {}
 
 
+@pytest.mark.parametrize(("other", "code"), [(-1, "file_older"), (1, "file_newer")])
+def test_a_file_of_another_format_is_refused_and_keeps_its_work(tmp_path: Path, other: int, code: str) -> None:
+    path = tmp_path / "device.db"
+    make_device(path)
+    database(path, f"update holdfast_state set format = format + {other}")
+    before = contents(tmp_path)
+    with pytest.raises(hf.HoldfastError) as caught:
+        open_device(path)
+    assert caught.value.code == code
+    assert str(path) in caught.value.message
+    assert contents(tmp_path)[str(path)] == before[str(path)]
+    database(path, f"update holdfast_state set format = format - {other}")
+    with hf.Replica(path, SCHEMA) as replica:
+        assert len(replica.pending()) == 1
+
+
 DAMAGE = {
-    "value_format", "file_not_database", "file_unusable", "file_newer", "schema_changed", "sql", "store_open",
-    "file_foreign", "store_corrupt", "store_format", "store_failed", "schema_mismatch_table",
+    "value_format", "file_not_database", "file_unusable", "file_newer", "file_older", "schema_changed", "sql",
+    "store_open", "file_foreign", "store_corrupt", "store_format", "store_failed", "schema_mismatch_table",
 }  # fmt: skip
 
 
