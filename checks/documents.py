@@ -2,7 +2,8 @@
 
 Each page runs in an empty folder of its own, as one program: its Python blocks share one namespace in their order,
 shell blocks run between them with `bash -eu` and with this environment's programs first on the PATH. In a console
-block the lines behind `$ ` run. What a block starts in the background lives until the page ends.
+block the lines behind `$ ` run. What a block starts in the background lives until the page ends. Ports are exchanged
+for free ones (`checks.ports`).
 
 Marks, on the line above a block: `<!-- not run: reason -->`, and `<!-- file: hub.py -->`, which saves the block under
 that name. `python -m checks.documents --quickstart` prints the README's quickstart; with PAGE.md it runs one page.
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from checks import tree
@@ -30,8 +32,9 @@ SECONDS = 180
 def find() -> list[str]:
     """Pages with a failing block, marks without a reason, and a README without quickstart."""
     findings = [] if quickstart() else ["README.md: no ```python block under a heading '## Quickstart'"]
-    for page in pages():
-        findings += run(page)
+    with ThreadPoolExecutor(max_workers=2) as pool:  # two pages at once: they mostly wait for what they started
+        for found in pool.map(run, pages()):
+            findings += found
     return findings
 
 
@@ -92,8 +95,17 @@ def run(page: Path) -> list[str]:
         if problem:
             output.seek(0)
             last = output.read().strip().splitlines()[-30:]
-            findings += [f"{tree.short(page)}: {problem}", *(f"    {line}" for line in last)]
+            findings += [f"{tree.short(page)}: {problem}", *(f"    {line}" for line in last + logs(Path(folder)))]
     return findings
+
+
+def logs(folder: Path) -> list[str]:
+    """The last lines of the logs that a page left, each behind its name: why a hub of the page did not start."""
+    return [
+        f"{log.name}: {line}"
+        for log in sorted(folder.glob("*.log"))
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-10:]
+    ]
 
 
 def end_group(group: int) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from checks.documents import SHELL, runnable
 from checks.markdown import Block
+from checks.ports import FreePorts
 
 
 def run(page: Path) -> None:
@@ -18,7 +19,9 @@ def run(page: Path) -> None:
     main.__dict__["__file__"] = str(page)
     sys.modules["__main__"] = main
     sys.path.insert(0, str(Path.cwd()))
+    ports = FreePorts()
     for block in runnable(page.read_text(encoding="utf-8")):
+        block = block._replace(text=ports.exchange(block.text))
         if block.file:
             save(block.file, block.text)
         elif block.language in SHELL:

@@ -118,3 +118,26 @@ def test_a_page_that_hangs_is_told(write: Write, monkeypatch: pytest.MonkeyPatch
 def test_console_commands_leave_the_answers_out() -> None:
     block = blocks("```console\n$ one \\\n> two\nanswer\n$ three\n```\n")[0]
     assert page.commands(block) == "one \\\ntwo\nthree\n"
+
+
+def test_a_page_gets_free_ports_in_place_of_its_own(write: Write) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        named = f"127.0.0.1:{port}"
+        text = f"""
+```python
+import socket
+listening = socket.create_server(("127.0.0.1", int("{named}".partition(":")[2])))
+assert listening.getsockname()[1] != {port}
+```
+```sh
+python -c "import socket; socket.create_connection(('127.0.0.1', int('{named}'.partition(':')[2])))"
+```
+"""
+        assert documents.run(write(text)) == []
+
+
+def test_the_logs_of_a_failed_page_are_shown(write: Write) -> None:
+    findings = documents.run(write("```sh\necho 'no port' > hub.log\nfalse\n```\n"))
+    assert "hub.log: no port" in "\n".join(findings)
