@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import logging
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from holdfast.errors import HoldfastError
 from holdfast.hub import needs
 from holdfast.hub.batch import Outcome, Submission
 from holdfast.hub.compare import check as check_compare
 from holdfast.hub.deciding import Desk
-from holdfast.hub.drain import Drain
-from holdfast.hub.group import GroupCommit
 from holdfast.hub.history import as_of, collect, happened
 from holdfast.hub.hooks import Hooks
 from holdfast.hub.identity import Access, Identity, check_identity, check_user
@@ -25,12 +22,12 @@ from holdfast.hub.merging import MergeFunctions
 from holdfast.hub.observation import Observation, Seen, samples
 from holdfast.hub.presence import Presence
 from holdfast.hub.pull import Asked, answer
-from holdfast.hub.push import Push
 from holdfast.hub.reading import classes_of, cursor_at, wanted
 from holdfast.hub.requested import check_origins, check_schema
 from holdfast.hub.response import Response, error_response
 from holdfast.hub.snapshot import Snapshot, guarded
 from holdfast.hub.watch import Watch
+from holdfast.hub.writer import Writer
 from holdfast.kernel import clock, digest
 from holdfast.observe import tracing
 from holdfast.observe.logs import event
@@ -47,7 +44,6 @@ from holdfast.stores.base import (
     Checking,
     Need,
     Store,
-    StoreConflict,
     StoreUnavailable,
     Transaction,
     begin,
@@ -55,22 +51,7 @@ from holdfast.stores.base import (
 
 log = logging.getLogger("holdfast.hub")
 
-GROUP_OPERATIONS = 20_000
-ATTEMPTS = 10
-"""How often a write is tried when other processes are faster with its rows; then the device tries again later."""
-
-NOTHING = Need()
-
-HELD_PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
-"""Seconds before each further try of transactions whose rows another program holds. The first is for rows that it has
-just written and lets go."""
-
-Done = TypeVar("Done")
 SpacesOf = Callable[[Identity], Mapping[str, Access]]
-
-
-class ForeignFirst(Exception):
-    """Another program has written: that is sequenced before a push."""
 
 
 def system_clock() -> int:
@@ -113,14 +94,24 @@ class Hub:
             self._membership.prepare(store)
         tables = store.open(schema)
         self._layout = m.Layout(layout_hash(tables), tables)
-        self._origin = clock.new_origin(random_bits(48))
-        self._group: GroupCommit[Submission, Outcome] = GroupCommit(self._write, _weight, GROUP_OPERATIONS)
+        self._writer = Writer(
+            store,
+            schema,
+            hooks=self.hooks,
+            functions=self.functions,
+            observation=self.observation,
+            watch=self.watch,
+            origin=clock.new_origin(random_bits(48)),
+            now=now,
+            look=self._look_at_access,
+        )
+        self.write = self._writer.write
+        self.sequence_foreign_writes = self._writer.sequence_foreign_writes
         with store.transaction(write=False) as tx:
             self.hub = tx.hub().hub
         self._classes = classes_of(schema)
         self.presence = Presence(store)
         self.desk = Desk(self, now, random_bits)
-        self._closing = threading.Event()
         self._stop_listening: Callable[[], None] | None = None
         if listens and isinstance(store, Announcing):
             self._stop_listening = store.listen(self._heard, self._beat)
@@ -250,37 +241,14 @@ class Hub:
             check_origins(tx, request, origins)
             spaces = self._access(tx, identity, given)
         if request.acknowledged:
-            self._change(lambda tx: tx.forget(request.acknowledged))
+            self._writer.change(lambda tx: tx.forget(request.acknowledged))
         if not request.transactions:
             return Outcome()
         with self.observation.push(request):
             submission = Submission(identity, request.device, spaces, request.transactions, tracing.here())
-            outcome = self._submit(submission)
+            outcome = self._writer.submit(submission)
         self.observation.pushed(seen, request, outcome)
         return outcome
-
-    def _submit(self, submission: Submission) -> Outcome:
-        """Have transactions written. Those whose rows another program holds are tried again for a while; then the
-        device keeps them and sends them again, and gets its pages in the meantime."""
-        outcome = self._group.submit(submission)
-        self._tell(outcome)
-        for pause in HELD_PAUSES:
-            if not outcome.held or self._closing.wait(pause):
-                break
-            left = [t for t in submission.transactions if t.n > outcome.through.get(t.origin, 0)]
-            later = self._group.submit(submission._replace(transactions=left))
-            self._tell(later)
-            outcome.absorb(later)
-        if outcome.held:
-            log.warning("another program has held rows for long; %s sends its transactions again", submission.device)
-        return outcome
-
-    def _tell(self, outcome: Outcome) -> None:
-        for changes, context in outcome.changes:
-            self.hooks.after(changes, context)
-        moved = {written.space for written in outcome.written.values()} | outcome.left
-        if moved:
-            self.watch.changed(moved)
 
     def _lease(self, request: m.Request, identity: Identity) -> dict[str, m.Block]:
         """The keys that the device asks for. Whatever stands in the way: the round goes on without them."""
@@ -293,73 +261,11 @@ class Hub:
             if size:
                 try:
                     asked = (table.name, request.device, ask, size)
-                    ranges = self._change(lambda tx, asked=asked: tx.lease(*asked))  # type: ignore[misc]
+                    ranges = self._writer.change(lambda tx, asked=asked: tx.lease(*asked))  # type: ignore[misc]
                     blocks[table.name] = m.Block(ask, ranges)
                 except (HoldfastError, StoreUnavailable) as error:
                     log.error("no keys of %s could be leased: %s", table.name, error)
         return blocks
-
-    def _write(self, submissions: Sequence[Submission]) -> Sequence[Outcome | Exception]:
-        """Write a group. What other programs wrote is sequenced first: no push overwrites what it has not seen.
-
-        A mistake that one submission provokes must not hit those who came with it by chance: each is tried alone then.
-        """
-        need = needs.of_push(self.schema, submissions)
-        try:
-            with self.observation.group(submissions):
-                try:
-                    return self._change(lambda tx: self._push_all(tx, submissions, first=True), need)
-                except ForeignFirst:
-                    self.sequence_foreign_writes()
-                return self._change(lambda tx: self._push_all(tx, submissions), need)
-        except StoreUnavailable:
-            raise
-        except Exception:
-            if len(submissions) == 1:
-                raise
-            log.exception("a group of %d submissions failed; trying each alone", len(submissions))
-            return [self._write_alone(submission) for submission in submissions]
-
-    def _write_alone(self, submission: Submission) -> Outcome | Exception:
-        try:
-            return self._change(lambda tx: self._push_all(tx, [submission]))[0]
-        except Exception as error:  # noqa: BLE001 (raised again by the call that brought the submission)
-            return error
-
-    def _push_all(
-        self, tx: Transaction, submissions: Sequence[Submission], *, first: bool = False
-    ) -> Sequence[Outcome]:
-        if first and tx.has_dirty():
-            raise ForeignFirst
-        return Push(tx, self.schema, self.hooks, self.functions, self._origin, self._now()).run(submissions)
-
-    def _change(self, work: Callable[[Transaction], Done], need: Need = NOTHING) -> Done:
-        """Do the work in a write transaction; from its start again when another process was faster with its rows."""
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                with begin(self._store, need, write=True) as tx:
-                    return work(tx)
-            except StoreConflict as conflict:
-                if attempt == ATTEMPTS:
-                    raise
-                log.info("written again, attempt %d: %s", attempt, conflict)
-        raise AssertionError("the loop above ends by return or raise")
-
-    def sequence_foreign_writes(self) -> int:
-        """Sequence what other programs wrote in the hub's tables. Gives the number of rows looked at."""
-        total, began = 0, time.perf_counter()
-        with self._store.transaction(write=False) as tx:
-            self._look_at_access(tx)
-            if not tx.has_dirty():
-                self.observation.nothing_waits()
-                return 0
-        while True:
-            count = self._change(self._drain)
-            total += count
-            if count == 0:
-                self.observation.sequenced(total, time.perf_counter() - began)
-                self.watch.everyone()
-                return total
 
     def _look_at_access(self, tx: Transaction) -> None:
         """Wake everybody when somebody's access may have changed, where no notification tells it."""
@@ -391,9 +297,6 @@ class Hub:
         except Exception:
             log.exception("what other programs wrote could not be taken")
 
-    def _drain(self, tx: Transaction) -> int:
-        return Drain(self.schema, self._origin).run(tx, self._now())
-
     def history(self, table: str, key: str) -> list[Happened]:
         """What happened to a row, oldest first."""
         self.sequence_foreign_writes()
@@ -419,24 +322,11 @@ class Hub:
         with self._store.transaction(write=False) as tx:
             yield tx
 
-    def write(self, make: Callable[[Transaction], Submission]) -> Outcome:
-        """Write the submission that `make` gives, read and written in one transaction; a row that another program holds
-        is waited for. `make` may be called more than once."""
-        outcome = Outcome()
-        for pause in (0.0, *HELD_PAUSES):
-            self._closing.wait(pause)
-            self.sequence_foreign_writes()
-            outcome = self._change(lambda tx: self._push_all(tx, [make(tx)]))[0]
-            if not outcome.held:
-                break
-        self._tell(outcome)
-        return outcome
-
     def collect(self) -> int:
         """Forget what is older than its table keeps; gives how many conflicts went."""
         total = 0
         for table in self.schema.declared:
-            while count := self._change(lambda tx, table=table: collect(tx, self.schema, table, self._now())):  # type: ignore[misc]
+            while count := self._writer.change(lambda tx, table=table: collect(tx, self.schema, table, self._now())):  # type: ignore[misc]
                 total += count
         if total:
             self.watch.everyone()
@@ -487,11 +377,7 @@ class Hub:
     def close(self) -> None:
         """Close the store; idempotent."""
         self.presence.close()
-        self._closing.set()
+        self._writer.close()
         if self._stop_listening is not None:
             self._stop_listening()
         self._store.close()
-
-
-def _weight(submission: Submission) -> int:
-    return sum(len(transaction.ops) for transaction in submission.transactions)

@@ -254,7 +254,7 @@ def test_a_request_repeated_in_the_same_commit_group_gets_the_results_too(folder
     with device(folder, "anna", Network(server, ANNA)) as anna:
         request = decode_request(anna.build_request())
         submission = Submission(ANNA, request.device, ANNA.spaces, request.transactions)
-        first, copy = server.hub._write([submission, submission])
+        first, copy = server.hub._writer.write_group([submission, submission])
         assert [result.outcome for result in first.results] == ["merged", "refused"]
         assert copy.results == first.results
         assert copy.through == first.through

@@ -302,7 +302,7 @@ def test_a_hub_that_is_never_the_first_gives_up_and_the_device_tries_again(world
         raise StoreConflict("somebody was faster")
 
     with pytest.raises(StoreConflict):
-        server.hub._change(never)
+        server.hub._writer.change(never)
     assert len(tried) == 10
     anna.sync()
     assert len(world.sql("select id from form")) == 1
