@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from holdfast.stores.base import Step
 from holdfast.stores.postgres import PostgresStore, install
 from holdfast.stores.postgres.install import Installer
 from holdfast.stores.postgres.numbered import MIGRATIONS, Migration
+from holdfast.stores.postgres.plan import Plan
+from holdfast.stores.postgres.undo import Connection
 from tests.integration.postgres.catalogue import dump, psql
 from tests.postgres import connect, database
 
@@ -288,10 +291,14 @@ def title(migration: Migration) -> str:
     return f"migration {migration.number}: {migration.name}"
 
 
+def installer_of(db: Connection, *more: Migration) -> Installer:
+    return Installer(db, "here", partial(Plan, db, OWN, "public", "here", migrations=(*MIGRATIONS, *more)))
+
+
 def migrated(place: Place, *migrations: Migration, phases: Any = ("before", "after")) -> list[str]:
     titles: list[str] = []
     with connect(place.dsn) as db:
-        installer = Installer(db, OWN, "public", "here", migrations=(*MIGRATIONS, *migrations))
+        installer = installer_of(db, *migrations)
         installer.migrate(phases, lambda step: titles.append(step.title))
     return titles
 
@@ -299,12 +306,12 @@ def migrated(place: Place, *migrations: Migration, phases: Any = ("before", "aft
 def test_releases_of_the_hubs_own_tables(place: Place) -> None:
     place.store().open(OWN)
     with connect(place.dsn) as db, pytest.raises(hf.HoldfastError) as refusal:
-        Installer(db, OWN, "public", "here", migrations=(*MIGRATIONS, SECOND, THIRD)).start(None)
+        installer_of(db, SECOND, THIRD).start(None)
     assert refusal.value.code == "store_migrate"  # another hub of the old release may run
     assert refusal.value.details["steps"] == [title(SECOND)]
     assert migrated(place, SECOND, THIRD, phases=("before",)) == [title(SECOND)]
     with connect(place.dsn) as db:
-        Installer(db, OWN, "public", "here", migrations=(*MIGRATIONS, SECOND, THIRD)).start(None)
+        installer_of(db, SECOND, THIRD).start(None)
     place.store().open(OWN)  # the old release goes on
     assert migrated(place, SECOND, THIRD) == [title(THIRD)]
     with pytest.raises(hf.HoldfastError, match=f"migration {THIRD.number}") as newer:

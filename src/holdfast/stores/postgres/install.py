@@ -7,10 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 from psycopg import errors
 
 from holdfast.errors import HoldfastError
-from holdfast.schema.model import Schema
-from holdfast.stores.base import Phase, Question, Step
+from holdfast.stores.base import Phase, Step
 from holdfast.stores.postgres.ahead import LOCK_SPACE
-from holdfast.stores.postgres.numbered import MIGRATIONS, Migration
 from holdfast.stores.postgres.plan import Plan, removal
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.undo import Connection
@@ -21,29 +19,12 @@ behind us for as long, so it may not be for ever."""
 
 
 class Installer:
-    """Makes the database of `db` ready for `schema`; see `Plan` for the other arguments."""
+    """Makes the database of `db`, which messages call `place`, ready. `plan` says each time what is still to be done."""
 
-    def __init__(
-        self,
-        db: Connection,
-        schema: Schema,
-        within: str,
-        place: str,
-        grant: str | None = None,
-        migrations: Sequence[Migration] = MIGRATIONS,
-        question: Question | None = None,
-    ) -> None:
+    def __init__(self, db: Connection, place: str, plan: Callable[[], Plan]) -> None:
         self._db = db
-        self._schema = schema
-        self._within = within
         self._place = place
-        self._grant = grant
-        self._migrations = migrations
-        self._question = question
-
-    def plan(self) -> Plan:
-        """What is still to be done."""
-        return Plan(self._db, self._schema, self._within, self._place, self._grant, self._migrations, self._question)
+        self.plan = plan
 
     def start(self, install: bool | None) -> None:
         """What a hub does when it starts, in the transaction of the caller: it makes a database of its own ready, and

@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -22,7 +23,7 @@ from holdfast.stores.postgres.ahead import Ahead
 from holdfast.stores.postgres.failures import refused_open, translate
 from holdfast.stores.postgres.install import Installer, remove, script
 from holdfast.stores.postgres.listener import Listener
-from holdfast.stores.postgres.plan import drift, removal, watch_over
+from holdfast.stores.postgres.plan import Plan, drift, removal, watch_over
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.transaction import PostgresTransaction
 from holdfast.stores.postgres.undo import Connection, roll_back
@@ -81,7 +82,8 @@ class PostgresStore:
         self._question = question
 
     def _installer(self, db: Connection, schema: Schema, grant: str | None = None) -> Installer:
-        return Installer(db, schema, self._within, self._name, grant, question=self._question)
+        plan = partial(Plan, db, schema, self._within, self._name, grant, question=self._question)
+        return Installer(db, self._name, plan)
 
     def _options(self) -> dict[str, Any]:
         return {
