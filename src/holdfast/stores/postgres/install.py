@@ -19,7 +19,7 @@ behind us for as long, so it may not be for ever."""
 
 
 class Installer:
-    """Makes the database of `db`, which messages call `place`, ready. `plan` says each time what is still to be done."""
+    """Makes the database of `db` ready. `place` is what messages call it; `plan` says each time what is still to do."""
 
     def __init__(self, db: Connection, place: str, plan: Callable[[], Plan]) -> None:
         self._db = db
