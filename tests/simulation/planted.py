@@ -18,7 +18,7 @@ from holdfast.hub.moves import Moves
 from holdfast.hub.push import Push
 from holdfast.hub.workspace import Draft, Standing
 from holdfast.kernel.merges.counter import PENDING, Counter
-from holdfast.replica import apply, coalesce, confirmed, outbox, seal
+from holdfast.replica import apply, coalesce, confirmed, outbox, seal, uploads
 from holdfast.replica import round as rounds
 from holdfast.replica.outbox import Outbox
 from holdfast.replica.spaces import LocalSpaces
@@ -151,7 +151,7 @@ def restored_hub_is_not_noticed(patch: MonkeyPatch) -> None:
 @planted("2: a restored hub", "restore", 30, 17)
 def names_behind_a_gap_are_kept(patch: MonkeyPatch) -> None:
     """Transactions behind a gap that the hub cannot close wait for ever."""
-    patch.setattr(rounds.Rounds, "_rename_lost", lambda self, header: None)
+    patch.setattr(uploads.Uploads, "_rename_lost", lambda self, through: None)
 
 
 @planted("atomicity", "network", 30, 3, 9)
@@ -245,10 +245,10 @@ def names_are_given_twice(patch: MonkeyPatch) -> None:
     """An origin is minted once for the file, and numbers begin at 1 again after each start."""
 
     def mint(self: Any) -> None:
-        self._origin = self._device.device[:12]
+        self.origin = self._device.device[:12]
         self._next_n = 1
 
-    patch.setattr(rounds.Rounds, "_mint", mint)
+    patch.setattr(uploads.Uploads, "_mint", mint)
 
 
 @planted("3: a sequence number below a cursor", "calm", 10, 3, 5, 7)

@@ -33,7 +33,7 @@ BY_STATUS: dict[int, Behaviour] = {
     426: BLOCKED,
     429: Behaviour("offline", "soon", False),
 }
-"""What is left when no smaller request helps (`Rounds.narrow`: 400, 413 and 500 may be about one transaction)."""
+"""What is left when no smaller request helps (`Uploads.narrow`: 400, 413 and 500 may be about one transaction)."""
 NETWORK = Behaviour("offline", "soon", True)
 """Everything else: no connection, an answer that broke off, 5xx, a page of some proxy. No refusal of anything."""
 OWN = Behaviour("offline", "soon", False)

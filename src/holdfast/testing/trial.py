@@ -18,8 +18,7 @@ from typing import Any, NamedTuple
 from holdfast.errors import HoldfastError
 from holdfast.hub import pull
 from holdfast.hub.identity import Access
-from holdfast.replica import outbox, seal, stage
-from holdfast.replica import round as rounds
+from holdfast.replica import downloads, outbox, seal, stage, uploads
 from holdfast.testing.coverage import Coverage
 from holdfast.testing.device import CRASHED, OK, SimulatedDevice
 from holdfast.testing.hub import read_rows
@@ -122,10 +121,10 @@ LIMITS: dict[tuple[Any, str], tuple[int, ...]] = {
     (pull, "PAGE_ROWS"): (1, 3, 2_000),
     (pull, "RESPONSE_BYTES"): (300, 3_000, 2**26),
     (outbox, "BATCH_BYTES"): (300, 3_000, 2**22),
-    (rounds, "DIRECT_BYTES"): (200, 2**22),
+    (downloads, "DIRECT_BYTES"): (200, 2**22),
     (stage, "MEMORY_BYTES"): (300, 2**22),
     (seal, "CHUNK"): (1, 3, 2_000),
-    (rounds, "MAX_TRANSACTION"): (*(rounds.MAX_TRANSACTION,) * 7, 900),
+    (uploads, "MAX_TRANSACTION"): (*(uploads.MAX_TRANSACTION,) * 7, 900),
 }
 
 

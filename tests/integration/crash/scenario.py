@@ -15,8 +15,7 @@ from holdfast.edge.local import LocalTransport
 from holdfast.hub import pull
 from holdfast.kernel import digest
 from holdfast.protocol.transport import Exchange, Transport
-from holdfast.replica import outbox, stage
-from holdfast.replica import round as rounds
+from holdfast.replica import downloads, outbox, stage
 from tests.integration.crash.points import Points
 
 
@@ -58,7 +57,7 @@ ROWS = 30
 def small_limits() -> None:
     """Make a short day take every path: several requests, answers with `more`, pages that spill, direct first loads."""
     stage.MEMORY_BYTES = 1_000
-    rounds.DIRECT_BYTES = 1_200
+    downloads.DIRECT_BYTES = 1_200
     pull.PAGE_ROWS = 7
     pull.RESPONSE_BYTES = 2_500
     outbox.BATCH_BYTES = 900

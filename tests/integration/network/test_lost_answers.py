@@ -13,8 +13,7 @@ import holdfast as hf
 from holdfast.hub import pull
 from holdfast.hub.batch import Submission
 from holdfast.protocol.codec import decode_request
-from holdfast.replica import round as rounds
-from holdfast.replica import stage
+from holdfast.replica import downloads, stage
 from tests.integration.network.peers import (
     ANNA,
     BEN,
@@ -39,7 +38,7 @@ Fault = Callable[[bytes, Callable[[bytes], tuple[int, bytes]]], Answer]
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits so small that few rows make many pages, which spill into the file."""
     monkeypatch.setattr(stage, "MEMORY_BYTES", 300)
-    monkeypatch.setattr(rounds, "DIRECT_BYTES", 300)
+    monkeypatch.setattr(downloads, "DIRECT_BYTES", 300)
     monkeypatch.setattr(pull, "PAGE_ROWS", 3)
 
 

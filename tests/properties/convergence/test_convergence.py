@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from holdfast.hub import pull
-from holdfast.replica import outbox, stage
-from holdfast.replica import round as round_
+from holdfast.replica import downloads, outbox, stage
 from tests.properties.convergence.judge import Judge
 from tests.properties.convergence.statements import Statement, statements
 from tests.properties.convergence.tables import SCHEMA
@@ -207,7 +206,7 @@ class SmallPages(Convergence):
         self.patches.setattr(pull, "PAGE_ROWS", 2)
         self.patches.setattr(pull, "RESPONSE_BYTES", 700)
         self.patches.setattr(outbox, "BATCH_BYTES", 400)
-        self.patches.setattr(round_, "DIRECT_BYTES", 300)
+        self.patches.setattr(downloads, "DIRECT_BYTES", 300)
         self.patches.setattr(stage, "MEMORY_BYTES", 300)
         super().__init__()
 
