@@ -91,7 +91,10 @@ def checked(operation: Any) -> Operation:
             writer.keep(part)
         else:
             raise InvalidValue("value_type", 'a component is a number, a text or {"d": text}')
-    return writer.done()
+    canonical = writer.done()
+    if any(type(part) is int and part > MAX_INT for part in canonical):
+        raise InvalidValue("value_range", f"numbers side by side keep at most {MAX_INT} code points")
+    return canonical
 
 
 def edits_of(operation: Operation) -> list[Edit]:

@@ -91,7 +91,11 @@ export function checked(operation: Wire): Operation {
     } else if (typeof part === "number" && Number.isInteger(part) && part >= 0 && part <= MAX_INT) writer.keep(part);
     else throw new InvalidValue("value_type", 'a component is a number, a text or {"d": text}');
   }
-  return writer.done();
+  const canonical = writer.done();
+  if (canonical.some((part) => typeof part === "number" && part > MAX_INT)) {
+    throw new InvalidValue("value_range", `numbers side by side keep at most ${MAX_INT} code points`);
+  }
+  return canonical;
 }
 
 function editsOf(operation: Operation): Edit[] {

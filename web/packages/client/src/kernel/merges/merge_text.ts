@@ -124,8 +124,7 @@ function textIn(change: Members, name: string): string | null {
 /** `unseenBy`, or where the past does not tell, one edit from the text that the writer saw; null without that, too. */
 function unseenOrWhole(cell: Cell, base: string, seen: string | null, sent: Operation): readonly Operation[] | null {
   const unseen = unseenBy(cell, base);
-  const isInsertAgain = base === "" && operational.apply("", sent) === cell.value;
-  if (unseen !== null && !isInsertAgain) return unseen;
+  if (unseen !== null && (base !== "" || operational.apply("", sent) !== cell.value)) return unseen;
   return seen === null ? null : [operational.between(seen, cell.value as string)];
 }
 
