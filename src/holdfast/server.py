@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import HoldfastError
+from holdfast.hub.compacting import Collected
 from holdfast.hub.deciding import Wish
 from holdfast.hub.history import milliseconds
 from holdfast.hub.hooks import AfterCommit, BeforeWrite, Hooks
@@ -25,7 +26,7 @@ from holdfast.protocol.conflicts import Conflict, chosen
 from holdfast.protocol.happened import Happened
 from holdfast.replica.documents import require_library
 from holdfast.schema.model import Schema
-from holdfast.stores.base import Aside, Migrating, Phase, Step, Store
+from holdfast.stores.base import Aside, Migrating, Phase, Step, Store, StoreUnavailable
 from holdfast.stores.memory import MemoryStore
 from holdfast.stores.sqlite import SqliteStore
 
@@ -111,6 +112,7 @@ class Server:
         self._opening = threading.Lock()
         self._hub: Hub | None = None
         self._closed = False
+        self._keeps_house = False
 
     @property
     def hub(self) -> Hub:
@@ -125,6 +127,8 @@ class Server:
                 options = {"spaces": self._spaces, **self._options}
                 require_library(self.schema)
                 self._hub = Hub(self._store, self.schema, hooks=self._hooks, functions=self._functions, **options)
+                if self._keeps_house:
+                    self._hub.keep_house()
             return self._hub
 
     def handle(self, body: bytes, identity: Identity) -> Response:
@@ -154,6 +158,7 @@ class Server:
         """
         from holdfast.edge.asgi import asgi
 
+        self.keep_house()
         return asgi(self, close=close)
 
     def live(self, identity: Identity, wake: Callable[[], None]) -> LiveChannel:
@@ -325,9 +330,28 @@ class Server:
     def collect(self) -> int:
         """Forget the history that is older than its table keeps (`history=`), and the decided conflicts with it.
 
-        Gives the number of conflicts that went. Call it now and then, such as once a day.
+        Gives the number of conflicts that went. `compact` does it, too.
         """
         return self.hub.collect()
+
+    def compact(self, *, days: float | None = None) -> Collected:
+        """Collect what is behind the horizon: rows that were deleted, or left a space, more than `days` days ago (None:
+        the `horizon_days` of the server, 90), and the history that its table keeps no longer.
+
+        It goes in short steps, so a hub at work is not kept waiting. A device that was away for longer compares its
+        copy with the hub when it comes back. Raises `hub_unavailable`.
+        """
+        try:
+            return self.hub.compact(days=days)
+        except StoreUnavailable as error:
+            raise HoldfastError("hub_unavailable", f"the hub's store cannot be written: {error}") from None
+
+    def keep_house(self) -> None:
+        """From now on `compact` in quiet time, in a thread of the hub; a server with an ASGI application does it by
+        itself."""
+        self._keeps_house = True
+        if self._hub is not None:
+            self._hub.keep_house()
 
     def space_names(self) -> list[str]:
         """Names of all spaces that hold or held rows."""

@@ -45,7 +45,7 @@ class Comparison:
         compared = m.Compared(buckets=self._buckets())
         if ask.parts or ask.rows or ask.names:
             rows = list(self._rows())
-            compared.rows = self._parts([row for row in rows if row.image.life])
+            compared.rows = self._parts([row for row in rows if row.image.life % 2])
             compared.images = self._images(rows)
             known = {(row.image.table, row.key) for row in rows}
             compared.unknown = [name for name in self._ask.names if name not in known]

@@ -43,12 +43,20 @@ def parse_cursor(text: str) -> Cursor | None:
     return Cursor(parts[0], seq, head, parts[3], level, base)
 
 
+def is_behind(cursor: Cursor, space: Space) -> bool:
+    """Whether dead rows may have been collected before the device has read that they died."""
+    return cursor.epoch == space.epoch and (cursor.base if cursor.level else cursor.seq) < space.floor
+
+
 def is_ours(cursor: Cursor | None, space: Space | None, tx: Transaction) -> bool:
-    """Whether the history that the cursor has seen is the history of this hub (trap 2: a restored backup)."""
+    """Whether the history that the cursor has seen is the history of this hub (trap 2: a restored backup). Of a head
+    below the floor nobody knows any more: such a device compares the space row by row in any case."""
     if cursor is None:
         return False
     if space is None or cursor.epoch != space.epoch or cursor.head > space.head:
         return False
+    if cursor.head < space.floor:
+        return True
     if cursor.head == space.head:
         return cursor.chain == space.chain
     return tx.chain_at(space.name, cursor.head) == cursor.chain

@@ -12,9 +12,10 @@ from typing import Any, cast
 from holdfast.errors import HoldfastError
 from holdfast.hub import needs
 from holdfast.hub.batch import Outcome, Submission
+from holdfast.hub.compacting import HORIZON_DAYS, Collected, Housekeeper, collect_spaces
 from holdfast.hub.compare import check as check_compare
 from holdfast.hub.deciding import Desk
-from holdfast.hub.history import as_of, collect, happened
+from holdfast.hub.history import DAY, as_of, collect, happened
 from holdfast.hub.hooks import Hooks
 from holdfast.hub.identity import Access, Identity, check_identity, check_user
 from holdfast.hub.membership import Membership
@@ -65,7 +66,7 @@ class Hub:
     `now` gives milliseconds since 2020-01-01 UTC and `random_bits(n)` n random bits; both are arguments so that a
     simulation can hold them in its hand. `spaces`, if given, decides what a user may read and write instead of
     `identity.spaces`: a function of the identity, or a query (`Membership`). `listens` False: it does not hear of the
-    writes of other processes by itself.
+    writes of other processes by itself. What is gone for `horizon_days` is collected by `compact`.
     """
 
     def __init__(
@@ -79,8 +80,11 @@ class Hub:
         now: Callable[[], int] = system_clock,
         random_bits: Callable[[int], int] = secrets.randbits,
         listens: bool = True,
+        horizon_days: float = HORIZON_DAYS,
     ) -> None:
         self.schema = schema
+        self.horizon_days = horizon_days
+        self._housekeeper: Housekeeper | None = None
         self.hooks = hooks or Hooks()
         self.functions = functions or MergeFunctions()
         self.watch = Watch()
@@ -323,7 +327,7 @@ class Hub:
             yield tx
 
     def collect(self) -> int:
-        """Forget what is older than its table keeps; gives how many conflicts went."""
+        """Forget the history that its table keeps no longer; gives how many conflicts went."""
         total = 0
         for table in self.schema.declared:
             while count := self._writer.change(lambda tx, table=table: collect(tx, self.schema, table, self._now())):  # type: ignore[misc]
@@ -331,6 +335,19 @@ class Hub:
         if total:
             self.watch.everyone()
         return total
+
+    def compact(self, *, days: float | None = None, pause: Callable[[], bool] = lambda: False) -> Collected:
+        """Collect what is older than `days` (None: the horizon), in short steps; `pause` is called between them."""
+        before = self._now() - int((self.horizon_days if days is None else days) * DAY)
+        conflicts = self.collect()
+        with self._store.transaction(write=False) as tx:
+            names = tx.all_spaces()
+        return Collected(collect_spaces(self._writer.change, names, before, pause), conflicts, len(names))
+
+    def keep_house(self) -> None:
+        """From now on collect in quiet time, in a thread that ends with the hub."""
+        if self._housekeeper is None:
+            self._housekeeper = Housekeeper(lambda: self.observation.rounds, lambda pause: self.compact(pause=pause))
 
     def health(self) -> dict[str, object]:
         """That the store can be read: hub id, schema version, and the numbers of spaces, of rows that wait aside
@@ -378,6 +395,8 @@ class Hub:
         """Close the store; idempotent."""
         self.presence.close()
         self._writer.close()
+        if self._housekeeper is not None:
+            self._housekeeper.stop()
         if self._stop_listening is not None:
             self._stop_listening()
         self._store.close()

@@ -35,11 +35,13 @@ class Observation:
     def __init__(self) -> None:
         self.metrics = hub_metrics()
         self._nothing_waited = time.monotonic()
+        self.rounds = 0
 
     @contextmanager
     def round(self, identity: Identity, size: int) -> Iterator[Seen]:
         """Around a request of `size` bytes, up to the beginning of its answer."""
         seen, began = Seen(identity, size), time.perf_counter()
+        self.rounds += 1
         with tracing.span("holdfast.hub.round", "server", user=identity.user, bytes=size) as span:
             yield seen
             span.set(device=seen.device, outcome=seen.outcome, transactions=seen.transactions, refused=seen.refused)

@@ -11,7 +11,7 @@ from holdfast.hub.compare import compared
 from holdfast.hub.cursor import parse_cursor
 from holdfast.hub.history import told
 from holdfast.hub.identity import Access
-from holdfast.hub.reading import Classes, Reading, cursor_at, marked, plan_space, rows_ahead
+from holdfast.hub.reading import Classes, Reading, behind, cursor_at, marked, plan_space, rows_ahead
 from holdfast.kernel import digest
 from holdfast.protocol import messages as m
 from holdfast.protocol.codec import encode_line, encode_page
@@ -62,6 +62,7 @@ def answer(
             through=outcome.through,
             revoked=sorted(set(request.cursors) - set(names)),
             reset=reset,
+            behind=[name for name in names if name not in reset and behind(heads.get(name), request.cursors.get(name))],
             layout=asked.layout if asked.layout.hash != request.layout else None,
             results=outcome.results,
             live=asked.live,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from holdfast.hub.cursor import Cursor, is_ours, parse_cursor
+from holdfast.hub.cursor import Cursor, is_behind, is_ours, parse_cursor
 from holdfast.hub.identity import Access
 from holdfast.protocol import messages as m
 from holdfast.schema.model import Schema
@@ -80,7 +80,7 @@ def plan_space(
     if space is None:
         return [], known
     if cursor is not None and not cursor.level:
-        patches = cursor.seq == cursor.head
+        patches = cursor.seq == cursor.head and not is_behind(cursor, space)
         whole = Reading(space, cursor.seq, space.head, patches, priority)
         return [whole] if cursor.seq < space.head else [], known
     if cursor is None and len(classes) < 2:
@@ -97,6 +97,12 @@ def plan_space(
     if base < space.head:
         readings.append(Reading(space, base, space.head, False, max([priority, *(part for part, _ in classes)])))
     return readings, known
+
+
+def behind(space: Space | None, text: str | None) -> bool:
+    """Whether a device with this cursor cannot learn from the feed everything that is gone."""
+    cursor = parse_cursor(text) if text is not None else None
+    return space is not None and cursor is not None and is_behind(cursor, space)
 
 
 def marked(readings: Sequence[Reading]) -> Iterator[Reading]:

@@ -169,17 +169,19 @@ class Workspace:
         return patch if len(patch) < len(whole) else None
 
     def digest_changes(self, writes: Sequence[RowWrite], key: bytes) -> DigestChanges:
-        """What the writes do to the digests: space -> bucket -> (change of count, change of sum)."""
+        """What the writes do to the digests, which count living rows: space -> bucket -> (change of count, of sum)."""
         changes: DigestChanges = {}
         for write in writes:
             name = (write.table, write.key)
             bucket = digest.bucket(write.table, write.key)
             former = self._former.get(name)
-            if former is not None:
+            if former is not None and former.stored.life % 2:
                 leaf = digest.leaf(key, write.table, write.key, former.stored.life, former.stamps)
                 _add(changes, former.stored.space, bucket, -1, -leaf)
             row = self._standing[name].row
             assert row is not None
+            if row.life % 2 == 0:
+                continue
             leaf = digest.leaf(key, write.table, write.key, row.life, encode_stamps(row.stamps))
             _add(changes, write.space, bucket, 1, leaf)
         return changes

@@ -234,6 +234,7 @@ class Header(Struct, omit_defaults=True):
     live: bool = False
     ahead: Life = 0
     blocks: dict[Name, Block] = {}
+    behind: list[str] = []
 
 
 class Page(Struct, omit_defaults=True):

@@ -59,11 +59,11 @@ class LocalRow(NamedTuple):
 
 
 def local_rows(db: apsw.Connection, tables: UserTables, space: str) -> Iterator[LocalRow]:
-    """Every confirmed row of a space, dead ones included."""
+    """Every confirmed row of a space that lives."""
     names = {user.number: name for name, user in tables.by_name.items()}
     digest_key: bytes = db.execute("SELECT hub FROM holdfast_state").get.encode()
     sql = """SELECT tbl, key, life, stamps FROM holdfast_row
-             WHERE space = (SELECT id FROM holdfast_space WHERE name = ?)"""
+             WHERE life & 1 AND space = (SELECT id FROM holdfast_space WHERE name = ?)"""
     for tbl, key, life, stamps in db.execute(sql, (space,)):
         name = names[tbl]
         leaf = digest.leaf(digest_key, name, key, life, stamps)
@@ -90,6 +90,8 @@ class Comparison:
         self.rows = 0
         self.exchanges = 0
         self.bytes = 0
+        self.unknown: set[tuple[str, str, str]] = set()
+        """(space, table, key) of the rows here of which the hub has no trace."""
 
     def run(self, spaces: Sequence[str], repair: Repair) -> tuple[list[Difference], list[Difference]]:
         """Compare and repair; gives the rows that were repaired and those that the hub lost."""
@@ -173,7 +175,9 @@ class Comparison:
             elif cause is not None:
                 repaired.append(difference(space, name, cause))
                 right.append(image)
-        lost += [difference(space, name, "lost") for name in said.unknown if name in here]
+        unknown = [name for name in said.unknown if name in here]
+        lost += [difference(space, name, "lost") for name in unknown]
+        self.unknown.update((space, *name) for name in unknown)
         if right:
             repair(space, right)
 

@@ -20,6 +20,7 @@ from holdfast.replica.failures import behaviour
 from holdfast.replica.loop import Received
 from holdfast.replica.report import SyncReport, refusals_of
 from holdfast.replica.round import Rounds
+from holdfast.replica.spaces import LocalSpaces
 from holdfast.replica.sqlite_errors import sqlite_errors
 from holdfast.replica.sync_lock import SyncLock
 
@@ -140,6 +141,9 @@ class Exchanges:
         self.progressed = False
         self.error_up: HoldfastError | None = None
         self.error_down: HoldfastError | None = None
+        self.reconcile: Callable[[Transport], None] | None = None
+        """Compares the spaces that are behind the hub's horizon; called with the file's sync lock held."""
+        self._reconciling = False
         self.on_conflicts: Callable[[list[Conflict]], None] | None = None
         """Told of the conflicts that came, with the file's sync lock held."""
 
@@ -178,6 +182,11 @@ class Exchanges:
                 self._totals.add_bytes(round_)
                 return received
 
+    def is_behind(self) -> bool:
+        """Whether spaces are to be compared with the hub, which a round over a transport does."""
+        with self._lock.held(LOCK_SECONDS), sqlite_errors(self._path):
+            return bool(LocalSpaces(self._rounds.connection).behind())
+
     def exchange(self, trigger: Trigger, channel: Channel, way: Transport, *, uploads: bool = True) -> bool:
         """One round over a transport; gives whether another one is needed at once."""
         with self._lock.held(LOCK_SECONDS):
@@ -187,11 +196,23 @@ class Exchanges:
         """The same for somebody who holds the lock already."""
         with sqlite_errors(self._path):
             try:
-                return self._round(trigger, channel, way, uploads=uploads)
+                again = self._round(trigger, channel, way, uploads=uploads)
             except HoldfastError as error:
                 if self._rounds.narrow(error):
                     return True
                 raise
+            if not again and not self._reconciling:
+                self._catch_up(way)
+            return again
+
+    def _catch_up(self, way: Transport) -> None:
+        """Compare with the hub what is behind its horizon."""
+        if self.reconcile is not None and LocalSpaces(self._rounds.connection).behind():
+            self._reconciling = True
+            try:
+                self.reconcile(way)
+            finally:
+                self._reconciling = False
 
     def _round(self, trigger: Trigger, channel: Channel, way: Transport, *, uploads: bool) -> bool:
         round_ = self._begin(trigger, channel, way)

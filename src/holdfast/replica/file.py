@@ -23,6 +23,13 @@ from holdfast.schema.model import Schema
 FORMAT = 2
 BUSY_TIMEOUT_MS = 10_000
 CACHE_KIB = 32 * 1024
+YOUNGER = (
+    ("holdfast_table", "version"),
+    ("holdfast_state", "sealed"),
+    ("holdfast_table", "captured"),
+    ("holdfast_space", "behind"),
+)
+"""Columns that files of earlier releases get at their first opening."""
 
 
 def connect(
@@ -204,7 +211,7 @@ def _is_whole(db: apsw.Connection, schema: Schema) -> bool:
     """Whether the file has what `_complete` makes, for this schema."""
     rows: list[Any] = db.execute("SELECT name, sql FROM sqlite_schema WHERE name GLOB 'holdfast_*'").fetchall()
     found: dict[str, str] = dict(rows)
-    if "captured" not in found["holdfast_table"]:
+    if not all(column in found[table] for table, column in YOUNGER):
         return False
     numbers = table_numbers(db)
     views = {
@@ -217,7 +224,7 @@ def _is_whole(db: apsw.Connection, schema: Schema) -> bool:
 def _complete(db: apsw.Connection, schema: Schema) -> None:
     """Make what only tells how things stand: versions of tables, views of states. A file of an earlier
     version gets it at its first opening."""
-    for name, column in (("holdfast_table", "version"), ("holdfast_state", "sealed"), ("holdfast_table", "captured")):
+    for name, column in YOUNGER:
         if not db.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", (name, column)).get:
             db.execute(f"ALTER TABLE {name} ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
     numbers = table_numbers(db)

@@ -71,6 +71,9 @@ class Syncing(Protocol):
     def exchange(self, trigger: Trigger, channel: Channel, way: Transport, *, uploads: bool = True) -> bool:
         """One round over the transport; gives whether another one is needed at once."""
 
+    def is_behind(self) -> bool:
+        """Whether spaces are to be compared with the hub, which a round over the transport does."""
+
     def failed(self, error: HoldfastError) -> None:
         """Something between the rounds failed."""
 
@@ -224,6 +227,8 @@ class Loop:
             self._syncing.exchange("retry", "poll", way, uploads=False)
         failed: list[Channel] = []
         while not self._schedule.better(number, self._now()):
+            if self._syncing.is_behind():
+                self._syncing.exchange("more", "poll", way)
             rung = ladder.choose(self._now())
             began = self._now()
             try:
@@ -314,6 +319,9 @@ class Loop:
                     asked = 0.0
                 if received.again:
                     self._why = self._why or "more"
+                elif not received.live and self._syncing.is_behind():
+                    self._why = self._why or "more"
+                    return
                 if not asked and self._why is None:
                     self._well(number)
             elif happening.kind == "look":

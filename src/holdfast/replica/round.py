@@ -144,6 +144,11 @@ class Rounds:
         self.short.built(None if sending else request)
         return with_transactions(m.encode(request), sending)
 
+    @property
+    def connection(self) -> apsw.Connection:
+        """The connection of the rounds, for who holds the sync lock."""
+        return self._db
+
     def interrupt(self) -> None:
         """Break off the statement that runs; called from another thread."""
         self._db.interrupt()
@@ -222,13 +227,15 @@ class Rounds:
         offset = self._offset
         acknowledged = [] if header.live else self._acknowledged
         access = {name: space.access for name, space in self._spaces.all().items() if space.access}
-        news = acknowledged or header.reset or header.revoked or header.layout or access != header.spaces
+        told = header.reset or header.behind or header.revoked or header.layout
+        news = acknowledged or told or access != header.spaces
         if news or self._blocks.fresh(header.blocks) or not is_known(self._db, header, offset):
             with applying(self._db, self._device.path):
                 save_state(self._db, header, offset, self._sent_at, complete=False)
                 self._db.executemany("DELETE FROM holdfast_acknowledge WHERE origin = ? AND n = ?", acknowledged)
                 self._spaces.grant(header.spaces)
                 self._spaces.lose(header.reset)
+                self._spaces.fall_behind(header.behind)
                 self._stage.drop([*header.reset, *header.revoked])
                 self._blocks.keep(header.blocks)
         return self._spaces.all()

@@ -62,6 +62,19 @@ class LocalSpaces:
         """
         self._db.executemany("UPDATE holdfast_space SET cursor = NULL, lost = 1 WHERE name = ?", ((n,) for n in names))
 
+    def fall_behind(self, names: Iterable[str]) -> None:
+        """Rows of these spaces may be gone at the hub without a trace: they are compared when everything is here."""
+        self._db.executemany("UPDATE holdfast_space SET behind = 1 WHERE name = ?", ((name,) for name in names))
+
+    def behind(self) -> list[str]:
+        """The spaces that are to be compared, in order."""
+        sql = "SELECT name FROM holdfast_space WHERE behind = 1 AND lost = 0 AND access <> '' ORDER BY name"
+        return [name for (name,) in self._db.execute(sql)]
+
+    def caught_up(self, names: Iterable[str]) -> None:
+        """These spaces hold what the hub holds."""
+        self._db.executemany("UPDATE holdfast_space SET behind = 0 WHERE name = ?", ((name,) for name in names))
+
     def complete(self, names: Iterable[str]) -> None:
         """These spaces have arrived."""
         sql = "UPDATE holdfast_space SET ready = 1, lost = 0 WHERE name = ? AND (ready = 0 OR lost = 1)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Literal, NamedTuple
@@ -20,10 +21,14 @@ from holdfast.replica.file import applying
 from holdfast.replica.pages import layout_of
 from holdfast.replica.round import Rounds
 from holdfast.replica.spaces import LocalSpaces
+from holdfast.schema.key import key_values
 
 TURNS = 4
 """So often is a space compared, as long as repairs are needed: each time other bytes of the hashes."""
 MOST_ROUNDS = 1_000
+
+
+log = logging.getLogger("holdfast.replica")
 
 
 class VerifyReport(NamedTuple):
@@ -39,6 +44,26 @@ class VerifyReport(NamedTuple):
     lost: list[Difference]
     exchanges: int
     bytes_compared: int
+
+
+class Reconciling:
+    """Compares the spaces of a device that was away for longer than the hub keeps the traces of what is gone: rows that
+    the hub has collected go here, too, with what the hub has confirmed of them. For somebody who holds the sync lock.
+    """
+
+    def __init__(self, rounds: Rounds, exchanges: Exchanges, credentials: Credentials) -> None:
+        self._rounds = rounds
+        self._exchanges = exchanges
+        self._credentials = credentials
+
+    def run(self, way: Transport) -> None:
+        """Compare all spaces that are behind. What arrives meanwhile only makes it longer; it is begun again by the
+        next round when it is broken off. Raises what a sync raises.
+        """
+        verifier = Verifier(self._rounds, self._exchanges, [way], self._credentials)
+        names = LocalSpaces(self._rounds.connection).behind()
+        gone = verifier.catch_up(names)
+        log.info("%s: compared %d spaces, %d rows were gone", self._rounds.device.path, len(names), gone)
 
 
 class Verifier:
@@ -75,6 +100,31 @@ class Verifier:
             if not right:
                 break
         return VerifyReport(not right and not lost, len(names), rows, repaired, lost, exchanges, compared)
+
+    def catch_up(self, names: Sequence[str]) -> int:
+        """Compare spaces after a long absence: what the hub has no trace of is gone. Gives the number of such rows."""
+        db, device = self._rounds.connection, self._rounds.device
+        total = 0
+        for turn in range(TURNS):
+            found = Comparison(db, device.tables, device.schema, self._ask, turn)
+            right, lost = found.run(names, partial(self._repair, db))
+            gone = [difference for difference in lost if self._is_unknown(difference, found.unknown)]
+            for space in dict.fromkeys(difference.space for difference in gone):
+                self._repair(db, space, [self._leave(row) for row in gone if row.space == space])
+            total += len(gone)
+            if not right and not gone:
+                break
+        with applying(db, device.path):
+            LocalSpaces(db).caught_up(names)
+        return total
+
+    def _is_unknown(self, difference: Difference, unknown: set[tuple[str, str, str]]) -> bool:
+        return (difference.space, difference.table, difference.key) in unknown
+
+    def _leave(self, row: Difference) -> m.Image:
+        """What makes a row go that the hub does not have."""
+        table = self._rounds.device.schema.table(row.table)
+        return m.Image(row.table, 0, list(key_values(table, row.key)), "")
 
     def _ask(self, compare: dict[str, m.Compare]) -> Mapping[str, m.Compared]:
         self._rounds.compare, self._rounds.compared = compare, None

@@ -24,13 +24,15 @@ class HubState(NamedTuple):
 
 class Space(NamedTuple):
     """Head of one feed. `head` is the latest sequence number (0: empty), `chain` the hash over its history up to
-    there.
+    there. Up to `floor` dead rows and leave marks may have been collected: who has not read so far cannot learn from
+    the feed what is gone.
     """
 
     name: str
     epoch: str
     head: int
     chain: str
+    floor: int = 0
 
 
 class StoredRow(NamedTuple):
@@ -207,7 +209,7 @@ class Step(NamedTuple):
 class Transaction(Protocol):
     """One transaction on a store. All reads see one snapshot; a write transaction sees its own writes.
 
-    Read methods work in both kinds; `write`, `lease`, `savepoint`, `forget` and `clean` only in a write transaction.
+    Read methods work in both kinds, those that change something only in a write transaction.
     """
 
     def hub(self) -> HubState:
@@ -312,6 +314,13 @@ class Transaction(Protocol):
 
     def forget_history(self, table: str, before: int) -> None:
         """Delete the entries of a table with `at` < `before`, in milliseconds since 2020-01-01 UTC."""
+        ...
+
+    def collect(self, space: str, before: int, limit: int) -> int:
+        """Forget dead rows and leave marks of a space, and the chain at its heads, that were committed before that time
+        (milliseconds since 2020-01-01 UTC): about `limit` of each. The floor rises to the last head of before that time
+        among the oldest `limit` ones; the chain at the floor stays. Gives how many records went: 0 when none is left.
+        """
         ...
 
     def forget(self, results: Sequence[tuple[str, int]]) -> None:

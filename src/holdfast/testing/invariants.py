@@ -139,7 +139,7 @@ class Watch:
         sums: dict[int, int] = {}
         for (table, row_key), (_, image) in snapshot.rows.items():
             row = m.decode_image(image)
-            if row.life:
+            if row.life % 2:
                 bucket = digest.bucket(table, row_key)
                 leaf = digest.leaf(key, table, row_key, row.life, row.stamps)
                 sums[bucket] = digest.add(sums.get(bucket, 0), leaf)

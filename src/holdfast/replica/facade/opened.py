@@ -36,6 +36,7 @@ from holdfast.replica.status import Status, at_rest, read_standing, waiting_oper
 from holdfast.replica.sync_lock import SyncLock
 from holdfast.replica.sync_log import SyncLog, log_event
 from holdfast.replica.tables import UserTables
+from holdfast.replica.verify import Reconciling
 from holdfast.schema.model import Schema
 
 
@@ -117,6 +118,7 @@ class Opened:
             parts = (self.path, device, self.schema, self._tables, self._now, self._random_bits, self._only_chosen)
             self._rounds = Rounds(db, Device(*parts))
             self._exchanges = Exchanges(self.path, self._rounds, self._lock, self.events)
+            self._exchanges.reconcile = Reconciling(self._rounds, self._exchanges, self._credentials).run
             self._sync_log = SyncLog(self.path)
             self._observer = Observer(self._connections, lambda: self.status, [t.name for t in self.schema.tables])
             self._connections.on_write = self._observer.wake

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from holdfast.stores.base import HistoryEntry, Origin, StoredResult
-from holdfast.stores.contract.ground import Ground, feed, write
+from holdfast.stores.contract.ground import Ground, feed, head, write
 from holdfast.stores.contract.samples import PLACE as PLACE_TABLE
 from holdfast.stores.contract.samples import batch, gone, place
 
@@ -47,6 +47,37 @@ class RecordCases(Ground):
             assert tx.results(["a", "b"]) == sorted(kept[:2])
             assert tx.results(["c"]) == [StoredResult("c", 1, b"other")]
             assert tx.results([]) == []
+
+    def test_collecting_takes_dead_rows_marks_and_chains_of_before_a_time(self, tmp_path: Path) -> None:
+        store = self.open(tmp_path)
+        write(store, batch(place("1"), place("2"), place("3"), now=10))
+        write(store, batch(place("1", space="b", left="a", fresh=False), now=20))
+        write(store, batch(gone(PLACE_TABLE, "2"), now=30))
+        write(store, batch(gone(PLACE_TABLE, "3"), now=40))
+        last = write(store, batch(place("4"), now=50))["a"]
+        with store.transaction(write=True) as tx:
+            assert tx.collect("nowhere", 100, 10) == 0
+            assert tx.collect("a", 10, 10) == 0, "nothing is older"
+            assert tx.spaces(["a"])["a"].floor == 0
+        images = [image for _, image in feed(store)]
+        assert len(images) == 4, "a mark, two dead rows and a living one"
+        went = 0
+        with store.transaction(write=True) as tx:
+            while count := tx.collect("a", 40, 1):
+                went += count
+        assert went == 4, "the chains of two heads, the mark and one dead row"
+        with store.transaction(write=False) as tx:
+            (space,) = tx.spaces(["a"]).values()
+            assert (space.head, space.chain, space.floor) == (last.head, last.chain, 5)
+            assert tx.chain_at("a", 3) is None
+            assert tx.chain_at("a", 5) is not None
+            assert sorted(tx.rows([("place", "2"), ("place", "3")])) == [("place", "3")]
+            assert tx.spaces(["b"])["b"].floor == 0
+        assert [image for _, image in feed(store)] == images[2:]
+        write(store, batch(place("5"), now=60))
+        assert head(store) == 8
+        with store.transaction(write=False) as tx:
+            assert tx.spaces(["a"])["a"].floor == 5, "it stays when the space is written"
 
     def test_history_of_a_row_is_oldest_first(self, tmp_path: Path) -> None:
         store = self.open(tmp_path)

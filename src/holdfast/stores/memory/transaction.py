@@ -30,7 +30,7 @@ HUB = "hub"  # "state" -> HubState, "mark" -> the latest mark of a note
 SPACE = "space"  # name -> Space
 ROW = "row"  # (table, key) -> StoredRow
 LEFT = "left"  # (table, key, space) -> seq of the leave mark there
-COMMIT = "commit"  # (space, head) -> chain
+COMMIT = "commit"  # (space, head) -> (chain, time)
 ORIGIN = "origin"  # origin -> Origin
 RESULT = "result"  # (origin, n) -> StoredResult
 HISTORY = "history"  # (table, key) -> tuple of HistoryEntry
@@ -89,8 +89,8 @@ class MemoryTransaction:
         """The chain at that head; None if the space never stood there."""
         if head == 0:
             return None if self._view.get(SPACE, space) is None else INITIAL_CHAIN
-        chain: str | None = self._view.get(COMMIT, (space, head))
-        return chain
+        found: tuple[str, int] | None = self._view.get(COMMIT, (space, head))
+        return found[0] if found is not None else None
 
     def origins(self, origins: Sequence[str]) -> dict[str, Origin]:
         """Known origins among those named."""
@@ -186,6 +186,28 @@ class MemoryTransaction:
         """Entries of all rows of a table, oldest first."""
         found = [entry for (name, _), entries in self._view.items(HISTORY) if name == table for entry in entries]
         return iter(sorted(found, key=lambda entry: (entry.at, entry.key)))
+
+    def collect(self, space: str, before: int, limit: int) -> int:
+        """Forget dead rows, leave marks and chains of before that time; see `stores.base`."""
+        view = self._writable
+        known: Space | None = view.get(SPACE, space)
+        if known is None:
+            return 0
+        commits = sorted((head, at) for (name, head), (_, at) in view.items(COMMIT) if name == space)[: limit + 1]
+        floor = max([known.floor, *(head for head, at in commits if at < before)])
+        view.put(SPACE, space, known._replace(floor=floor))
+        old = [head for head, _ in commits if head < floor]
+        for head in old:
+            view.drop(COMMIT, (space, head))
+        dead = [row for _, row in view.items(ROW) if row.space == space and row.seq <= floor and row.life % 2 == 0]
+        for row in dead[:limit]:
+            view.drop(ROW, (row.table, row.key))
+            view.drop(feed_map(space), row.seq)
+        marks = [(place, seq) for place, seq in view.items(LEFT) if place[2] == space and seq <= floor]
+        for place, seq in marks[:limit]:
+            view.drop(LEFT, place)
+            view.drop(feed_map(space), seq)
+        return len(old) + len(dead[:limit]) + len(marks[:limit])
 
     def forget_history(self, table: str, before: int) -> None:
         """Delete the entries of a table from before that time."""
@@ -290,7 +312,7 @@ class MemoryTransaction:
         known: Space | None = view.get(SPACE, name)
         before = known.chain if known else INITIAL_CHAIN
         chain = next_chain(before, head, batch.content.get(name, b""))
-        space = Space(name, known.epoch if known else self._new_epoch(), head, chain)
+        space = Space(name, known.epoch if known else self._new_epoch(), head, chain, known.floor if known else 0)
         view.put(SPACE, name, space)
-        view.put(COMMIT, (name, head), chain)
+        view.put(COMMIT, (name, head), (chain, batch.now))
         return space

@@ -26,7 +26,7 @@ ON CONFLICT (slot) DO UPDATE SET hlc = excluded.hlc WHERE c.hlc < excluded.hlc
 
 -- name: spaces
 -- Spaces that were written, by name.
-SELECT name, epoch, head, chain FROM holdfast.space WHERE name = ANY (%s::text[]) AND head > 0
+SELECT name, epoch, head, chain, floor FROM holdfast.space WHERE name = ANY (%s::text[]) AND head > 0
 
 -- name: all_spaces
 -- Names of the spaces that were written, in order of code points.
@@ -122,6 +122,27 @@ SELECT id, key, space, stamp, device, "user", at, body FROM holdfast.history WHE
 -- name: forget_history
 -- Delete the entries of a table from before a time.
 DELETE FROM holdfast.history WHERE tbl = %s AND at < %s
+
+-- name: old_head
+-- The last head of before a time among the oldest ones of a space, which is locked.
+SELECT s.id, greatest(s.floor, (
+  SELECT max(c.head) FROM (SELECT head, at FROM holdfast.commit WHERE space = s.id ORDER BY head LIMIT %s) c WHERE c.at < %s
+)) FROM holdfast.space s WHERE s.name = %s FOR UPDATE
+
+-- name: set_floor
+-- Up to there dead rows may be gone.
+UPDATE holdfast.space SET floor = %s WHERE id = %s
+
+-- name: forget_commits
+-- Delete chains of heads before one.
+DELETE FROM holdfast.commit WHERE space = %s AND head IN
+  (SELECT head FROM holdfast.commit WHERE space = %s AND head < %s ORDER BY head LIMIT %s)
+
+-- name: forget_dead
+-- Delete dead rows and leave marks up to a place of a feed.
+DELETE FROM holdfast."row" WHERE (space, seq) IN
+  (SELECT space, seq FROM holdfast."row" WHERE space = %s AND seq <= %s AND life %% 2 = 0 ORDER BY seq LIMIT %s
+   FOR UPDATE SKIP LOCKED)
 
 -- name: digest
 -- Buckets of a space that are not empty.

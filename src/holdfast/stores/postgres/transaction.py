@@ -404,6 +404,18 @@ class PostgresTransaction:
                 return
             after = found[-1][0]
 
+    def collect(self, space: str, before: int, limit: int) -> int:
+        """Forget dead rows, leave marks and chains of before that time; see `stores.base`."""
+        self._writing()
+        with self._using() as db:
+            found = db.execute(QUERIES["old_head"], (limit + 1, before, space)).fetchall()
+            if not found:
+                return 0
+            ((number, floor),) = found
+            db.execute(QUERIES["set_floor"], (floor, number))
+            commits = db.execute(QUERIES["forget_commits"], (number, number, floor, limit)).rowcount
+            return commits + db.execute(QUERIES["forget_dead"], (number, floor, limit)).rowcount
+
     def forget_history(self, table: str, before: int) -> None:
         """Delete the entries of a table from before that time."""
         self._writing()

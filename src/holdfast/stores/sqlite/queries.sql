@@ -4,7 +4,7 @@ SELECT hub, hlc FROM holdfast_hub;
 
 -- name: spaces
 -- One space with its id, by name.
-SELECT id, name, epoch, head, chain FROM holdfast_space WHERE name = ?;
+SELECT id, name, epoch, head, chain, floor FROM holdfast_space WHERE name = ?;
 
 -- name: all_spaces
 -- Names of the spaces that were written. SQLite orders text by its bytes, which is the order of code points.
@@ -52,6 +52,24 @@ SELECT key, space, stamp, device, user, at, body FROM holdfast_history WHERE tbl
 -- name: forget_history
 -- Delete the entries of a table from before a time.
 DELETE FROM holdfast_history WHERE tbl = ? AND at < ?;
+
+-- name: old_head
+-- The last head of before a time among the oldest ones of a space.
+SELECT max(head) FROM (SELECT head, at FROM holdfast_commit WHERE space = ? ORDER BY head LIMIT ?) WHERE at < ?;
+
+-- name: set_floor
+-- Up to there dead rows may be gone.
+UPDATE holdfast_space SET floor = ?2 WHERE id = ?1 AND floor < ?2;
+
+-- name: forget_commits
+-- Delete chains of heads before one.
+DELETE FROM holdfast_commit WHERE space = ?1 AND head IN
+  (SELECT head FROM holdfast_commit WHERE space = ?1 AND head < ?2 ORDER BY head LIMIT ?3);
+
+-- name: forget_dead
+-- Delete dead rows and leave marks between two places.
+DELETE FROM holdfast_row WHERE id IN
+  (SELECT id FROM holdfast_row WHERE life & 1 = 0 AND place > ?1 AND place <= ?2 ORDER BY place LIMIT ?3);
 
 -- name: digest
 -- Buckets of a space that are not empty.

@@ -26,13 +26,14 @@ CREATE TABLE IF NOT EXISTS holdfast_slot (
   UNIQUE (tbl, name)
 ) STRICT, WITHOUT ROWID;
 
--- Heads of the feeds. A space with head 0 is only a name here: it was never written.
+-- Heads of the feeds. A space with head 0 is only a name here: it was never written. Up to `floor` dead rows were collected.
 CREATE TABLE IF NOT EXISTS holdfast_space (
   id INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
   epoch TEXT NOT NULL,
   head INTEGER NOT NULL,
-  chain TEXT NOT NULL
+  chain TEXT NOT NULL,
+  floor INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- The feed. `patch` is what changed since the row stood at the place `before`, NULL where only the image will do. `place` is (space id << 40) + seq, so that one index gives a feed in order. `mark` is 0 for the row itself and the
@@ -52,6 +53,7 @@ CREATE TABLE IF NOT EXISTS holdfast_row (
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS holdfast_row_key ON holdfast_row (tbl, key, mark);
 CREATE UNIQUE INDEX IF NOT EXISTS holdfast_row_place ON holdfast_row (place);
+CREATE INDEX IF NOT EXISTS holdfast_row_dead ON holdfast_row (place) WHERE life & 1 = 0;
 
 -- The chain of a space at every head that it had. `at` in milliseconds since 2020-01-01 UTC.
 CREATE TABLE IF NOT EXISTS holdfast_commit (

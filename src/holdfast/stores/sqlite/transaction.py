@@ -300,6 +300,21 @@ class SqliteTransaction:
         for key, space, *rest in stream.execute(QUERIES["histories"], (self._catalog.ids.get(table),)):
             yield HistoryEntry(space, table, key, *rest)
 
+    def collect(self, space: str, before: int, limit: int) -> int:
+        """Forget dead rows, leave marks and chains of before that time; see `stores.base`."""
+        writer = self._writer
+        known = fetch(writer, QUERIES["spaces"], (space,))
+        if not known:
+            return 0
+        number, floor = known[0][0], known[0][5]
+        ((found,),) = fetch(writer, QUERIES["old_head"], (number, limit + 1, before))
+        floor = max(floor, found or 0)
+        writer.execute(QUERIES["set_floor"], (number, floor))
+        total = writer.total_changes()
+        writer.execute(QUERIES["forget_commits"], (number, floor, limit))
+        writer.execute(QUERIES["forget_dead"], (number << 40, (number << 40) + floor, limit))
+        return writer.total_changes() - total
+
     def forget_history(self, table: str, before: int) -> None:
         """Delete the entries of a table from before that time."""
         self._writer.execute(QUERIES["forget_history"], (self._catalog.ids.get(table), before))

@@ -181,6 +181,7 @@ export const header = struct({
   through: optional(map(integer(0), origin), {}),
   revoked: optional(list(text()), []),
   reset: optional(list(text()), []),
+  behind: optional(list(text()), []),
   layout: nullable(struct({ hash: text(), tables: map(list(text())) })),
   results: optional(list(result), []),
   ahead: optional(integer(0), 0),
