@@ -1,12 +1,15 @@
 """What sealing has to know of documents: edits that were captured as such, and the text that a row had before them.
 
 An edit made through `Replica.document` is captured in the cell of its column: a BLOB of `MARK` and the update, which no
-value of a text or JSON column can be. Its update is final: it is in the library's document already.
+value of a text or JSON column can be. Its update is final: it is in the library's document already. In place of the
+value before it stands what an undo needs: a `Reversal`.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+import msgspec
 
 from holdfast.kernel import operational
 from holdfast.kernel.column import Cell, Column, default_of
@@ -16,6 +19,42 @@ from holdfast.kernel.merges import document
 from holdfast.kernel.row import Row
 
 MARK = b"\0holdfast edit\0"
+
+
+class Renamed(msgspec.Struct, array_like=True):
+    """`count` clocks of a document, deleted and written again under other names."""
+
+    client: int
+    clock: int
+    new_client: int
+    new_clock: int
+    count: int
+
+
+class Reversal(msgspec.Struct, omit_defaults=True):
+    """What takes back the edits that were captured in one column of one row from number `since` on, up to the one it
+    stands with. Either `old` and `new`, the plain values before and after them in SQL form, as far as they differ; or
+    of edits of a text the `epoch` of the document, what they deleted of it (`gone`), None when nobody knows, and what
+    an undo in them wrote `again`: another name for characters that were deleted before.
+    """
+
+    since: int
+    epoch: int = 0
+    gone: str | None = None
+    again: list[Renamed] = []
+    old: str | None = None
+    new: str | None = None
+
+    def captured(self) -> bytes:
+        """As it is kept in a captured cell."""
+        return MARK + msgspec.json.encode(self)
+
+
+def reversal_of(stored: Any) -> Reversal | None:
+    """What stands in a captured cell in place of the value before an edit; None for anything else."""
+    if isinstance(stored, bytes) and stored.startswith(MARK):
+        return msgspec.json.decode(stored[len(MARK) :], type=Reversal)
+    return None
 
 
 def captured_edit(change: str) -> bytes:

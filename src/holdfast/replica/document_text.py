@@ -6,13 +6,17 @@ thousand letters costs. Within one transaction nobody can tell the difference.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from holdfast.errors import HoldfastError
 from holdfast.kernel.documents.content import Content
 from holdfast.kernel.documents.library import AVAILABLE, library
+from holdfast.kernel.edit_script import edits
 from holdfast.kernel.merges.text import replace
 from holdfast.kernel.values import InvalidValue, check
+from holdfast.replica.document_pieces import Pieces
+from holdfast.replica.document_seal import Renamed
 
 _Text: Any = library().Text if AVAILABLE else object
 
@@ -24,7 +28,10 @@ class DocumentText(_Text):  # type: ignore[misc] # the library is an extra
         super().__init__(_doc=content.doc, _integrated=content.text.integrated)
         self._content = content
         self._open = True
-        self._length = len(str(content.text))
+        found = str(content.text)
+        self._pieces = Pieces(found)
+        self.again: list[Renamed] = []
+        self._length = len(found)
         self._at = self._removed = 0
         self._typed = ""
 
@@ -72,7 +79,41 @@ class DocumentText(_Text):  # type: ignore[misc] # the library is an extra
             self._content.apply(update)
         except InvalidValue as error:
             raise HoldfastError(error.code, error.message) from None
+        self._pieces.give_up()
         self._length = len(str(self._content.text))
+
+    def absorbed(self, before: str) -> None:
+        """SQL has written the plain column, and the document, which was `before`, has been brought to it."""
+        after = str(self._content.text)
+        for start, end, first, last in reversed(edits(before, after)):
+            self._pieces.replace(start, end - start, last - first)
+        self._length = len(after)
+
+    @property
+    def client(self) -> int:
+        """The client that writes here."""
+        return int(self._content.doc.client_id)
+
+    def take_back(
+        self, updates: Sequence[bytes], names: Sequence[Renamed], changes: Sequence[tuple[int, int, int]]
+    ) -> None:
+        """Take an undo: its updates, the new names of what it writes again, and what it does to the text, from the end
+        on: (code point, how many go, how many come).
+        """
+        self.settle()
+        with self._content.doc.transaction():
+            for update in updates:
+                self._content.doc.apply_update(update)
+        self.again.extend(names)
+        for at, removed, written in changes:
+            self._pieces.replace(at, removed, written)
+        self._length = len(str(self._content.text))
+
+    def gone(self) -> str | None:
+        """What this transaction deleted of the text that it found; None when it took over somebody else's edits, or
+        made very many.
+        """
+        return self._pieces.gone()
 
     def get_update(self, state: bytes = b"\0") -> bytes:
         """What the document holds beyond a state vector, for another copy of it."""
@@ -93,6 +134,7 @@ class DocumentText(_Text):  # type: ignore[misc] # the library is an extra
         text = self._content.text
         with self._content.doc.transaction():
             replace(text, str(text), self._at, self._at + self._removed, self._typed)
+        self._pieces.replace(self._at, self._removed, len(self._typed))
         self._at = self._removed = 0
         self._typed = ""
 

@@ -19,10 +19,11 @@ from holdfast.kernel.documents.library import AVAILABLE, library
 from holdfast.kernel.merges import document
 from holdfast.kernel.merges.document import Document
 from holdfast.kernel.row import Row
-from holdfast.kernel.values import InvalidValue, same
+from holdfast.kernel.values import InvalidValue, canonical_json, same
 from holdfast.replica.confirmed import RowName
-from holdfast.replica.document_seal import captured_edit, edit_of
+from holdfast.replica.document_seal import Reversal, captured_edit, edit_of
 from holdfast.replica.document_text import DocumentText
+from holdfast.replica.json_undo import differing
 from holdfast.replica.seal import Seal, Unsendable
 from holdfast.replica.tables import UserTable, UserTables, quoted
 from holdfast.schema.emit.sqlite_capture import note_edit
@@ -42,9 +43,12 @@ KEPT = 4
 
 
 class Session:
-    """One document that is edited in the present transaction. `noted` is the captured change that holds its latest
-    edit, its number and what stands in it; None when this session has captured nothing.
+    """One document that is edited in the present transaction, in changes captured from number `since` on. `noted` is
+    the captured change that holds its latest edit, its number and what stands in it; None when this session has
+    captured nothing.
     """
+
+    since = 0
 
     def __init__(
         self, user: UserTable, name: RowName, slot: int, merge: Document, epoch: int, content: Content
@@ -55,12 +59,13 @@ class Session:
         self.noted: tuple[int, bytes] | None = None
         self._updates: list[bytes] = []
         self._subscription = content.doc.observe(self._note)
-        self.shown = merge.read(self.column, content)
+        self.shown = self._found = merge.read(self.column, content)
         self.handle = self._handle()
 
     def open_again(self) -> None:
         """Begin a new transaction on the same content."""
         self._subscription = self.content.doc.observe(self._note)
+        self._found = self.shown
         self.handle = self._handle()
 
     def _note(self, event: Any) -> None:
@@ -87,9 +92,19 @@ class Session:
 
     def absorb(self, update: str) -> None:
         """Take over an edit that was made by writing the plain column."""
+        before = self.shown
         self.content.apply(decoded(update))
         self._updates.clear()
         self.shown = self.merge.read(self.column, self.content)
+        if isinstance(self.handle, DocumentText):
+            self.handle.absorbed(before)
+
+    def reversal(self) -> bytes:
+        """What takes back everything that this transaction has edited here so far, as it is captured."""
+        if isinstance(self.handle, DocumentText):
+            return Reversal(self.since, self.epoch, self.handle.gone(), self.handle.again).captured()
+        old, new = differing(self._found, self.shown)
+        return Reversal(self.since, old=canonical_json(old), new=canonical_json(new)).captured()
 
     def close(self) -> None:
         """The transaction has ended: nothing more can be edited."""
@@ -123,6 +138,7 @@ class Documents:
             epoch = row.states[slot][0] if slot in row.states else 1
             content = merge.open(found, _cell(row, slot), client_of("writer", self._origin(), str(epoch)))
             session = Session(user, name, slot, merge, epoch, content)
+        session.since = self._last_op() + 1
         self._sessions[(name, slot)] = session
         return session.handle
 
@@ -181,12 +197,18 @@ class Documents:
         for captured, op in changes:
             for slot, change in op.changes.items() if op is not None else ():
                 if document(user.table.cells[slot]) is not None and edit_of(captured.new[slot]) is None:
-                    self._freeze(captured.op, slot, change)
+                    old, new = captured.old[slot], captured.new[slot]
+                    plain = captured.kind == "update" and isinstance(old, str) and isinstance(new, str)
+                    before = Reversal(captured.op, old=old, new=new).captured() if plain else None
+                    self._freeze(captured.op, slot, change, before)
         return row
 
-    def _freeze(self, op: int, slot: int, update: str) -> None:
-        sql = f"UPDATE holdfast_capture SET old_{slot} = NULL, new_{slot} = ? WHERE op = ?"
-        self._db.execute(sql, (captured_edit(update), op))
+    def _freeze(self, op: int, slot: int, update: str, before: bytes | None) -> None:
+        sql = f"UPDATE holdfast_capture SET old_{slot} = ?, new_{slot} = ? WHERE op = ?"
+        self._db.execute(sql, (before, captured_edit(update), op))
+
+    def _last_op(self) -> int:
+        return int(self._db.execute("SELECT coalesce(max(op), 0) FROM holdfast_capture").get)
 
     def _flush(self, session: Session) -> None:
         update = session.take()
@@ -198,7 +220,7 @@ class Documents:
         except InvalidValue as error:
             name = f"{user.table.name}.{session.column.name}"
             raise HoldfastError(error.code, f"{name}: {error.message}") from None
-        last = self._db.execute("SELECT coalesce(max(op), 0) FROM holdfast_capture").get
+        last = self._last_op()
         if not same(value, session.shown):
             write = user.cells[slot].write
             where = " AND ".join(f"{quoted(column.name)} = ?" for column in user.table.key)
@@ -209,10 +231,11 @@ class Documents:
                   AND new_{slot} IS NOT NULL ORDER BY op LIMIT 1"""
         noted = self._db.execute(sql, (last, *session.name)).get
         if noted is None:
-            self._db.execute(note_edit(slot), (*session.name, self._schema.version, captured_edit(update)))
+            edit = (*session.name, self._schema.version, captured_edit(update), session.reversal())
+            self._db.execute(note_edit(slot), edit)
             noted = self._db.last_insert_rowid()
         else:
-            self._freeze(noted, slot, update)
+            self._freeze(noted, slot, update, session.reversal())
         session.noted = (noted, captured_edit(update))
 
     def _refreshed(self, session: Session) -> bool:
@@ -231,6 +254,9 @@ class Documents:
         if state is None or state[0] != session.epoch:
             return False
         session.absorb(state[1])
+        sql = f"""UPDATE holdfast_capture SET old_{session.slot} = ? WHERE op = (SELECT max(op) FROM holdfast_capture
+                  WHERE op >= ? AND tbl = ? AND key = ? AND kind = 'update' AND new_{session.slot} IS NOT NULL)"""
+        self._db.execute(sql, (session.reversal(), session.since, *session.name))
         return True
 
 

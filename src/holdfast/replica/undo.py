@@ -14,16 +14,22 @@ import apsw
 
 from holdfast.kernel import operational
 from holdfast.kernel.clock import origin_of
+from holdfast.kernel.documents.content import decoded
 from holdfast.kernel.merges import document
 from holdfast.kernel.row import Row
 from holdfast.kernel.values import InvalidValue, canonical_json, same
 from holdfast.replica.capture import Captured
 from holdfast.replica.confirmed import Confirmed, RowName, fold
 from holdfast.replica.connections import Connections
-from holdfast.replica.document_seal import edit_of
+from holdfast.replica.document_seal import Reversal, edit_of, reversal_of
+from holdfast.replica.document_undo import take_back
+from holdfast.replica.json_undo import taken_back
 from holdfast.replica.steps import Kind
 from holdfast.replica.tables import UserTable, UserTables, quoted
 from holdfast.schema.rules import CONFLICT_TABLE, WHOLE_MERGES
+
+SOMEBODY = "somebody else has written it"
+NOT_KEPT = "what the edits of this document deleted is not kept; undo them in its editor"
 
 
 class Left(NamedTuple):
@@ -76,7 +82,7 @@ class Undo:
                     continue  # another thread or process was faster
                 changes = _changes(db, step[0])
                 own = {str(origin) for (origin,) in db.execute("SELECT origin FROM holdfast_own").fetchall()}
-                reversal = _Reversal(db, self._tables, own, {change.name for change in changes})
+                reversal = _Reversal(self._connections, db, self._tables, own, changes)
                 for change in reversed(changes):
                     reversal.take_back(change)
                 return Undone(name, len(reversal.written), reversal.left)
@@ -111,13 +117,18 @@ def _without_suspects(changes: list[Captured]) -> Iterator[Captured]:
 class _Reversal:
     """One compensating transaction while it is made; reads see what it has written so far."""
 
-    def __init__(self, db: apsw.Connection, tables: UserTables, own: set[str], names: set[RowName]) -> None:
+    def __init__(
+        self, connections: Connections, db: apsw.Connection, tables: UserTables, own: set[str], changes: list[Captured]
+    ) -> None:
+        self._connections = connections
         self._db = db
         self._tables = tables
         self._own = own
+        self._changes = changes
+        self._taken: set[tuple[RowName, int, int]] = set()
         self.left: list[Left] = []
         self.written: set[RowName] = set()
-        wanted = sorted(names)
+        wanted = sorted({change.name for change in changes})
         confirmed = Confirmed(db, tables)
         bases, waiting = confirmed.bases(wanted), confirmed.waiting(wanted)
         self._rows: dict[RowName, Row | None] = dict(confirmed.metadata(wanted))
@@ -165,11 +176,18 @@ class _Reversal:
             if old == new and type(old) is type(new):
                 continue
             if edit_of(new) is not None:
-                self._leave(user, change, column.name, "the document was edited as such; undo it in its editor")
-            elif column.merge in WHOLE_MERGES or column.merge == "json":
-                own = column.merge == "json" or self._is_own(change.name, slot)
-                if not _equal(user, slot, shown[slot], new) or not own:
-                    self._leave(user, change, column.name, "somebody else has written it")
+                reversal = reversal_of(old)
+                if reversal is None or reversal.old is None:
+                    self._take_back_edits(user, change, slot, reversal)
+                    continue
+                if not self._takes(change, slot, reversal.since):
+                    continue
+                old, new = reversal.old, reversal.new
+            if column.merge == "json":
+                self._take_back_json(user, change, slot, (shown[slot], old, new), sets)
+            elif column.merge in WHOLE_MERGES:
+                if not _equal(user, slot, shown[slot], new) or not self._is_own(change.name, slot):
+                    self._leave(user, change, column.name, SOMEBODY)
                 else:
                     sets[column.name] = old
             elif column.merge == "counter":
@@ -186,8 +204,52 @@ class _Reversal:
             sql = f"UPDATE {quoted(user.table.name)} SET {assigned} WHERE {where}"
             self._write(change, sql, [*sets.values(), *user.sql_key(change.name[1])])
 
+    def _take_back_json(
+        self, user: UserTable, change: Captured, slot: int, values: tuple[Any, Any, Any], sets: dict[str, Any]
+    ) -> None:
+        column = user.cells[slot].column
+        shown, old, new = (user.cells[slot].read(value) for value in values)
+        value, left = taken_back(shown, old, new)
+        for path in left:
+            self._leave(user, change, column.name, f"{SOMEBODY}, at {path}")
+        if not same(value, shown):
+            write = user.cells[slot].write
+            sets[column.name] = value if write is None else write(value)
+
+    def _takes(self, change: Captured, slot: int, since: int) -> bool:
+        """Whether the edits of that cell from number `since` on are to be taken back, or have been already."""
+        place = (change.name, slot, since)
+        first = place not in self._taken
+        self._taken.add(place)
+        return first
+
+    def _take_back_edits(self, user: UserTable, change: Captured, slot: int, reversal: Reversal | None) -> None:
+        """Take back what was edited in a text document in one go, from number `since` on."""
+        column = user.table.cells[slot].name
+        if reversal is None or not self._takes(change, slot, reversal.since):
+            if reversal is None:
+                self._leave(user, change, column, NOT_KEPT)
+            return
+        updates = []
+        for one in self._changes:
+            before = reversal_of(one.old[slot]) if one.name == change.name else None
+            if before is not None and before.since == reversal.since:
+                updates.append(decoded(edit_of(one.new[slot]) or ""))
+        row = self._rows.get(change.name)
+        epoch = row.states[slot][0] if row is not None and slot in row.states else 1
+        sql = f"SELECT old_{slot} FROM holdfast_done WHERE tbl = ? AND key = ? AND old_{slot} IS NOT NULL ORDER BY op"
+        kept = (reversal_of(stored) for (stored,) in self._db.execute(sql, change.name))
+        renamed = [one for found in kept if found is not None for one in found.again]
+        text = self._connections.document(user.table.name, change.name[1], column)
+        if epoch != reversal.epoch:
+            self._leave(user, change, column, "the row was deleted and made again")
+        elif reversal.gone is None or not take_back(text, updates, reversal.gone, [*renamed, *text.again]):
+            self._leave(user, change, column, NOT_KEPT)
+        else:
+            self._write(change, "SELECT 1", [])  # SQL shall see the edits
+
     def _write(self, change: Captured, sql: str, values: list[Any]) -> None:
-        self._db.execute(sql, values)
+        self._connections.inside(sql, values)
         self.written.add(change.name)
 
     def _is_untouched(self, user: UserTable, change: Captured, slot: int, shown: list[Any]) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from holdfast.kernel import values
 from holdfast.kernel.column import Cell
 from holdfast.kernel.documents.content import decoded, encoded, joined, merged
-from holdfast.kernel.documents.update import MAX_UPDATE, read_update
+from holdfast.kernel.documents.update import MAX_UPDATE, read_update, write_text
 from holdfast.kernel.merges import BY_NAME, document, started, written
 from holdfast.kernel.merges.document import LiveState
 from holdfast.kernel.values import InvalidValue
@@ -203,6 +203,21 @@ def test_updates_and_documents_have_a_size() -> None:
     with pytest.raises(InvalidValue) as refused:
         put(TEXT, cell, edit(TEXT, NEW, "y" * (5 * 1024 * 1024), "b"), 2, "b")
     assert refused.value.code == "value_range"
+
+
+def test_a_change_deletes_what_its_edit_deleted_and_nothing_else() -> None:
+    cell = put(TEXT, NEW, edit(TEXT, NEW, "one two three four", "a"))
+    cell = put(TEXT, cell, edit(TEXT, cell, "two three four", "a"), 2)
+    cell = put(TEXT, cell, edit(TEXT, cell, "two three", "b"), 3, "b")
+    state = read_update(decoded(cell.state[1]), text=True)
+    assert [(part.clock, part.size) for part in state.hidden] == [(0, 4), (13, 5)]
+    update = read_update(decoded(edit(TEXT, cell, "two three!", "c")), text=True)
+    assert (update.deletes, update.typed, update.hidden) == ({}, ["!"], [])
+    assert read_update(decoded(edit(TEXT, cell, "two three", "c")), text=True).structs == {}
+
+
+def test_a_text_as_the_library_writes_it() -> None:
+    assert write_text("é" * 100) == b"\xc8\x01" + "é".encode() * 100
 
 
 def test_ranges_that_touch_are_one() -> None:

@@ -10,6 +10,7 @@ import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from holdfast.kernel.values import MAX_INT, MAX_JSON_DEPTH, InvalidValue, check
 
@@ -27,10 +28,24 @@ _GC, _DELETED, _STRING, _TYPE, _ANY = 0, 1, 4, 7, 8
 _ARRAY, _MAP = 0, 1
 
 
+class Hidden(NamedTuple):
+    """A deleted part in an update: its first clock and how many it has (`size`); where it begins in the bytes, where
+    its length is written there, and where it ends.
+    """
+
+    client: int
+    clock: int
+    size: int
+    start: int
+    length_at: int
+    end: int
+
+
 @dataclass(slots=True)
 class Update:
     """What an update brings (`structs`: client -> (first clock, clock after the last)), the ids that it needs, what it
-    deletes, where the part about deletions begins in its bytes, and the texts that were typed.
+    deletes, where the part about deletions begins in its bytes, the texts that were typed, and the deleted parts
+    (`Hidden`).
     """
 
     structs: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -38,6 +53,7 @@ class Update:
     deletes: Ranges = field(default_factory=dict)
     deletes_at: int = 0
     typed: list[str] = field(default_factory=list)
+    hidden: list[Hidden] = field(default_factory=list)
 
     def lacks(self, known: dict[int, int]) -> bool:
         """Whether something is missing for it in a document with that state vector (client -> number of clocks)."""
@@ -87,6 +103,12 @@ def write_ranges(ranges: Ranges) -> bytes:
         for first, count in ranges[client]:
             out += _number(first) + _number(count)
     return bytes(out)
+
+
+def write_text(text: str) -> bytes:
+    """A text as lib0 writes it."""
+    data = text.encode()
+    return _number(len(data)) + data
 
 
 def _number(value: int) -> bytes:
@@ -147,7 +169,7 @@ class _Reader:
                 raise malformed("a client is named twice, or without need")
             first = clock
             for _ in range(count):
-                clock += self.struct()
+                clock += self.struct(client, clock)
             if clock > MAX_INT:
                 raise malformed("a number is too large")
             self._found.structs[client] = (first, clock)
@@ -164,8 +186,9 @@ class _Reader:
             found[client] = [(self.number(), self.number()) for _ in range(count)]
         return found
 
-    def struct(self) -> int:
-        """Read one struct; gives how many clocks it has."""
+    def struct(self, client: int, clock: int) -> int:
+        """Read one struct, which begins at that clock; gives how many clocks it has."""
+        start = self.at
         info = self.byte()
         kind = info & 31
         if kind == _GC:
@@ -177,7 +200,9 @@ class _Reader:
         if not info & (_ORIGIN | _RIGHT):
             self.parent(named=bool(info & _SUB))
         if kind == _DELETED:
-            return self.count()
+            at, count = self.at, self.count()
+            self._found.hidden.append(Hidden(client, clock, count, start, at, self.at))
+            return count
         if self._text and kind == _STRING:
             typed = self.string()
             self._found.typed.append(typed)

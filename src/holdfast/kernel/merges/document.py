@@ -77,10 +77,13 @@ class Document(ABC):
         epoch = old_state[0] if old_state is not None else 1
         client = client_of("writer", writer, str(epoch)) if writer else client_of("default", canonical_json(new_value))
         content = self.open(column, Cell(old_value, None if old_state is None else "", old_state), client)
-        before = content.doc.get_state()
+        updates: list[bytes] = []
+        # What this edit alone adds and deletes: since a state vector, all deletions there ever were would go too.
+        subscription = content.doc.observe(lambda event: updates.append(event.update))
         with content.doc.transaction():
             self.write(content, new_value)
-        return encoded(content.doc.get_update(before))
+        content.doc.unobserve(subscription)
+        return encoded(updates[0] if updates else NOTHING)
 
     def open(self, column: Column, cell: Cell, client: int = 0) -> Content:
         """The content of a cell, ready to be changed by `client`. Raises InvalidValue for a state that is none."""

@@ -44,11 +44,11 @@ def done_tables(width: int) -> list[str]:
 
 def note_edit(slot: int) -> str:
     """The statement that notes an edit of a document which left its plain value alone: parameters table number, key,
-    schema version, captured edit.
+    schema version, captured edit, what takes it back.
     """
     return (
-        f"INSERT INTO holdfast_capture (tbl, kind, key, hlc, version, new_{slot}) "
-        f"VALUES (?1, 'update', ?2, {_HLC}, ?3, ?4)"
+        f"INSERT INTO holdfast_capture (tbl, kind, key, hlc, version, new_{slot}, old_{slot}) "
+        f"VALUES (?1, 'update', ?2, {_HLC}, ?3, ?4, ?5)"
     )
 
 

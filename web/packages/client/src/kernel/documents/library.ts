@@ -24,6 +24,7 @@ export interface YDoc {
   getMap(name: string): YMap;
   getArray(name: string): YArray;
   transact(change: () => void): void;
+  on(event: "update", told: (update: Uint8Array) => void): void;
 }
 
 export interface YText {

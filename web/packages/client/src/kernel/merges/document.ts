@@ -44,11 +44,15 @@ export abstract class DocumentMerge implements Merge {
     const epoch = String(epochOf(state));
     const client = writer === "" ? clientOf("default", canonicalJson(newValue)) : clientOf("writer", writer, epoch);
     const content = this.open(column, { value: oldValue, stamp: state === null ? null : "", state }, client);
-    const before = library().encodeStateVector(content.doc as never);
+    // What this transaction alone adds and deletes: since a state vector, all deletions there ever were would go too.
+    let update: Uint8Array = Uint8Array.of(0, 0);
+    content.doc.on("update", (made) => {
+      update = made;
+    });
     content.doc.transact(() => {
       this.write(content, newValue);
     });
-    return encoded(library().encodeStateAsUpdate(content.doc, before));
+    return encoded(update);
   }
 
   /** The content of a cell, ready to be changed by `client`. */
