@@ -10,6 +10,7 @@ from holdfast.hub.hooks import Context
 from holdfast.hub.identity import Identity
 from holdfast.hub.inbox import follow
 from holdfast.hub.moves import Moves
+from holdfast.hub.orphans import take_up
 from holdfast.hub.placing import content_of
 from holdfast.hub.record import history_entry
 from holdfast.hub.workspace import RowName, Standing, Workspace, edits_of
@@ -19,7 +20,6 @@ from holdfast.kernel.row import Op, Row, apply
 from holdfast.kernel.values import InvalidValue
 from holdfast.protocol.messages import Transaction as WireTransaction
 from holdfast.schema.model import Schema, Table
-from holdfast.schema.placing import parent_of
 from holdfast.stores.base import Batch, DirtyRow, HistoryEntry, RowsLocked, Transaction, Violation
 
 log = logging.getLogger("holdfast.hub")
@@ -55,24 +55,8 @@ class Drain:
         self._part(tx, notes, now)
         taken = [note for note in notes if (note.table, note.key) not in self._waiting]
         self._settle(tx, taken)
-        self._look_again_at_children(tx)
+        take_up(tx, self._schema, self._arrived)
         return len(taken)
-
-    def _look_again_at_children(self, tx: Transaction) -> None:
-        """Rows that wait aside because no feed had their parent are taken up again when it has come."""
-        children = {table.name for name, _ in self._arrived for table in self._schema.offspring.get(name, ())}
-        waiting = [(one.table, one.key) for one in tx.aside() if one.table in children] if children else []
-        names = []
-        for note in tx.current(waiting) if waiting else ():
-            try:
-                name = (note.table, note.key)
-                parent = parent_of(self._schema, name, note.values[1]) if note.values is not None else None
-            except InvalidValue:
-                continue
-            if parent in self._arrived:
-                names.append(name)
-        if names:
-            tx.look_again(names)
 
     def _settle(self, tx: Transaction, notes: Sequence[DirtyRow]) -> None:
         """Their work is done: no note of them stays but of those that cannot be sequenced as they are."""
@@ -137,6 +121,10 @@ class Drain:
         for name, problem in settled.unplaced.items():
             # A row that names none, a space without a name: it must not hold up the other rows, nor any round.
             self._leave(*name, problem.message)
+        merged = {step.name for step in steps}
+        for name in [name for name in rows if name not in merged and name in settled.rows]:
+            if settled.rows[name].space == rows[name].space:
+                del settled.rows[name]
         workspace.accept({**settled.rows, **follow(tx, workspace, settled.rows, {}, self._stamp)})
         self._arrived |= {name for name in settled.rows if workspace.stored(name) is None}
         history = [self._entry(step, settled.rows) for step in steps if step.name in settled.rows]
@@ -160,6 +148,9 @@ class Drain:
         try:
             op = foreign_operation(table, note.key, before.row, note.values[1] if note.values else None, stamp)
             if op is None:
+                if before.row is not None and before.row.life % 2 == 1:
+                    # Nothing is new, but the schema may have another rule for its space now.
+                    rows[name] = before._replace(foreign=True)
                 return
             row = apply(table, before.row, op, self._hub).row
         except InvalidValue as error:

@@ -21,6 +21,7 @@ from holdfast.hub.identity import Access, Identity, check_identity, check_user
 from holdfast.hub.membership import Membership
 from holdfast.hub.merging import MergeFunctions
 from holdfast.hub.observation import Observation, Seen, samples
+from holdfast.hub.orphans import take_up_all
 from holdfast.hub.presence import Presence
 from holdfast.hub.pull import Asked, answer
 from holdfast.hub.reading import classes_of, cursor_at, wanted
@@ -58,6 +59,10 @@ SpacesOf = Callable[[Identity], Mapping[str, Access]]
 def system_clock() -> int:
     """Milliseconds since 2020-01-01 UTC, from the system's clock."""
     return time.time_ns() // 1_000_000 - clock.EPOCH_MS
+
+
+LOOK_EVERY = 60_000
+"""Milliseconds after which a hub looks at its tables and triggers by itself."""
 
 
 class Hub:
@@ -113,6 +118,7 @@ class Hub:
         self.sequence_foreign_writes = self._writer.sequence_foreign_writes
         with store.transaction(write=False) as tx:
             self.hub = tx.hub().hub
+        self._looked = now()
         self._classes = classes_of(schema)
         self.presence = Presence(store)
         self.desk = Desk(self, now, random_bits)
@@ -293,8 +299,13 @@ class Hub:
             log.exception("news in the store could not be taken")
 
     def _beat(self) -> None:
-        """Sequence what waits: the process that had begun to do so may have died."""
+        """Sequence what waits: the process that had begun to do so may have died. Now and then look at what others may
+        have changed behind our back."""
         try:
+            if abs(self._now() - self._looked) >= LOOK_EVERY:
+                self._looked = self._now()
+                self.problems()
+                self._writer.change(lambda tx: take_up_all(tx, self.schema))
             self.sequence_foreign_writes()
         except StoreUnavailable as error:
             log.warning("what other programs wrote waits: %s", error)

@@ -19,6 +19,7 @@ from holdfast.hub.merging import MergeFunctions
 from holdfast.hub.moves import Moves
 from holdfast.hub.needs import named_parents
 from holdfast.hub.operations import Refusal, kernel_operation
+from holdfast.hub.orphans import take_up
 from holdfast.hub.placing import content_of, places
 from holdfast.hub.policies import ROUNDS, Mend, Policies, revived
 from holdfast.hub.record import Decision, history_entry
@@ -99,6 +100,8 @@ class Push:
         units = self._held.without(units, self._tx.noted(sorted({n for unit in units for n in names_of(unit)})))
         if units:
             self._commit(units)
+        come = {name for outcome in self._outcomes for name, place in outcome.written.items() if not place.before}
+        take_up(self._tx, self._schema, come)
         self._repeat()
         return self._outcomes
 

@@ -43,6 +43,14 @@ def create_triggers(table: Table, *, within: str = "public") -> list[str]:
     return [_function(table), *(_trigger(table, event, within) for event in EVENTS)]
 
 
+def fire_always(table: Table, *, within: str = "public") -> str:
+    """The statement that makes the triggers fire also where others do not, in sessions whose session_replication_role
+    is `replica`: whoever loads rows that way means to bypass the application's triggers, not sync. Only who owns the
+    table may say so."""
+    clauses = ", ".join(f"ENABLE ALWAYS TRIGGER {quote(trigger_name(event))}" for event in EVENTS)
+    return f"ALTER TABLE {qualified(within, table.name)} {clauses}"
+
+
 def function_body(table: Table) -> str:
     """What PostgreSQL keeps as the source of the function."""
     return _function(table).split("$holdfast$")[1]

@@ -37,8 +37,10 @@ class MemoryStore:
         self._tables: UserTables | None = None
 
     def open(self, schema: Schema) -> dict[str, list[str]]:
-        """Take the schema and give the layout. A later call may bring another schema: its new columns get new slots."""
+        """Take the schema and give the layout. A later call may bring another schema: its new columns get new slots,
+        and rows whose space has another rule are dirty."""
         with self._turn():
+            before = self._schema
             for table in schema.tables:
                 names = self._layout.setdefault(table.name, [])
                 names.extend(column.name for column in table.cells if column.name not in names)
@@ -46,6 +48,10 @@ class MemoryStore:
             self._tables = UserTables(schema, self._layout)
             if HUB not in self._base:
                 self._base[HUB] = {"state": HubState(self._name(), 0), "mark": 0}
+        known = before.by_name if before is not None else {}
+        if moved := [t.name for t in schema.tables if t.name in known and known[t.name].space != t.space]:
+            with self._write() as tx:
+                tx.note_all(moved)
         return {table.name: list(self._layout[table.name]) for table in schema.tables}
 
     def _name(self) -> str:

@@ -236,6 +236,15 @@ class MemoryTransaction:
                 view.drop(ASIDE, name)
                 view.put(DIRTY, name, view.get(DIRTY, name, waiting[0]))
 
+    def note_all(self, tables: Sequence[str]) -> None:
+        """Every row of these tables is dirty."""
+        view = self._writable
+        names = [(name, key) for name in tables for key, _ in view.items(self._tables.by_name[name].map)]
+        for name in sorted(names):
+            mark = view.get(HUB, "mark") + 1
+            view.put(HUB, "mark", mark)
+            view.put(DIRTY, name, mark)
+
     def clean(self, notes: Sequence[DirtyRow]) -> None:
         """Delete these notes, but no newer ones of the same rows."""
         view = self._writable

@@ -11,11 +11,12 @@ from typing import Any
 
 from holdfast.errors import HoldfastError
 from holdfast.schema.emit.postgres import add_foreign_key, create_indexes, create_table, create_types
-from holdfast.schema.emit.postgres_dirty import EVENTS, create_triggers, drop_triggers, function_body, trigger_name
-from holdfast.schema.emit.postgres_text import key_expression, qualified, quote, text_literal
+from holdfast.schema.emit.postgres_dirty import EVENTS, create_triggers, drop_triggers, fire_always, trigger_name
+from holdfast.schema.emit.postgres_text import qualified, quote, text_literal
 from holdfast.schema.model import ForeignKey, Schema, Table
 from holdfast.stores.base import Question, Step
 from holdfast.stores.postgres import access, fit, grants
+from holdfast.stores.postgres.looking import altered, lost_triggers, note_rows, place, placed
 from holdfast.stores.postgres.numbered import MIGRATIONS, Migration, pending
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.undo import Connection
@@ -61,6 +62,8 @@ class Plan:
         if grant is not None:
             self._add_grants(grant)
         self._add_numbered("after")
+        self._add_placing()
+        self._add_always()
         self._add_releases()
 
     @property
@@ -146,7 +149,8 @@ class Plan:
         # A function of another release is another one, and no harm: `before` tells.
         lost = before is not None and bool(lost_triggers(self._db, table, self._within))
         lost = lost or (before == wanted and altered(self._db, table))
-        if before != wanted or lost:
+        anew = before != wanted or lost
+        if anew:
             statements += drop_triggers(table, within=self._within)
             statements += create_triggers(table, within=self._within)
             # Where there were no triggers, any row may be one that nobody has noted.
@@ -155,7 +159,25 @@ class Plan:
                 f'UPDATE holdfast."table" SET capture = {text_literal(wanted)}, noted = {noted} '
                 f"WHERE name = {text_literal(table.name)}"
             )
-        return statements
+        return statements + (self._always(table, anew=True) if anew else [])
+
+    def _always(self, table: Table, *, anew: bool) -> list[str]:
+        """Whoever owns the table makes the triggers fire in every session."""
+        ours, plain = True, anew
+        if table.name not in self._new:
+            names = [trigger_name(event) for event in EVENTS]
+            ((ours, found),) = self._fetch(QUERIES["plain_triggers"], names, qualified(self._within, table.name))
+            plain = anew or found
+        return [fire_always(table, within=self._within)] if ours and plain else []
+
+    def _add_always(self) -> None:
+        """Somebody has enabled the triggers again, in the plain way. That alone keeps no hub from starting."""
+        planned = {step.title for step in self.steps}
+        for table in self._schema.tables:
+            if table.name not in self._new and f"watch {table.name}" not in planned:
+                statements = self._always(table, anew=False)
+                if statements:
+                    self._add("after", f"let the triggers of {table.name} fire always", statements)
 
     def _slots(self, table: Table, number: int | None) -> list[str]:
         """Names by slot: those that have a slot keep it, new columns get the next ones."""
@@ -204,6 +226,16 @@ class Plan:
         if statements:
             self._add("before", f"grant what a hub needs to {role}", statements, asks=True)
 
+    def _add_placing(self) -> None:
+        """A rule of a space has changed: hubs of the former one have placed rows until now."""
+        for table in self._schema.tables:
+            found = placed(self._db, table) if table.name in self._known else None
+            if found is not None and (found["again"] or found["space"] != table.space.to_json()):
+                text = text_literal(place(self._schema, table, again=False))
+                record = f'UPDATE holdfast."table" SET placed = {text} WHERE name = {text_literal(table.name)}'
+                title = f"place the rows of {table.name} anew"
+                self._add("after", title, [record, *note_rows(table, self._within)])
+
     def _add_releases(self) -> None:
         """Tables that the schema no longer has are not watched any more, once no hub serves the earlier schema."""
         for name, (_, capture, *_rest) in self._known.items():
@@ -220,70 +252,6 @@ class Plan:
                 f"DELETE FROM holdfast.dirty WHERE tbl = {literal}",
             ]
             self._add("after", f"watch {name} no more", statements)
-
-
-def note_rows(table: Table, within: str) -> list[str]:
-    """The statements that note every row that the table shows, or the feed shows alive."""
-    name = text_literal(table.name)
-    shown = f"SELECT {key_expression(table, 't')} FROM {qualified(within, table.name)} t"
-    alive = (
-        'SELECT w.key FROM holdfast."row" w JOIN holdfast."table" n ON n.id = w.tbl '
-        f"WHERE n.name = {name} AND w.mark = 0 AND w.life % 2 = 1"
-    )
-    return [
-        f"INSERT INTO holdfast.dirty (tbl, key) SELECT {name}, k.key FROM ({shown} UNION {alive}) AS k(key)",
-        f'UPDATE holdfast."table" SET noted = true WHERE name = {name}',
-    ]
-
-
-def watch_over(db: Connection, table: Table, within: str) -> None:
-    """Remember that somebody has taken the triggers of a table away, and note all its rows when they are back, whoever
-    has put them back."""
-    if db.execute(b"SELECT to_regclass(%s)", (qualified(within, table.name),)).fetchall()[0][0] is None:
-        return
-    with db.transaction():
-        found = db.execute(b'SELECT noted FROM holdfast."table" WHERE name = %s FOR UPDATE', (table.name,)).fetchall()
-        if lost_triggers(db, table, within) or altered(db, table):
-            db.execute(b'UPDATE holdfast."table" SET noted = false WHERE name = %s AND noted', (table.name,))
-        elif found == [(False,)]:
-            for statement in note_rows(table, within):
-                db.execute(statement.encode())
-
-
-def lost_triggers(db: Connection, table: Table, within: str) -> list[str]:
-    """Events whose trigger somebody has dropped or disabled."""
-    found = {name for (name,) in db.execute(QUERIES["triggers"], (qualified(within, table.name),))}
-    return [event for event in EVENTS if trigger_name(event) not in found]
-
-
-def altered(db: Connection, table: Table) -> bool:
-    """Whether the function of the triggers is not what this release has made."""
-    return db.execute(QUERIES["capture_source"], (table.name,)).fetchall() != [(function_body(table),)]
-
-
-def drift(db: Connection, table: Table, within: str) -> list[str]:
-    """What is wrong with a table that was right when it was opened, with the remedy."""
-    target = qualified(within, table.name)
-    if db.execute(b"SELECT to_regclass(%s)", (target,)).fetchall()[0][0] is None:
-        return [f"the table {table.name} is gone: restore it, or deploy a schema without it"]
-    found = []
-    try:
-        fit.check(table, fit.columns_of(db, target), list(fit.unique_of(db, target).values()))
-    except HoldfastError as error:
-        found.append(error.message)
-    lost = lost_triggers(db, table, within)
-    if lost:
-        found.append(
-            f"the triggers of {table.name} for {', '.join(lost)} were dropped or disabled, so writes of other programs "
-            "are missed: run `holdfast migrate FILE`, which makes them again and looks at every row"
-        )
-    if altered(db, table):
-        found.append(
-            f"the function that the triggers of {table.name} call is not the one that `holdfast migrate` made, so "
-            "writes of other programs may be missed: run `holdfast migrate FILE`, which makes it again and "
-            "looks at every row"
-        )
-    return found
 
 
 OWN_PREFIX = "holdfast_"

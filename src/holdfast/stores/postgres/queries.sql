@@ -14,9 +14,10 @@ SELECT set_config('holdfast.applying', 'on', true), set_config('enable_seqscan',
 
 -- name: hub
 -- The hub's identity and clock, and whether a row waits to be sequenced: what every transaction asks first. A hub of an earlier or
--- later schema leaves the notes of tables that it does not have to those that have them.
+-- later schema leaves the notes of tables that it does not have to those that have them. And whether a row waits aside.
 SELECT h.hub, (SELECT max(c.hlc) FROM holdfast.clock c),
-  EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NULL AND tbl = ANY (%s::text[]))
+  EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NULL AND tbl = ANY (%s::text[])),
+  EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NOT NULL)
 FROM holdfast.hub h
 
 -- name: set_clock
@@ -323,6 +324,10 @@ INSERT INTO holdfast.dirty (tbl, key) SELECT r.tbl, r.key FROM json_to_recordset
 -- Tables of this schema and of earlier ones: name, whether Holdfast made it, the hash of its triggers, id, whether its rows are noted.
 SELECT name, made, capture, id, noted FROM holdfast."table" ORDER BY id
 
+-- name: placed
+-- By which rule the rows of a table were placed; also on a database that an earlier release made.
+SELECT to_jsonb(t) ->> 'placed' FROM holdfast."table" t WHERE t.name = %s
+
 -- name: migrations
 -- Numbered migrations that were run.
 SELECT number, name, phase, checksum FROM holdfast.migration
@@ -335,6 +340,12 @@ SELECT name FROM holdfast.slot WHERE tbl = %s ORDER BY slot
 -- Our triggers on a table that fire for ordinary programs.
 SELECT t.tgname::text FROM pg_trigger t JOIN pg_proc f ON f.oid = t.tgfoid JOIN pg_namespace n ON n.oid = f.pronamespace
 WHERE t.tgrelid = %s::regclass AND n.nspname = 'holdfast' AND t.tgenabled IN ('O', 'A')
+
+-- name: plain_triggers
+-- Whether a table is ours, and whether a trigger of ours on it does not fire in sessions whose session_replication_role is replica.
+SELECT pg_has_role(c.relowner, 'USAGE'), EXISTS (
+  SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = ANY (%s::text[]) AND t.tgenabled <> 'A')
+FROM pg_class c WHERE c.oid = %s::regclass
 
 -- name: capture_source
 -- The source of the function that the triggers of a table call.

@@ -23,7 +23,8 @@ from holdfast.stores.postgres.ahead import Ahead
 from holdfast.stores.postgres.failures import refused_open, translate
 from holdfast.stores.postgres.install import Installer, remove, script
 from holdfast.stores.postgres.listener import Listener
-from holdfast.stores.postgres.plan import Plan, drift, removal, watch_over
+from holdfast.stores.postgres.looking import drift, place_again, watch_over
+from holdfast.stores.postgres.plan import Plan, removal
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.transaction import PostgresTransaction
 from holdfast.stores.postgres.undo import Connection, roll_back
@@ -123,6 +124,9 @@ class PostgresStore:
                 self._installer(connection, schema).start(self._install)
                 catalog, layout = adopt(connection, schema, self._within)
                 self._catalog = catalog._replace(question=self._question)
+                place_again(connection, schema, self._within)
+                for table in schema.tables:
+                    watch_over(connection, table, self._within)
                 connection.execute(b"COMMIT")
             self._readers.open()
             self._writers.open()
@@ -214,9 +218,9 @@ class PostgresStore:
             catalog = self._opened()
             ahead = Ahead(need, catalog.ids, write=True)
             patience = f"{int(self._patience * 1000)}ms"
-            with self._begun(self._writers, catalog, (patience, patience), ahead) as (connection, state, has_dirty):
+            with self._begun(self._writers, catalog, (patience, patience), ahead) as (connection, state, waits):
                 transaction = PostgresTransaction(
-                    connection, catalog, self._new_name, self._translated, state, has_dirty, patience, ahead, write=True
+                    connection, catalog, self._new_name, self._translated, state, waits, patience, ahead, write=True
                 )
                 yield transaction
                 transaction.end()
@@ -238,9 +242,9 @@ class PostgresStore:
         with self._translated():
             catalog = self._opened()
             ahead = Ahead(need, catalog.ids, write=False)
-            with self._begun(self._readers, catalog, None, ahead) as (connection, state, has_dirty):
+            with self._begun(self._readers, catalog, None, ahead) as (connection, state, waits):
                 yield PostgresTransaction(
-                    connection, catalog, self._new_name, self._translated, state, has_dirty, "0", ahead, write=False
+                    connection, catalog, self._new_name, self._translated, state, waits, "0", ahead, write=False
                 )
                 if not need.only:
                     connection.execute(b"COMMIT", prepare=False)
@@ -248,7 +252,7 @@ class PostgresStore:
     @contextmanager
     def _begun(
         self, pool: ConnectionPool[Connection], catalog: Catalog, settings: tuple[str, ...] | None, ahead: Ahead
-    ) -> Iterator[tuple[Connection, HubState, bool]]:
+    ) -> Iterator[tuple[Connection, HubState, tuple[bool, bool]]]:
         """A connection in a transaction, for writing when there are settings, and the hub's state, read first: it takes
         the snapshot, which BEGIN does not.
 
@@ -257,7 +261,7 @@ class PostgresStore:
         for attempt in range(pool.max_size + 1):
             connection = pool.getconn(self._patience)
             try:
-                state, has_dirty = _begin(connection, settings, [*catalog.tables], ahead)
+                state, waits = _begin(connection, settings, [*catalog.tables], ahead)
                 break
             except BaseException as error:
                 lost = isinstance(error, psycopg.OperationalError) and connection.broken
@@ -268,7 +272,7 @@ class PostgresStore:
         else:
             raise AssertionError("the loop above ends by break or raise")
         try:
-            yield connection, state, has_dirty
+            yield connection, state, waits
         except BaseException:
             roll_back(connection)
             raise
@@ -278,7 +282,7 @@ class PostgresStore:
     def problems(self) -> list[str]:
         """Synced tables whose columns or triggers are not what they were; see `stores.base.Checking`.
 
-        Where triggers were missing when this was asked and are back now, every row is compared with the feed."""
+        Where triggers may have been off since the last look, every row is compared with the feed."""
         catalog = self._opened()
         found = []
         with self._translated(), self._readers.connection(self._patience) as connection:
@@ -319,7 +323,7 @@ class PostgresStore:
 
 def _begin(
     connection: Connection, settings: tuple[str, ...] | None, tables: list[str], ahead: Ahead
-) -> tuple[HubState, bool]:
+) -> tuple[HubState, tuple[bool, bool]]:
     with connection.pipeline():
         connection.execute(QUERIES["begin_read" if settings is None else "begin_write"])
         if settings is not None:
@@ -328,8 +332,8 @@ def _begin(
         ahead.send(connection)
         if ahead.only:
             connection.execute(b"COMMIT")
-    ((hub, hlc, has_dirty),) = found.fetchall()
-    return HubState(hub, hlc or 0), has_dirty
+    ((hub, hlc, has_dirty, has_aside),) = found.fetchall()
+    return HubState(hub, hlc or 0), (has_dirty, has_aside)
 
 
 def _shown(dsn: str) -> str:

@@ -51,7 +51,7 @@ class PostgresTransaction:
         new_epoch: Callable[[], str],
         translated: Translated,
         state: HubState,
-        has_dirty: bool,
+        waits: tuple[bool, bool],
         patience: str,
         ahead: Ahead,
         *,
@@ -69,7 +69,8 @@ class PostgresTransaction:
         self._write = write
         self._open = True
         self._looked = False
-        self._has_dirty: bool | None = has_dirty  # as the first statement saw it; None: ask again
+        self._has_dirty: bool | None = waits[0]  # as the first statement saw it; None: ask again
+        self._has_aside = waits[1]  # as well, or since then by this transaction
         self._marks: dict[int, list[int]] = {}
         self.hlc = state.hlc
         """The latest time; the store keeps it at the commit when it was written here."""
@@ -224,6 +225,8 @@ class PostgresTransaction:
 
     def aside(self) -> list[Aside]:
         """Rows that wait aside, oldest first."""
+        if not self._has_aside:
+            return []
         return [Aside(*row) for row in self._run("aside")]
 
     def dirty(self, limit: int) -> list[DirtyRow]:
@@ -325,7 +328,7 @@ class PostgresTransaction:
             self._wait_aside(problems)
 
     def _wait_aside(self, problems: dict[int, str]) -> None:
-        self._has_dirty = None
+        self._has_dirty, self._has_aside = None, True
         records = [{"mark": mark, "problem": problem} for mark, problem in problems.items()]
         older = [older for mark in problems for older in self._marks.get(mark, []) if older != mark]
         with self._together() as db:

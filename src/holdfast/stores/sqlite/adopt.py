@@ -7,6 +7,7 @@ from collections.abc import Callable
 import apsw
 
 from holdfast.errors import HoldfastError
+from holdfast.kernel.values import canonical_json
 from holdfast.schema.emit.sqlite import create_indexes, create_table
 from holdfast.schema.emit.sqlite_blocks import block_column
 from holdfast.schema.emit.sqlite_dirty import create_triggers
@@ -49,6 +50,7 @@ def adopt(
         connection.execute("INSERT INTO holdfast_table (name) VALUES (?) ON CONFLICT DO NOTHING", (table.name,))
         layout[table.name] = _layout(connection, table)
         _capture(connection, table)
+        _place(connection, table)
     _release(connection, schema)
     ids = dict(fetch(connection, "SELECT name, id FROM holdfast_table"))
     tables = {table.name: UserTable(table, layout[table.name], extras[table.name]) for table in schema.tables}
@@ -103,6 +105,16 @@ def _capture(connection: apsw.Connection, table: Table) -> None:
     connection.execute("UPDATE holdfast_table SET capture = ? WHERE name = ?", (script, table.name))
     if not intact:
         _note_all(connection, table)
+
+
+def _place(connection: apsw.Connection, table: Table) -> None:
+    """Note all rows when the rule of the space is not the one by which they were placed."""
+    rule = canonical_json(table.space.to_json())
+    before = connection.execute("SELECT rule FROM holdfast_placed WHERE tbl = ?", (table.name,)).get
+    if before != rule:
+        connection.execute("INSERT OR REPLACE INTO holdfast_placed (tbl, rule) VALUES (?, ?)", (table.name, rule))
+        if before is not None:
+            _note_all(connection, table)
 
 
 def _are_there(connection: apsw.Connection, table: str, script: str) -> bool:

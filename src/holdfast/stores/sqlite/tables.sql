@@ -17,6 +17,12 @@ CREATE TABLE IF NOT EXISTS holdfast_table (
   capture TEXT
 ) STRICT;
 
+-- By which rule of the space, as JSON, the rows of a table were placed.
+CREATE TABLE IF NOT EXISTS holdfast_placed (
+  tbl TEXT PRIMARY KEY,
+  rule TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- The layout: the columns of each table by slot. A slot is never used again.
 CREATE TABLE IF NOT EXISTS holdfast_slot (
   tbl INTEGER NOT NULL,
