@@ -18,7 +18,8 @@ QUERIES = read((files(__package__) / "catalogue.sql").read_text(encoding="utf-8"
 
 class Column(NamedTuple):
     """A column. `type` as `format_type` writes it; `kind` is "b" (base), "e" (enum), "d" (domain) or another letter of
-    `pg_type.typtype`, for an array that of its elements. `sequence` is the sequence that belongs to it.
+    `pg_type.typtype`, for an array that of its elements. `sequence` is the sequence that belongs to it, `domain` the
+    domain whose base type this is.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Column(NamedTuple):
     sequence: str | None
     labels: Sequence[str]
     comment: str | None
+    domain: str | None
 
 
 class Index(NamedTuple):

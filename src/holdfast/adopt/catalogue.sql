@@ -7,24 +7,34 @@ SELECT current_schema()::text, to_regnamespace(quote_ident(%s)) IS NOT NULL
 -- name: tables
 -- Everything in a schema that is read like a table, without parts of extensions.
 SELECT c.oid::bigint, c.relname::text, c.relkind::text, c.relrowsecurity, c.relpersistence::text,
-  obj_description(c.oid, 'pg_class'), EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid)
+  obj_description(c.oid, 'pg_class'), EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
 ORDER BY c.relname
 
 -- name: columns
--- Columns in order: table, name, type in full, kind of the type, its schema, not null, default, identity, generated, sequence, labels,
--- comment. The kind of an array is that of its elements.
-SELECT a.attrelid::bigint, a.attname::text, format_type(a.atttypid, a.atttypmod), coalesce(e.typtype, t.typtype)::text, a.attnotnull,
-  pg_get_expr(d.adbin, d.adrelid), a.attidentity::text, a.attgenerated::text,
+-- Columns in order: table, name, type in full, kind of the type, not null, default, identity, generated, sequence, labels, comment,
+-- domain. The kind of an array is that of its elements; in place of a domain stands the type beneath it.
+SELECT a.attrelid::bigint, a.attname::text, format_type(b.type, b.mod), coalesce(e.typtype, t.typtype)::text, a.attnotnull OR b.strict,
+  coalesce(pg_get_expr(d.adbin, d.adrelid), b.preset), a.attidentity::text, a.attgenerated::text,
   pg_get_serial_sequence(format('%%I.%%I', n.nspname, c.relname), a.attname),
-  ARRAY(SELECT l.enumlabel::text FROM pg_enum l WHERE l.enumtypid = a.atttypid ORDER BY l.enumsortorder),
-  col_description(a.attrelid, a.attnum)
+  ARRAY(SELECT l.enumlabel::text FROM pg_enum l WHERE l.enumtypid = b.type ORDER BY l.enumsortorder),
+  col_description(a.attrelid, a.attnum), CASE WHEN b.depth > 0 THEN format_type(a.atttypid, NULL) END
 FROM pg_attribute a
 JOIN pg_class c ON c.oid = a.attrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_type t ON t.oid = a.atttypid
+CROSS JOIN LATERAL (
+  WITH RECURSIVE under(type, mod, strict, preset, depth) AS (
+    SELECT a.atttypid, a.atttypmod, false, NULL::text COLLATE "C", 0
+    UNION ALL
+    SELECT d.typbasetype, CASE WHEN d.typtypmod = -1 THEN u.mod ELSE d.typtypmod END, u.strict OR d.typnotnull,
+      coalesce(u.preset, d.typdefault), u.depth + 1
+    FROM under u JOIN pg_type d ON d.oid = u.type WHERE d.typtype = 'd'
+  )
+  SELECT u.* FROM under u ORDER BY u.depth DESC LIMIT 1
+) b
+JOIN pg_type t ON t.oid = b.type
 LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = ANY (%s::bigint[]::oid[]) AND a.attnum > 0 AND NOT a.attisdropped

@@ -100,7 +100,7 @@ def judge(table: str, column: Column) -> Adopted | Left:
     if problem:
         return left(problem, "rename it")
     if column.kind == "d":
-        return left("a domain is not supported", "give the column the type beneath it, with a CHECK")
+        return left("an array of a domain is not supported", "give it elements of the type beneath, with a CHECK")
     plain = column.type.removesuffix("[]").rpartition(".")[2].strip('"')
     if column.kind == "e":
         if column.type.endswith("[]"):

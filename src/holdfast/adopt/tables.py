@@ -71,7 +71,8 @@ def _table(source: Table, left: list[Left]) -> AdoptedTable | None:
         refuse(f"{KINDS[source.kind]} has no triggers that see every change of a row", views)
         return None
     if source.inherits:
-        refuse("it inherits from another table, whose reads would show its rows", "make it a table of its own")
+        why = "it inherits from another table, or another one from it: reads of one show rows of the other"
+        refuse(why, "make it a table of its own")
         return None
     problem = name_problem(source.name, is_column=False)
     if problem:
@@ -173,6 +174,10 @@ def _shape(index: Index) -> str:
 
 
 def _rest(table: AdoptedTable, source: Table, left: list[Left]) -> None:
+    for column in source.columns:
+        if column.domain and column.name in table.columns:
+            what = f"domain {column.domain} of {table.name}.{column.name}"
+            left.append(Left(table.name, "", what, "only the server checks it; what breaks it comes back refused", ""))
     for constraint in source.constraints:
         if constraint.kind != "f":
             what = f"constraint {constraint.name} of {table.name}: {constraint.definition}"

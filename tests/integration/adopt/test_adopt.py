@@ -52,13 +52,15 @@ create table finding (
   foreign key (parent_inspection, parent_place) references finding (inspection_id, place) on delete set null
 );
 create table log (at timestamptz, what text);
-create table contact (mail email primary key);
+create domain work_email as email not null default 'a@b' check (value like '%.org');
+create table contact (mail email primary key, work work_email, code varchar(5)[]);
+create table hidden (mails email[] primary key);
 create table "Odd" (id integer primary key);
 create table measured (at double precision primary key);
 create table word ("class" text, id integer primary key);
 create table needed (id integer primary key, place point not null);
 create table chosen (mail text not null unique, "number" integer);
-create table child (id integer primary key, owner text references contact on delete set null,
+create table child (id integer primary key, owner integer references "Odd" on delete set null,
   up integer references child on delete set default);
 create view shown as select * from project;
 create table parted (id integer primary key) partition by range (id);
@@ -84,7 +86,7 @@ def test_the_written_file_is_the_schema_and_fits_the_database(adopted: Any) -> N
     # `adopt` has compared every table with the database before it returned.
     schema = compile_schema(adopted.text)
     assert [table.name for table in schema.declared] == [
-        "child", "chosen", "project", "inspection", "finding", "word",
+        "child", "chosen", "contact", "project", "inspection", "finding", "word",
     ]  # fmt: skip
     assert ModelSchema.from_json(schema.to_json()).hash == schema.hash
 
@@ -122,6 +124,11 @@ def test_columns_defaults_and_constraints(adopted: Any) -> None:
     pairs = ("parent_inspection", "parent_place"), "finding", ("inspection_id", "place")
     assert ForeignKey(*pairs, "set_null") in finding.foreign_keys
     assert adopted.schema.table("chosen").key_names == ("mail",)
+    assert [column.to_json() for column in adopted.schema.table("contact").columns] == [
+        {"name": "mail", "type": "text"},
+        {"name": "work", "type": "text", "default": "a@b"},
+        {"name": "code", "type": "json", "nullable": True, "default": None, "stored": "character varying(5)[]"},
+    ]
     assert adopted.schema.table("chosen").column("mail").default is MISSING
 
 
@@ -131,6 +138,7 @@ def test_suggestions_have_reasons(adopted: Any) -> None:
         "project": 'space="project:{id}"',
         "inspection": 'space="project:{project_id}"',
         "finding": 'space=hf.via("inspection_id")',
+        "contact": 'space="all"',
         "chosen": 'space="all"',
         "child": 'space="all"',
         "word": 'space="all"',
@@ -150,7 +158,9 @@ def test_suggestions_have_reasons(adopted: Any) -> None:
 
 LEFT = {
     "table log": "no primary key",
-    "table contact": "domain",
+    "table hidden": "an array of a domain",
+    "domain email of contact.mail": "only the server checks it",
+    "domain work_email of contact.work": "only the server checks it",
     "table Odd": "other characters",
     "table measured": "whose text is not exact",
     "table needed": "NOT NULL without a default",
@@ -159,7 +169,7 @@ LEFT = {
     "column class (text), in exclude=": "keyword",
     "column area (point), in exclude=": "not supported",
     "column secret (money), in exclude=": "not supported",
-    "foreign key child_owner_fkey of child": "its parent public.contact is not in the schema",
+    "foreign key child_owner_fkey of child": "its parent public.Odd is not in the schema",
     "foreign key child_up_fkey of child": "SET DEFAULT",
     "index inspection_lower_idx of inspection": "over an expression",
     "unique index inspection_title_idx of inspection": "over some rows only",
@@ -173,7 +183,7 @@ def test_what_is_left_out_is_listed_with_reason_and_remedy(adopted: Any) -> None
     for what, reason in LEFT.items():
         entry = left[what]
         assert reason in f"{entry.why}", what
-        assert entry.remedy or what.startswith(("index", "unique", "constraint")), what
+        assert entry.remedy or what.startswith(("index", "unique", "constraint", "domain")), what
     listed = " ".join(adopted.text.partition("# Left out.")[2].replace("#", " ").split())
     assert all(what in listed for what in LEFT)
 
@@ -195,7 +205,7 @@ def test_the_command(shop: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
     out = tmp_path / "schema.py"
     assert run(["adopt", shop, "--out", str(out), "--exclude-table", "parted"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "6 tables, 32 columns; it fits the database" in shown
+    assert "7 tables, 35 columns; it fits the database" in shown
     assert "Left out: table log" in shown
     assert "Remedy: ALTER TABLE ... ADD PRIMARY KEY" in shown
     assert compile_schema(out.read_text()).by_name.keys() >= {"inspection"}

@@ -33,6 +33,15 @@ create table thing (
 )
 """
 
+CITEXT = """
+create type citext;
+create function citextin(cstring) returns citext language internal immutable strict as 'textin';
+create function citextout(citext) returns cstring language internal immutable strict as 'textout';
+create type citext (input = citextin, output = citextout, like = text, category = 'S', collatable = true);
+create cast (citext as text) without function as implicit;
+create cast (text as citext) without function as assignment
+"""
+
 
 class Thing(hf.Table, key="id", space="all"):
     id: int = hf.column(stored="integer")
@@ -107,9 +116,9 @@ class Place:
 
     def __init__(self, dsn: str, things: ExitStack) -> None:
         self.dsn = dsn
-        # The server of the wheel comes without extensions: a type of that name stands in there.
+        # The server of the wheel comes without extensions: a type made as theirs is stands in there.
         known = self.sql("select 1 from pg_available_extensions where name = 'citext'")
-        self.sql("create extension citext" if known else "create domain citext as text")
+        self.sql("create extension citext" if known else CITEXT)
         self.sql(TABLE)
         self.store = PostgresStore(dsn, install=True)
         self.server = things.enter_context(hf.Server(self.store, SCHEMA))

@@ -48,6 +48,30 @@ def is_rewritten(db: Connection, target: str) -> bool:
     return bool(db.execute(QUERIES["rewritten"], (target,)).fetchall()[0][0])
 
 
+_KINDS = {
+    "v": "a view",
+    "m": "a materialized view",
+    "f": "a foreign table",
+    "p": "a partitioned table",
+    "i": "an index",
+    "I": "an index",
+    "S": "a sequence",
+    "c": "a type",
+}
+
+
+def check_kind(db: Connection, table: Table, target: str) -> None:
+    """Raise `HoldfastError` `schema_mismatch_table` unless triggers on it see every write: those on a partitioned table
+    do not see what is written into a partition by its own name, and views are not written at all."""
+    ((kind, inherits),) = db.execute(QUERIES["kind"], (target,)).fetchall() or [(None, False)]
+    if kind is None or (kind == "r" and not inherits):
+        return
+    found = _KINDS.get(kind, "a table that inherits from another one, or others from it")
+    remedy = "Sync the table beneath it" if kind in "vm" else "Sync a plain table, or take it out of the schema"
+    message = f"{table.name} is {found}, and triggers on it would not see every write. {remedy}; nothing was changed."
+    raise HoldfastError("schema_mismatch_table", message, table=table.name, expected="a plain table", found=found)
+
+
 def check(table: Table, found: Sequence[Found], unique: Sequence[Sequence[str]]) -> None:
     """Raise `HoldfastError` `schema_mismatch_table` unless the hub can read and write the declared columns."""
     by_name = {column.name: column for column in found}

@@ -93,6 +93,7 @@ def drift(db: Connection, table: Table, within: str) -> list[str]:
         return [f"the table {table.name} is gone: restore it, or deploy a schema without it"]
     found = []
     try:
+        fit.check_kind(db, table, target)
         fit.check(table, fit.columns_of(db, target), list(fit.unique_of(db, target).values()))
     except HoldfastError as error:
         found.append(error.message)

@@ -107,6 +107,7 @@ class Plan:
         for table in self._schema.tables:
             if table.name in present:
                 target = qualified(self._within, table.name)
+                fit.check_kind(self._db, table, target)
                 fit.check(table, fit.columns_of(self._db, target), list(fit.unique_of(self._db, target).values()))
             elif table.name in self._known:
                 message = (

@@ -278,12 +278,29 @@ FROM json_to_recordset(%s::json) AS r(id int, head bigint, chain text) WHERE s.i
 INSERT INTO holdfast.commit (space, head, chain, at)
 SELECT r.id, r.head, r.chain, %s FROM json_to_recordset(%s::json) AS r(id int, head bigint, chain text)
 
+-- name: kind
+-- What kind of relation this is (NULL: none), and whether it takes part in inheritance or partitions.
+SELECT c.relkind::text, EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent))
+FROM pg_class c WHERE c.oid = to_regclass(%s)
+
 -- name: columns
--- Columns of a table: name, type, whether a scale limits it, not null, has a default, generated, type in full, labels of an enum.
-SELECT a.attname, format_type(a.atttypid, NULL), a.atttypmod <> -1, a.attnotnull, a.atthasdef OR a.attidentity <> '',
-  a.attgenerated <> '', format_type(a.atttypid, a.atttypmod),
-  ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = a.atttypid ORDER BY e.enumsortorder)
-FROM pg_attribute a WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+-- Columns of a table: name, type, whether a scale limits it, not null, has a default, generated, type in full, labels of an enum. In
+-- place of a domain stands the type beneath it.
+SELECT a.attname, format_type(b.type, NULL), b.mod <> -1, a.attnotnull OR b.strict,
+  a.atthasdef OR a.attidentity <> '' OR b.preset IS NOT NULL, a.attgenerated <> '', format_type(b.type, b.mod),
+  ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = b.type ORDER BY e.enumsortorder)
+FROM pg_attribute a
+CROSS JOIN LATERAL (
+  WITH RECURSIVE under(type, mod, strict, preset, depth) AS (
+    SELECT a.atttypid, a.atttypmod, false, NULL::text COLLATE "C", 0
+    UNION ALL
+    SELECT d.typbasetype, CASE WHEN d.typtypmod = -1 THEN u.mod ELSE d.typtypmod END, u.strict OR d.typnotnull,
+      coalesce(u.preset, d.typdefault), u.depth + 1
+    FROM under u JOIN pg_type d ON d.oid = u.type WHERE d.typtype = 'd'
+  )
+  SELECT u.* FROM under u ORDER BY u.depth DESC LIMIT 1
+) b
+WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 
 -- name: constraints
 -- Constraints of a table with their columns: what a violation is about.

@@ -250,6 +250,28 @@ def test_a_table_that_does_not_fit_is_named_and_nothing_is_changed(
     assert place.sql("select to_regnamespace('holdfast')::text") == [(None,)]
 
 
+NO_TABLES = [
+    (
+        "create table person (id text, boss text, badge int, mail text, born date) partition by hash (id)",
+        "a partitioned table",
+    ),
+    ("create view person as select 'x'::text as id", "a view"),
+    ("create materialized view person as select 'x'::text as id", "a materialized view"),
+    (f"{TABLES}; create table younger () inherits (person)", "inherits"),
+]
+
+
+@pytest.mark.parametrize(("tables", "found"), NO_TABLES, ids=[found for _, found in NO_TABLES])
+def test_what_triggers_cannot_watch_is_refused(place: Place, tables: str, found: str) -> None:
+    for statement in tables.split(";"):
+        place.sql(statement)
+    with pytest.raises(HoldfastError, match="would not see every write") as refusal:
+        place.open()
+    assert refusal.value.code == "schema_mismatch_table"
+    assert found in refusal.value.details["found"]
+    assert place.sql("select to_regnamespace('holdfast')::text") == [(None,)]
+
+
 def test_a_numeric_that_would_round_does_not_fit(place: Place) -> None:
     price = Table("price", (Column("id", "text"), Column("amount", "decimal")), ("id",), SPACE)
     place.sql("create table price (id text primary key, amount numeric(10,2) not null)")
