@@ -70,6 +70,9 @@ def _table(source: Table, left: list[Left]) -> AdoptedTable | None:
         views = "adopt the table beneath" if source.kind != "p" else "sync a plain table, or exclude this one"
         refuse(f"{KINDS[source.kind]} has no triggers that see every change of a row", views)
         return None
+    if source.persistence == "u":
+        refuse("it is UNLOGGED: a crash of the server empties it, and nothing tells", "ALTER TABLE ... SET LOGGED")
+        return None
     if source.inherits:
         why = "it inherits from another table, or another one from it: reads of one show rows of the other"
         refuse(why, "make it a table of its own")
@@ -184,8 +187,6 @@ def _rest(table: AdoptedTable, source: Table, left: list[Left]) -> None:
             left.append(Left(table.name, "", what, "only the server checks it; what breaks it comes back refused", ""))
     if source.row_security:
         table.notes.append("Row level security is on: the hub's role must own the table or have BYPASSRLS.")
-    if source.persistence == "u":
-        table.notes.append("The table is UNLOGGED: after a crash of the server it is empty, and so are the devices.")
 
 
 def _foreign_keys(tables: dict[str, AdoptedTable], source: Table, catalogue: Catalogue, left: list[Left]) -> None:

@@ -29,7 +29,11 @@ class Hen(hf.Table, space="all"):
 
 
 def emitted() -> dict[str, str]:
-    dirty = [sql for table in schema.tables for sql in postgres_dirty.create_triggers(table)]
+    dirty = [
+        sql
+        for table in schema.tables
+        for sql in (*postgres_dirty.create_triggers(table), postgres_dirty.fire_always(table))
+    ]
     return {"postgres_tables.sql": _file(postgres.ddl(schema)), "postgres_dirty.sql": _file(dirty)}
 
 

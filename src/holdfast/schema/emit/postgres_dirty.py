@@ -12,6 +12,17 @@ from holdfast.schema.model import Table
 CHANNEL = "holdfast_dirty"
 """LISTEN here to hear that a program has written something."""
 
+NOTIFIES = (
+    "coalesce(nullif(current_setting('holdfast.notify', true), ''), "
+    "CASE WHEN current_setting('max_prepared_transactions') = '0' THEN 'on' END) = 'on'"
+)
+"""Whether the triggers notify. A transaction that has notified cannot be prepared (`PREPARE TRANSACTION`), so where a
+server allows those at all, only who sets `holdfast.notify` to `on` gets it; hubs then look once a second."""
+
+_KEY_BYTES = 2_600
+"""PostgreSQL refuses an index entry above 2,704 bytes. No program may fail because its key does not fit into ours, so
+the note of such a row gets a key that is longer than any that can be synced: it waits aside with that reason."""
+
 APPLYING = "holdfast.applying"
 """The hub sets this to `on` for its own transaction, by `set_config(..., true)`: no session keeps it."""
 
@@ -32,6 +43,11 @@ _TRANSITIONS = {
 def function_name(table: Table) -> str:
     """The function of a table, in the hub's own schema; functions and tables do not share names there."""
     return qualified("holdfast", table.name)
+
+
+def noted_key(key: str) -> str:
+    """The key of a note, from the expression of a row's key."""
+    return f"CASE WHEN octet_length({key}) > {_KEY_BYTES} THEN rpad(left({key}, 100), 1025, '.') ELSE {key} END"
 
 
 def create_triggers(table: Table, *, within: str = "public") -> list[str]:
@@ -85,7 +101,7 @@ def _function(table: Table) -> str:
         f"    WHERE t.name = {name} AND r.mark = 0 AND r.life % 2 = 1"
     )
     sources = {"INSERT": new, "UPDATE": f"{new} UNION {old}", "DELETE": old, "TRUNCATE": alive}
-    note = f"INSERT INTO holdfast.dirty (tbl, key) SELECT {name}, s.key"
+    note = f"INSERT INTO holdfast.dirty (tbl, key) SELECT {name}, {noted_key('s.key')}"
     branches = "\n  ELSIF ".join(
         f"TG_OP = '{event}' THEN\n    {note} FROM (\n      {source}\n    ) s;" for event, source in sources.items()
     )
@@ -94,6 +110,6 @@ def _function(table: Table) -> str:
         f"CREATE OR REPLACE FUNCTION {function_name(table)}() RETURNS trigger\n"
         "LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $holdfast$\nBEGIN\n"
         f"  IF {branches}\n  END IF;\n"
-        f"  IF FOUND THEN\n    PERFORM pg_notify('{CHANNEL}', '');\n  END IF;\n"
+        f"  IF FOUND AND {NOTIFIES} THEN\n    PERFORM pg_notify('{CHANNEL}', '');\n  END IF;\n"
         "  RETURN NULL;\nEND\n$holdfast$"
     )

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import errors
 
 from holdfast.errors import HoldfastError
-from holdfast.schema.emit.postgres_dirty import CHANNEL
+from holdfast.schema.emit.postgres_dirty import CHANNEL, NOTIFIES
 from holdfast.schema.emit.postgres_text import qualified
 from holdfast.stores.base import Question
 from holdfast.stores.postgres.queries import QUERIES
@@ -25,7 +25,8 @@ FUNCTION = "holdfast.access_changed"
 CREATE_FUNCTION = (
     f"CREATE OR REPLACE FUNCTION {FUNCTION}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER\n"
     "SET search_path = pg_catalog, pg_temp AS $holdfast$\n"
-    f"BEGIN\n  PERFORM pg_notify('{CHANNEL}', '');\n  RETURN NULL;\nEND\n$holdfast$"
+    f"BEGIN\n  IF {NOTIFIES} THEN\n    PERFORM pg_notify('{CHANNEL}', '');\n  END IF;\n"
+    "  RETURN NULL;\nEND\n$holdfast$"
 )
 
 

@@ -12,7 +12,10 @@ from holdfast.stores.postgres.writing import Catalog
 
 
 def adopt(db: Connection, schema: Schema, within: str) -> tuple[Catalog, dict[str, list[str]]]:
-    """The catalog, and the layout: names of columns by slot. `within` is the PostgreSQL schema of the user tables."""
+    """The catalog, and the layout: names of columns by slot. `within` is the PostgreSQL schema of the user tables.
+
+    Raises `schema_mismatch_table` for a table of which this role does not see every row.
+    """
     ids: dict[str, int] = {name: number for name, _, _, number, _ in db.execute(QUERIES["tables"])}
     layout = {
         table.name: [name for (name,) in db.execute(QUERIES["slots"], (ids[table.name],))] for table in schema.tables
@@ -22,6 +25,7 @@ def adopt(db: Connection, schema: Schema, within: str) -> tuple[Catalog, dict[st
     rewritten: set[str] = set()
     for table in schema.tables:
         target = qualified(within, table.name)
+        fit.check_policies(db, table, target)
         unique = fit.unique_of(db, target)
         tables[table.name] = UserTable(table, within, layout[table.name], list(unique.values()))
         for name, columns in {**unique, **fit.constraints_of(db, target)}.items():

@@ -31,6 +31,7 @@ _KINDS = {
     "23001": "foreign_key",  # ON DELETE RESTRICT, from PostgreSQL 18 on
     "23514": "check",
     "23502": "not_null",
+    "54000": "check",  # a value that an index does not take
     "44000": "check",  # WITH CHECK OPTION of a view
     "P0001": "check",  # RAISE EXCEPTION in a trigger of the application
 }

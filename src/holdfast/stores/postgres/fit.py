@@ -61,15 +61,29 @@ _KINDS = {
 
 
 def check_kind(db: Connection, table: Table, target: str) -> None:
-    """Raise `HoldfastError` `schema_mismatch_table` unless triggers on it see every write: those on a partitioned table
-    do not see what is written into a partition by its own name, and views are not written at all."""
-    ((kind, inherits),) = db.execute(QUERIES["kind"], (target,)).fetchall() or [(None, False)]
-    if kind is None or (kind == "r" and not inherits):
+    """Raise `HoldfastError` `schema_mismatch_table` unless triggers on it see every change: those on a partitioned
+    table do not see what is written into a partition by its own name, none see what a crash takes from an unlogged
+    one."""
+    ((kind, unlogged, inherits),) = db.execute(QUERIES["kind"], (target,)).fetchall() or [(None, False, False)]
+    if kind is None or (kind == "r" and not inherits and not unlogged):
         return
-    found = _KINDS.get(kind, "a table that inherits from another one, or others from it")
+    others = "an unlogged table" if unlogged else "a table that inherits from another one, or others from it"
+    found = _KINDS.get(kind, others)
     remedy = "Sync the table beneath it" if kind in "vm" else "Sync a plain table, or take it out of the schema"
-    message = f"{table.name} is {found}, and triggers on it would not see every write. {remedy}; nothing was changed."
+    message = f"{table.name} is {found}: triggers on it would not see every change. {remedy}; nothing was changed."
     raise HoldfastError("schema_mismatch_table", message, table=table.name, expected="a plain table", found=found)
+
+
+def check_policies(db: Connection, table: Table, target: str) -> None:
+    """Raise `HoldfastError` `schema_mismatch_table` when row-level security hides rows of the table from this role."""
+    if db.execute(QUERIES["row_security"], (target,)).fetchall() == [(True,)]:
+        message = (
+            f"Row-level security of {table.name} applies to the hub's role, which then does not see every row. Hubs "
+            "decide by spaces who may see what: ALTER ROLE ... BYPASSRLS, or let the hub run as the table's owner."
+        )
+        raise HoldfastError(
+            "schema_mismatch_table", message, table=table.name, expected="every row", found="row-level security"
+        )
 
 
 def check(table: Table, found: Sequence[Found], unique: Sequence[Sequence[str]]) -> None:

@@ -94,6 +94,7 @@ def drift(db: Connection, table: Table, within: str) -> list[str]:
     found = []
     try:
         fit.check_kind(db, table, target)
+        fit.check_policies(db, table, target)
         fit.check(table, fit.columns_of(db, target), list(fit.unique_of(db, target).values()))
     except HoldfastError as error:
         found.append(error.message)

@@ -155,8 +155,9 @@ WHERE s.name = %s AND (d.count | d.s0 | d.s1 | d.s2 | d.s3) <> 0
 SELECT EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NULL AND tbl = ANY (%s::text[]))
 
 -- name: lock_dirty
--- One drainer at a time among all processes; the next one takes over when this one's transaction ends, also by its death.
-SELECT pg_advisory_xact_lock(%s, -2)
+-- One drainer at a time among all processes; the next one takes over when this one's transaction ends, also by its death. Rows
+-- that a policy hides from us are no deleted rows: reading them shall fail.
+SELECT pg_advisory_xact_lock(%s, -2), set_config('row_security', 'off', true)
 
 -- name: dirty
 -- The latest note of each row, oldest first, with the marks of all notes of that row.
@@ -278,9 +279,13 @@ FROM json_to_recordset(%s::json) AS r(id int, head bigint, chain text) WHERE s.i
 INSERT INTO holdfast.commit (space, head, chain, at)
 SELECT r.id, r.head, r.chain, %s FROM json_to_recordset(%s::json) AS r(id int, head bigint, chain text)
 
+-- name: row_security
+-- Whether policies hide rows of a table from us.
+SELECT row_security_active(%s::regclass)
+
 -- name: kind
--- What kind of relation this is (NULL: none), and whether it takes part in inheritance or partitions.
-SELECT c.relkind::text, EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent))
+-- What kind of relation this is (none: no row), whether a crash empties it, and whether it takes part in inheritance or partitions.
+SELECT c.relkind::text, c.relpersistence = 'u', EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent))
 FROM pg_class c WHERE c.oid = to_regclass(%s)
 
 -- name: columns

@@ -296,12 +296,15 @@ class PostgresTransaction:
         problems: dict[int, str],
     ) -> None:
         """Put the wire forms of the noted rows into `values`, and what cannot be read into `problems`, by mark."""
-        keys = []
+        keys, unusable = [], {}
         for mark, key in notes.items():
             try:
                 keys.append(table.to_key(key_values(table.table, key), mark))
             except InvalidValue as problem:
-                problems[mark] = f"row {key!r} of {table.name}: {problem.message}"
+                unusable[mark] = f"row {key!r} of {table.name}: {problem.message}"
+        if unusable:
+            there = {key for (key,) in self._fetch(table.noted_keys, ([notes[mark] for mark in unusable],))}
+            problems.update({mark: problem for mark, problem in unusable.items() if notes[mark] in there})
         for mark, *row in self._fetch(table.read, (as_json(keys),)):
             try:
                 values[mark] = table.from_row(row)

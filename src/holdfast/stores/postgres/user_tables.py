@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from holdfast.schema.emit.postgres_dirty import noted_key
+from holdfast.schema.emit.postgres_text import key_expression, qualified, quote
 from holdfast.schema.emit.postgres_text import names as listed
-from holdfast.schema.emit.postgres_text import qualified, quote
 from holdfast.schema.key import key_text
 from holdfast.schema.model import MISSING, Column, Table
 from holdfast.schema.postgres_values import from_sql, read_expression, record_type, write_expression
@@ -71,6 +72,12 @@ class UserTable:
         self.read = (
             f"SELECT r.n, {shown} FROM {self._records(key_width, 'n bigint')} JOIN {self._target} t ON {self._matches}"
         ).encode()
+
+        key = noted_key(f"({key_expression(self.table, 't')})")
+        self.noted_keys = (
+            f"SELECT k.key FROM unnest(%s::text[]) AS k(key) JOIN {self._target} t ON {key} = k.key"
+        ).encode()
+        """Those of the keys, in the form of notes, that rows have. Slow: for keys that are none for us."""
 
     def _records(self, width: int, *more: str) -> str:
         pairs = zip(self._members[:width], self._columns, strict=False)

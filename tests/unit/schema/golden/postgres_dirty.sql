@@ -2,24 +2,24 @@ CREATE OR REPLACE FUNCTION "holdfast"."project"() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $holdfast$
 BEGIN
   IF TG_OP = 'INSERT' THEN
-    INSERT INTO holdfast.dirty (tbl, key) SELECT 'project', s.key FROM (
+    INSERT INTO holdfast.dirty (tbl, key) SELECT 'project', CASE WHEN octet_length(s.key) > 2600 THEN rpad(left(s.key, 100), 1025, '.') ELSE s.key END FROM (
       SELECT r."id" AS key FROM new_rows r
     ) s;
   ELSIF TG_OP = 'UPDATE' THEN
-    INSERT INTO holdfast.dirty (tbl, key) SELECT 'project', s.key FROM (
+    INSERT INTO holdfast.dirty (tbl, key) SELECT 'project', CASE WHEN octet_length(s.key) > 2600 THEN rpad(left(s.key, 100), 1025, '.') ELSE s.key END FROM (
       SELECT r."id" AS key FROM new_rows r UNION SELECT r."id" AS key FROM old_rows r
     ) s;
   ELSIF TG_OP = 'DELETE' THEN
-    INSERT INTO holdfast.dirty (tbl, key) SELECT 'project', s.key FROM (
+    INSERT INTO holdfast.dirty (tbl, key) SELECT 'project', CASE WHEN octet_length(s.key) > 2600 THEN rpad(left(s.key, 100), 1025, '.') ELSE s.key END FROM (
       SELECT r."id" AS key FROM old_rows r
     ) s;
   ELSIF TG_OP = 'TRUNCATE' THEN
-    INSERT INTO holdfast.dirty (tbl, key) SELECT 'project', s.key FROM (
+    INSERT INTO holdfast.dirty (tbl, key) SELECT 'project', CASE WHEN octet_length(s.key) > 2600 THEN rpad(left(s.key, 100), 1025, '.') ELSE s.key END FROM (
       SELECT r.key FROM holdfast."row" r JOIN holdfast."table" t ON t.id = r.tbl
     WHERE t.name = 'project' AND r.mark = 0 AND r.life % 2 = 1
     ) s;
   END IF;
-  IF FOUND THEN
+  IF FOUND AND coalesce(nullif(current_setting('holdfast.notify', true), ''), CASE WHEN current_setting('max_prepared_transactions') = '0' THEN 'on' END) = 'on' THEN
     PERFORM pg_notify('holdfast_dirty', '');
   END IF;
   RETURN NULL;
@@ -37,28 +37,29 @@ EXECUTE FUNCTION "holdfast"."project"();
 CREATE TRIGGER "holdfast_truncate" AFTER TRUNCATE ON "public"."project"
 FOR EACH STATEMENT WHEN (current_setting('holdfast.applying', true) IS DISTINCT FROM 'on' OR pg_trigger_depth() > 0)
 EXECUTE FUNCTION "holdfast"."project"();
+ALTER TABLE "public"."project" ENABLE ALWAYS TRIGGER "holdfast_insert", ENABLE ALWAYS TRIGGER "holdfast_update", ENABLE ALWAYS TRIGGER "holdfast_delete", ENABLE ALWAYS TRIGGER "holdfast_truncate";
 CREATE OR REPLACE FUNCTION "holdfast"."submission"() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $holdfast$
 BEGIN
   IF TG_OP = 'INSERT' THEN
-    INSERT INTO holdfast.dirty (tbl, key) SELECT 'submission', s.key FROM (
+    INSERT INTO holdfast.dirty (tbl, key) SELECT 'submission', CASE WHEN octet_length(s.key) > 2600 THEN rpad(left(s.key, 100), 1025, '.') ELSE s.key END FROM (
       SELECT r."id" AS key FROM new_rows r
     ) s;
   ELSIF TG_OP = 'UPDATE' THEN
-    INSERT INTO holdfast.dirty (tbl, key) SELECT 'submission', s.key FROM (
+    INSERT INTO holdfast.dirty (tbl, key) SELECT 'submission', CASE WHEN octet_length(s.key) > 2600 THEN rpad(left(s.key, 100), 1025, '.') ELSE s.key END FROM (
       SELECT r."id" AS key FROM new_rows r UNION SELECT r."id" AS key FROM old_rows r
     ) s;
   ELSIF TG_OP = 'DELETE' THEN
-    INSERT INTO holdfast.dirty (tbl, key) SELECT 'submission', s.key FROM (
+    INSERT INTO holdfast.dirty (tbl, key) SELECT 'submission', CASE WHEN octet_length(s.key) > 2600 THEN rpad(left(s.key, 100), 1025, '.') ELSE s.key END FROM (
       SELECT r."id" AS key FROM old_rows r
     ) s;
   ELSIF TG_OP = 'TRUNCATE' THEN
-    INSERT INTO holdfast.dirty (tbl, key) SELECT 'submission', s.key FROM (
+    INSERT INTO holdfast.dirty (tbl, key) SELECT 'submission', CASE WHEN octet_length(s.key) > 2600 THEN rpad(left(s.key, 100), 1025, '.') ELSE s.key END FROM (
       SELECT r.key FROM holdfast."row" r JOIN holdfast."table" t ON t.id = r.tbl
     WHERE t.name = 'submission' AND r.mark = 0 AND r.life % 2 = 1
     ) s;
   END IF;
-  IF FOUND THEN
+  IF FOUND AND coalesce(nullif(current_setting('holdfast.notify', true), ''), CASE WHEN current_setting('max_prepared_transactions') = '0' THEN 'on' END) = 'on' THEN
     PERFORM pg_notify('holdfast_dirty', '');
   END IF;
   RETURN NULL;
@@ -76,28 +77,29 @@ EXECUTE FUNCTION "holdfast"."submission"();
 CREATE TRIGGER "holdfast_truncate" AFTER TRUNCATE ON "public"."submission"
 FOR EACH STATEMENT WHEN (current_setting('holdfast.applying', true) IS DISTINCT FROM 'on' OR pg_trigger_depth() > 0)
 EXECUTE FUNCTION "holdfast"."submission"();
+ALTER TABLE "public"."submission" ENABLE ALWAYS TRIGGER "holdfast_insert", ENABLE ALWAYS TRIGGER "holdfast_update", ENABLE ALWAYS TRIGGER "holdfast_delete", ENABLE ALWAYS TRIGGER "holdfast_truncate";
 CREATE OR REPLACE FUNCTION "holdfast"."reading"() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $holdfast$
 BEGIN
   IF TG_OP = 'INSERT' THEN
-    INSERT INTO holdfast.dirty (tbl, key) SELECT 'reading', s.key FROM (
+    INSERT INTO holdfast.dirty (tbl, key) SELECT 'reading', CASE WHEN octet_length(s.key) > 2600 THEN rpad(left(s.key, 100), 1025, '.') ELSE s.key END FROM (
       SELECT '[' || to_json(r."place")::text || ',' || to_json(to_char(r."at" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text || ',' || to_json(r."big"::text)::text || ',' || r."good"::text || ',' || r."n"::text || ']' AS key FROM new_rows r
     ) s;
   ELSIF TG_OP = 'UPDATE' THEN
-    INSERT INTO holdfast.dirty (tbl, key) SELECT 'reading', s.key FROM (
+    INSERT INTO holdfast.dirty (tbl, key) SELECT 'reading', CASE WHEN octet_length(s.key) > 2600 THEN rpad(left(s.key, 100), 1025, '.') ELSE s.key END FROM (
       SELECT '[' || to_json(r."place")::text || ',' || to_json(to_char(r."at" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text || ',' || to_json(r."big"::text)::text || ',' || r."good"::text || ',' || r."n"::text || ']' AS key FROM new_rows r UNION SELECT '[' || to_json(r."place")::text || ',' || to_json(to_char(r."at" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text || ',' || to_json(r."big"::text)::text || ',' || r."good"::text || ',' || r."n"::text || ']' AS key FROM old_rows r
     ) s;
   ELSIF TG_OP = 'DELETE' THEN
-    INSERT INTO holdfast.dirty (tbl, key) SELECT 'reading', s.key FROM (
+    INSERT INTO holdfast.dirty (tbl, key) SELECT 'reading', CASE WHEN octet_length(s.key) > 2600 THEN rpad(left(s.key, 100), 1025, '.') ELSE s.key END FROM (
       SELECT '[' || to_json(r."place")::text || ',' || to_json(to_char(r."at" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text || ',' || to_json(r."big"::text)::text || ',' || r."good"::text || ',' || r."n"::text || ']' AS key FROM old_rows r
     ) s;
   ELSIF TG_OP = 'TRUNCATE' THEN
-    INSERT INTO holdfast.dirty (tbl, key) SELECT 'reading', s.key FROM (
+    INSERT INTO holdfast.dirty (tbl, key) SELECT 'reading', CASE WHEN octet_length(s.key) > 2600 THEN rpad(left(s.key, 100), 1025, '.') ELSE s.key END FROM (
       SELECT r.key FROM holdfast."row" r JOIN holdfast."table" t ON t.id = r.tbl
     WHERE t.name = 'reading' AND r.mark = 0 AND r.life % 2 = 1
     ) s;
   END IF;
-  IF FOUND THEN
+  IF FOUND AND coalesce(nullif(current_setting('holdfast.notify', true), ''), CASE WHEN current_setting('max_prepared_transactions') = '0' THEN 'on' END) = 'on' THEN
     PERFORM pg_notify('holdfast_dirty', '');
   END IF;
   RETURN NULL;
@@ -115,28 +117,29 @@ EXECUTE FUNCTION "holdfast"."reading"();
 CREATE TRIGGER "holdfast_truncate" AFTER TRUNCATE ON "public"."reading"
 FOR EACH STATEMENT WHEN (current_setting('holdfast.applying', true) IS DISTINCT FROM 'on' OR pg_trigger_depth() > 0)
 EXECUTE FUNCTION "holdfast"."reading"();
+ALTER TABLE "public"."reading" ENABLE ALWAYS TRIGGER "holdfast_insert", ENABLE ALWAYS TRIGGER "holdfast_update", ENABLE ALWAYS TRIGGER "holdfast_delete", ENABLE ALWAYS TRIGGER "holdfast_truncate";
 CREATE OR REPLACE FUNCTION "holdfast"."holdfast_conflict"() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $holdfast$
 BEGIN
   IF TG_OP = 'INSERT' THEN
-    INSERT INTO holdfast.dirty (tbl, key) SELECT 'holdfast_conflict', s.key FROM (
+    INSERT INTO holdfast.dirty (tbl, key) SELECT 'holdfast_conflict', CASE WHEN octet_length(s.key) > 2600 THEN rpad(left(s.key, 100), 1025, '.') ELSE s.key END FROM (
       SELECT r."id" AS key FROM new_rows r
     ) s;
   ELSIF TG_OP = 'UPDATE' THEN
-    INSERT INTO holdfast.dirty (tbl, key) SELECT 'holdfast_conflict', s.key FROM (
+    INSERT INTO holdfast.dirty (tbl, key) SELECT 'holdfast_conflict', CASE WHEN octet_length(s.key) > 2600 THEN rpad(left(s.key, 100), 1025, '.') ELSE s.key END FROM (
       SELECT r."id" AS key FROM new_rows r UNION SELECT r."id" AS key FROM old_rows r
     ) s;
   ELSIF TG_OP = 'DELETE' THEN
-    INSERT INTO holdfast.dirty (tbl, key) SELECT 'holdfast_conflict', s.key FROM (
+    INSERT INTO holdfast.dirty (tbl, key) SELECT 'holdfast_conflict', CASE WHEN octet_length(s.key) > 2600 THEN rpad(left(s.key, 100), 1025, '.') ELSE s.key END FROM (
       SELECT r."id" AS key FROM old_rows r
     ) s;
   ELSIF TG_OP = 'TRUNCATE' THEN
-    INSERT INTO holdfast.dirty (tbl, key) SELECT 'holdfast_conflict', s.key FROM (
+    INSERT INTO holdfast.dirty (tbl, key) SELECT 'holdfast_conflict', CASE WHEN octet_length(s.key) > 2600 THEN rpad(left(s.key, 100), 1025, '.') ELSE s.key END FROM (
       SELECT r.key FROM holdfast."row" r JOIN holdfast."table" t ON t.id = r.tbl
     WHERE t.name = 'holdfast_conflict' AND r.mark = 0 AND r.life % 2 = 1
     ) s;
   END IF;
-  IF FOUND THEN
+  IF FOUND AND coalesce(nullif(current_setting('holdfast.notify', true), ''), CASE WHEN current_setting('max_prepared_transactions') = '0' THEN 'on' END) = 'on' THEN
     PERFORM pg_notify('holdfast_dirty', '');
   END IF;
   RETURN NULL;
@@ -154,3 +157,4 @@ EXECUTE FUNCTION "holdfast"."holdfast_conflict"();
 CREATE TRIGGER "holdfast_truncate" AFTER TRUNCATE ON "public"."holdfast_conflict"
 FOR EACH STATEMENT WHEN (current_setting('holdfast.applying', true) IS DISTINCT FROM 'on' OR pg_trigger_depth() > 0)
 EXECUTE FUNCTION "holdfast"."holdfast_conflict"();
+ALTER TABLE "public"."holdfast_conflict" ENABLE ALWAYS TRIGGER "holdfast_insert", ENABLE ALWAYS TRIGGER "holdfast_update", ENABLE ALWAYS TRIGGER "holdfast_delete", ENABLE ALWAYS TRIGGER "holdfast_truncate";

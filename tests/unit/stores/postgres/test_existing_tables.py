@@ -257,6 +257,7 @@ NO_TABLES = [
     ),
     ("create view person as select 'x'::text as id", "a view"),
     ("create materialized view person as select 'x'::text as id", "a materialized view"),
+    (TABLES.replace("create table", "create unlogged table"), "an unlogged table"),
     (f"{TABLES}; create table younger () inherits (person)", "inherits"),
 ]
 
@@ -265,7 +266,7 @@ NO_TABLES = [
 def test_what_triggers_cannot_watch_is_refused(place: Place, tables: str, found: str) -> None:
     for statement in tables.split(";"):
         place.sql(statement)
-    with pytest.raises(HoldfastError, match="would not see every write") as refusal:
+    with pytest.raises(HoldfastError, match="would not see every change") as refusal:
         place.open()
     assert refusal.value.code == "schema_mismatch_table"
     assert found in refusal.value.details["found"]
