@@ -72,10 +72,9 @@ class UserTable:
         self.read = (
             f"SELECT r.n, {shown} FROM {self._records(key_width, 'n bigint')} JOIN {self._target} t ON {self._matches}"
         ).encode()
-
-        key = noted_key(f"({key_expression(self.table, 't')})")
+        noted = noted_key(f"({key_expression(self.table, 't')})")
         self.noted_keys = (
-            f"SELECT k.key FROM unnest(%s::text[]) AS k(key) JOIN {self._target} t ON {key} = k.key"
+            f"SELECT k.key FROM unnest(%s::text[]) AS k(key) JOIN {self._target} t ON {noted} = k.key"
         ).encode()
         """Those of the keys, in the form of notes, that rows have. Slow: for keys that are none for us."""
 
