@@ -104,7 +104,7 @@ def test_a_hub_of_the_former_rule_during_the_deployment(tmp_path: Path) -> None:
         old.close()
         world.server = new
         assert [step.title for step in new.plan()] == ["place the rows of task anew", "place the rows of note anew"]
-        new.migrate(phases=("after",))
+        new.migrate(phases=["after"])
         assert world.spaces("task") == {"t1": "project:1", "t2": "project:2", "late": "project:2"}
         assert new.plan() == []
 
