@@ -47,6 +47,10 @@ class Child:
         self.ready = self._output.readline().strip()
         return self
 
+    def wait(self, seconds: float) -> None:
+        """Until it has ended by itself. Raises `TimeoutExpired`."""
+        self._process.wait(seconds)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

@@ -54,7 +54,9 @@ def serve(store: str, port: int) -> None:
     listening = socket.create_server(("127.0.0.1", port), backlog=1024)
     url = store if "://" in store else f"sqlite:///{store}"
     with hf.Server(url, SCHEMA, authenticate=anybody) as server:
-        web = uvicorn.Server(uvicorn.Config(server.asgi(), log_level="warning", access_log=False))
+        config = uvicorn.Config(server.asgi(), log_level="warning", access_log=False)
+        config.load()  # imports the libraries: a hub is up when it can answer
+        web = uvicorn.Server(config)
         at_end_of_input(lambda: _stop(web))
         before = usage()
         print(listening.getsockname()[1], flush=True)

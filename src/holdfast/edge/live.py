@@ -17,6 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from holdfast.edge.compression import UndecodableError
 from holdfast.edge.live_messages import MAX_MESSAGE, PACKED_SUBPROTOCOL, SUBPROTOCOL, pack, unpack
 from holdfast.edge.rounds import LiveServer, Round, failure_response, unauthenticated
+from holdfast.edge.visits import Visits
 from holdfast.errors import HoldfastError
 from holdfast.hub.identity import Identity
 from holdfast.hub.live import LiveChannel, decode_message
@@ -37,11 +38,17 @@ IDLE_SECONDS = 60.0
 logger = logging.getLogger("holdfast")
 
 
+NOTHING = 204
+"""The status of an answer that is not sent: nothing is new."""
+
+
 class Threads(NamedTuple):
-    """Two limits, as for rounds: those that wait for the store must never keep those from a thread that hold it."""
+    """Two limits, as for rounds: those that wait for the store must never keep those from a thread that hold it. What
+    only looks goes with `visits`."""
 
     starting: anyio.CapacityLimiter
     running: anyio.CapacityLimiter
+    visits: Visits
 
 
 class LiveEndpoint:
@@ -49,7 +56,8 @@ class LiveEndpoint:
 
     def __init__(self, server: LiveServer) -> None:
         self._server = server
-        self.threads = Threads(anyio.CapacityLimiter(40), anyio.CapacityLimiter(40))
+        starting = anyio.CapacityLimiter(40)
+        self.threads = Threads(starting, anyio.CapacityLimiter(40), Visits(starting))
         self._open = 0
         self._looking: asyncio.Task[None] | None = None
 
@@ -162,54 +170,75 @@ class Channel:
             if request:
                 async with self._turn:
                     await self._review()
-                    await self._send(partial(self._handle, request, message.trace))
+                    await self._answer(request, message.trace)
             elif message.announce is not None:
                 self._channel.announce(message.announce)
             else:
                 self._channel.applied()
-            self._awake.set()
+            if self._channel.due():
+                self._awake.set()
+
+    async def _answer(self, request: bytes, trace: dict[str, str]) -> None:
+        answer = Round(partial(self._handle, request, trace))
+        if b'"transactions"' in request:
+            # It writes, and waits for others who write: each in a thread of its own, so that they commit together.
+            await self._send(answer, partial(to_thread.run_sync, answer.start, limiter=self._threads.starting))
+        else:
+            await self._send(answer, partial(self._threads.visits.run, answer.start))
 
     async def _tell(self) -> None:
         """Send what is new, whenever something woke us, and look after access now and then."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._awake.wait(), REVIEW_SECONDS)
+                async with asyncio.timeout(REVIEW_SECONDS):
+                    await self._awake.wait()
             self._awake.clear()
             async with self._turn:
-                await self._review()
-                answer, presence = await to_thread.run_sync(self._news, limiter=self._threads.starting)
-                if answer is not None:
-                    await self._send(lambda answer=answer: answer)
-                if presence is not None:
-                    with anyio.fail_after(IDLE_SECONDS):
-                        await self._websocket.send_text(presence.decode())
+                # What woke us may stand in the answer that was under way.
+                if await self._review() or self._channel.due():
+                    await self._say()
 
-    def _news(self) -> tuple[Response | None, bytes | None]:
+    async def _say(self) -> None:
         """Rows and presence in one visit to a thread: that is what most of the time goes into."""
-        presence = self._channel.presence()  # first: the answer holds a snapshot of the store
-        return self._channel.news(), presence
+        answer = Round(self._news)
+        presence: bytes | None = None
+
+        def look() -> tuple[bytes, bool]:
+            nonlocal presence
+            presence = self._channel.presence()  # first: the answer holds a snapshot of the store
+            return answer.start()
+
+        await self._send(answer, partial(self._threads.visits.run, look))
+        if presence is not None:
+            async with asyncio.timeout(IDLE_SECONDS):
+                await self._websocket.send_text(presence.decode())
+
+    def _news(self) -> Response:
+        return self._channel.news() or Response(NOTHING, "", iter(()), lambda: None)
 
     def _handle(self, request: bytes, trace: dict[str, str]) -> Response:
         with tracing.continued(trace):
             return self._channel.handle(request)
 
-    async def _review(self) -> None:
-        """Ask now and then who the device is: credentials expire and access is taken away while the channel is open."""
-        if self._loop.time() - self._identified >= REVIEW_SECONDS:
-            self._channel.identity = await self._identify()
-            self._identified = self._loop.time()
+    async def _review(self) -> bool:
+        """Ask now and then who the device is: credentials expire and access is taken away while the channel is open.
+        Gives whether it was asked."""
+        if self._loop.time() - self._identified < REVIEW_SECONDS:
+            return False
+        self._channel.identity = await self._identify()
+        self._identified = self._loop.time()
+        return True
 
     async def _put(self, piece: bytes) -> None:
         for start in range(0, len(piece), MAX_MESSAGE):
             message = piece[start : start + MAX_MESSAGE]
-            with anyio.fail_after(IDLE_SECONDS):
+            async with asyncio.timeout(IDLE_SECONDS):
                 await self._websocket.send_bytes(pack(message) if self._packs else message)
 
-    async def _send(self, respond: Any) -> None:
+    async def _send(self, answer: Round, start: Callable[[], Awaitable[tuple[bytes, bool]]]) -> None:
         """Send one answer in messages of about 64 KiB. Raises WebSocketDisconnect after an answer that is an error."""
-        answer = Round(respond)
         try:
-            piece, ended = await to_thread.run_sync(answer.start, limiter=self._threads.starting)
+            piece, ended = await start()
             while True:
                 await self._put(piece)
                 if ended:
@@ -218,7 +247,7 @@ class Channel:
         finally:
             if not answer.closed:
                 await to_thread.run_sync(answer.close, limiter=self._threads.running)
-        if answer.status != 200:
+        if answer.status not in (200, NOTHING):
             await self._websocket.close(close_code(answer.status))
             raise WebSocketDisconnect(close_code(answer.status))
 

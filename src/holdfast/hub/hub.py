@@ -126,13 +126,13 @@ class Hub:
         if listens and isinstance(store, Announcing):
             self._stop_listening = store.listen(self._heard, self._beat)
 
-    def handle(self, body: bytes, identity: Identity) -> Response:
+    def handle(self, body: bytes, identity: Identity, looks: Callable[[], None] = lambda: None) -> Response:
         """One round: `body` is a request of `spec/protocol.md`. Never raises for bad input: the response says what is
-        wrong.
+        wrong. `looks` is called just before the snapshot of the answer is taken.
         """
         with self.observation.round(identity, len(body)) as seen:
             try:
-                return self._handle(body, identity, seen)
+                return self._handle(body, identity, seen, looks)
             except HoldfastError as failure:
                 error = failure
             except StoreUnavailable as failure:
@@ -144,7 +144,7 @@ class Hub:
             seen.outcome = error.code
             return error_response(error)
 
-    def _handle(self, body: bytes, identity: Identity, seen: Seen) -> Response:
+    def _handle(self, body: bytes, identity: Identity, seen: Seen, looks: Callable[[], None]) -> Response:
         if is_short(body):
             return self._same(decode_short_request(body), identity)
         request = decode_request(body)
@@ -155,6 +155,7 @@ class Hub:
         given = self._given(identity)
         outcome = self._push(request, identity, given, seen)
         blocks = self._lease(request, identity)
+        looks()
         with self._reading(needs.of_answer(request, given)) as snapshot:
             spaces = wanted(self._access(snapshot.tx, identity, given), request.want)
             return self._answer(snapshot, request, identity, spaces, outcome, blocks)

@@ -58,7 +58,9 @@ class LiveChannel:
         self._wake = wake
         self._last: m.Request | None = None
         self._spaces: dict[str, str] = {}
-        self._stop = hub.watch.add((), wake)
+        self._behind = False
+        self._mark = hub.watch.mark()
+        self._stop = hub.watch.add((), self._woken)
         self.awaiting = False
         self._more = False
         self._said: dict[str, Any] = {}
@@ -71,7 +73,7 @@ class LiveChannel:
             raise HoldfastError(
                 "request_malformed", "a live channel takes whole requests: the hub follows their cursors"
             )
-        response = self._hub.handle(body, self.identity)
+        response = self._hub.handle(body, self.identity, self._looks)
         if response.status != 200:
             return response
         request = decode_request(body)
@@ -79,6 +81,21 @@ class LiveChannel:
         request.history = []
         self._last, self._more = request, False
         return Response(200, response.content_type, self._follow(iter(response)), response.close)
+
+    def _woken(self) -> None:
+        """Something was committed."""
+        self._behind = True
+        self._wake()
+
+    def _looks(self) -> None:
+        """A snapshot is about to be taken: what was committed before this moment is in it."""
+        self._behind = False
+        self._mark = self._hub.watch.mark()
+
+    def due(self) -> bool:
+        """Whether `news` or `presence` may have something: most of what wakes a channel is in an answer already, such
+        as what its own device has just sent."""
+        return bool(self._present) or (self._behind and self._last is not None and not self.awaiting and not self._more)
 
     def applied(self) -> None:
         """The device has applied the last answer that it had not asked for."""
@@ -89,6 +106,7 @@ class LiveChannel:
         it stopped at the limit: the device then asks for the rest, and says itself how far it is."""
         if self._last is None or self.awaiting or self._more:
             return None
+        self._looks()
         lines = self._hub.news(self._last, self._spaces, self.identity)
         if lines is None:
             return None
@@ -145,5 +163,7 @@ class LiveChannel:
         if header.spaces != self._spaces:
             self._stop()
             self._spaces = dict(header.spaces)
-            self._stop = self._hub.watch.add(self._spaces, self._wake)
+            self._stop = self._hub.watch.add(self._spaces, self._woken)
+            # Between the snapshot and now nobody listened.
+            self._behind |= self._hub.watch.missed(self._mark, self._spaces)
             self._show()
