@@ -47,7 +47,7 @@ demo: $(INSTALLED) ## a hub and several devices that go offline, edit, crash and
 
 test: $(INSTALLED) ## every test; TESTS=path for some of Python's
 	@$(if $(NODE),$(MAKE) --no-print-directory web-build,echo "$(NO_NODE)")
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup $(TESTS)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --durations=25 --durations-min=5 $(TESTS)
 	@$(if $(TESTS),,$(if $(NODE),$(MAKE) --no-print-directory web-test,echo "$(NO_NODE)"))
 
 check: $(INSTALLED) ## lint, types, structure, documents, coverage of the core; ONLY="size links" for some
