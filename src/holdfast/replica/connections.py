@@ -46,7 +46,8 @@ class Connections:
         self._path = path
         self._now = now
         self._new_documents = new_documents
-        self._writer = connect(path, now=now)
+        self._opened_writer: apsw.Connection | None = None
+        self._closed = False
         self._writing = threading.RLock()
         self._depth = 0
         self._receipt = Receipt()
@@ -75,6 +76,16 @@ class Connections:
         """A statement inside `transaction()`, with values as SQLite stores them."""
         with sqlite_errors(self._path):
             return self._inside(sql, tuple(values))
+
+    @property
+    def _writer(self) -> apsw.Connection:
+        """The connection that writes, for who holds `_writing`. Opened at the first write: reading a schema costs some
+        milliseconds, and many a program only looks or syncs."""
+        if self._opened_writer is None:
+            if self._closed:
+                raise HoldfastError("closed", f"the replica {self._path} was closed", file=self._path)
+            self._opened_writer = connect(self._path, now=self._now)
+        return self._opened_writer
 
     @contextmanager
     def writing(self) -> Iterator[apsw.Connection]:
@@ -229,7 +240,9 @@ class Connections:
             with sqlite_errors(self._path):
                 for reader in self._readers:
                     reader.close()
-                self._writer.close()
+                if self._opened_writer is not None:
+                    self._opened_writer.close()
+                self._closed = True
 
 
 def own_transactions() -> HoldfastError:

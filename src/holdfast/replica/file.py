@@ -114,11 +114,21 @@ def note_written(db: apsw.Connection, table: int) -> None:
 
 
 def _run_triggers_of_others(db: apsw.Connection) -> None:
-    """Run triggers only when the application has some of its own: ours would wake for every row to find capture off."""
+    """Run triggers only when the application has some of its own: ours would wake for every row to find capture off.
+
+    Nobody can add one before this transaction ends."""
+    version = int(db.execute("PRAGMA schema_version").get)
+    if _schema_seen.get(db) == version:
+        return
     sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name NOT GLOB 'holdfast_*')"
     wanted = bool(db.execute(sql).get)
     if bool(db.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, -1)) != wanted:
         db.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, int(wanted))
+    _schema_seen[db] = version
+
+
+_schema_seen: weakref.WeakKeyDictionary[apsw.Connection, int] = weakref.WeakKeyDictionary()
+"""The version of the schema at which a connection decided whether triggers are wanted."""
 
 
 def prepare(

@@ -89,6 +89,8 @@ class Coverage:
     def seen(self, device: SimulatedDevice, asked: str = "") -> None:
         """Look at a device; `asked` is the step of somebody who steers, if that was done since the last look."""
         before, now = self._last.get(device.name, EMPTY), look(device)
+        if before is now:
+            return
         self._last[device.name] = now
         for txn in before.transactions.keys() | now.transactions.keys():
             self._transaction(before.transactions.get(txn), now.transactions.get(txn), asked)
@@ -168,10 +170,7 @@ def path(before: Waiting, now: Waiting | None, asked: str) -> list[str]:
 
 def look(device: SimulatedDevice) -> Look:
     """What the device's file says now."""
-    if not device.has_tables:
-        return EMPTY
-    with device.reading() as db:
-        return read_look(db)
+    return device.view(read_look) if device.has_tables else EMPTY
 
 
 def read_look(db: apsw.Connection) -> Look:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 
 from holdfast.errors import HoldfastError
-from holdfast.replica.file import connect
+from holdfast.replica.file import connect, prepare
 from holdfast.replica.replica import Replica
 from holdfast.replica.sqlite_errors import translated
 from holdfast.schema.model import Schema
@@ -21,6 +22,40 @@ from holdfast.testing.network import Link
 
 OK = "ok"
 CRASHED = "crashed"
+MADE_ANEW = 0.25
+"""So many of the files are made by the engine, which may crash over it; the others are copies of such a file."""
+PLACE_OF_DEVICE = "f1e2d3c4b5a69788"
+
+T = TypeVar("T")
+
+
+_as_made: dict[tuple[int, str], bytes] = {}
+"""By version and hash of the schema: a file as the engine makes it, with `PLACE_OF_DEVICE` for the device's id."""
+
+
+def new_file(schema: Schema, device: str) -> bytes:
+    """A file of a new device with that id."""
+    known = _as_made.get((schema.version, schema.hash))
+    if known is None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "device.db"
+            with closing(connect(str(path))) as db:
+                prepare(db, str(path), schema, lambda _: int(PLACE_OF_DEVICE, 16))
+            known = _as_made[schema.version, schema.hash] = path.read_bytes()
+    before, _, after = known.partition(PLACE_OF_DEVICE.encode())
+    return before + device.encode() + after
+
+
+def has_state(db: apsw.Connection) -> bool:
+    """Whether the file has the engine's tables."""
+    return db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'holdfast_state'").get is not None
+
+
+def has_waiting(db: apsw.Connection) -> bool:
+    """Whether the file holds work that the hub has not answered."""
+    sql = """SELECT EXISTS (SELECT 1 FROM holdfast_transaction WHERE state <> 'refused')
+                 OR EXISTS (SELECT 1 FROM holdfast_capture)"""
+    return bool(db.execute(sql).get)
 
 
 class SimulatedDevice:
@@ -42,6 +77,7 @@ class SimulatedDevice:
         self._replicas: list[Replica] = []
         self._observer: apsw.Connection | None = None
         self._made = False
+        self._views: dict[Callable[[apsw.Connection], Any], tuple[int, Any]] = {}
         self.alone = True
         """False while a sync of this device is on its way: no other sync, crash or restart may come in between."""
 
@@ -57,8 +93,7 @@ class SimulatedDevice:
             return True
         if not self.path.exists():
             return False
-        with self.reading() as db:
-            self._made = db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'holdfast_state'").get is not None
+        self._made = self.view(has_state)
         return self._made
 
     @property
@@ -69,6 +104,9 @@ class SimulatedDevice:
         return self._replicas[0]
 
     def _open(self) -> Replica:
+        # Most files are copies of one that the engine made: making each anew would take a third of a short run.
+        if not self.path.exists() and self._entropy.random() >= MADE_ANEW:
+            self.disk.put_back({"": new_file(self.schema, f"{self._entropy.getrandbits(64):016x}")})
         return Replica(
             self.path, self.schema, transport=self.link, now=self.clock, random_bits=self._entropy.getrandbits
         )
@@ -84,6 +122,7 @@ class SimulatedDevice:
         try:
             call()
         except Crash:
+            self.disk.abandon()
             self.close()
             self.disk.recover()
             return CRASHED
@@ -112,6 +151,7 @@ class SimulatedDevice:
         tail = self.disk.take_tail()
         if tail is None:
             return False
+        self.disk.abandon()
         self.close()
         self.disk.put_back(tail)
         return True
@@ -155,6 +195,17 @@ class SimulatedDevice:
             yield self._observer
         finally:
             self._observer.execute("COMMIT")
+
+    def view(self, read: Callable[[apsw.Connection], T]) -> T:
+        """What `read` finds in the file as it stands now. Looks again only after something was written; so `read` is a
+        function of a module, and what it gives must not be changed.
+        """
+        known = self._views.get(read)
+        if known is None or known[0] != self.disk.version:
+            with self.reading() as db:
+                known = self._views[read] = (self.disk.version, read(db))
+        found: T = known[1]
+        return found
 
     def close(self) -> None:
         """Close everything that has the file open."""

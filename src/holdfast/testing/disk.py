@@ -8,6 +8,7 @@ record, as after a real end; SQLite recovers from it when the file is opened aga
 from __future__ import annotations
 
 import weakref
+from contextlib import suppress
 from pathlib import Path
 
 import apsw
@@ -29,6 +30,8 @@ class Disk:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.commits = 0
+        self.version = 0
+        """Another number whenever what the file says may have changed."""
         self._crash_at: int | None = None
         self._image: Image | None = None
         self._tail: Image | None = None
@@ -49,6 +52,7 @@ class Disk:
 
     def _committing(self) -> bool:
         self.commits += 1
+        self.version += 1
         if self.commits == self._crash_at:
             self.crash()
         if not self._unsynced:
@@ -66,6 +70,12 @@ class Disk:
         found = {suffix: self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal")}
         return {suffix: path.read_bytes() for suffix, path in found.items() if path.exists()}
 
+    def abandon(self) -> None:
+        """What is in the log stays there when the connections are closed: the process died, or nobody needs it."""
+        for connection in list(self._connections):
+            with suppress(apsw.ConnectionClosedError):
+                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+
     def recover(self) -> None:
         """After the connections are closed: put back what the disk held at the crash."""
         image, self._image = self._image, None
@@ -73,6 +83,7 @@ class Disk:
 
     def put_back(self, image: Image) -> None:
         """Replace the files by a copy. Nobody may have them open."""
+        self.version += 1
         for suffix in ("", "-wal", "-shm"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
         for suffix, content in image.items():

@@ -102,21 +102,19 @@ class Ledger:
         """The labels that a device shows or keeps as refused."""
         if not device.has_tables:
             return set()
-        with device.reading() as db:
-            seen = read_seen(db)
+        seen = device.view(read_seen)
         return seen.entries | seen.refused
 
     def look(self, device: SimulatedDevice) -> None:
         """Check what a device shows now. Raises `Violation`."""
         if not device.has_tables:
             return
-        with device.reading() as db:
-            seen = read_seen(db)
+        seen = device.view(read_seen)
         book = self.book(device)
         self._own(device, book, seen)
         if lost := book.refused - seen.refused:
             raise Violation(12, f"{device.name} has forgotten the refusal of {sorted(lost)}")
-        book.refused = seen.refused
+        book.refused = set(seen.refused)
         if seen.ready:
             if seen.entries != seen.echoes:
                 raise Violation(9, f"{device.name} shows half of {sorted(seen.entries ^ seen.echoes)}")

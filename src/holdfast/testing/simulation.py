@@ -28,7 +28,7 @@ from holdfast.kernel.clock import EPOCH_MS
 from holdfast.protocol.transport import Exchange
 from holdfast.schema.model import Schema
 from holdfast.testing.clock import DAY, HOUR, MINUTE, YEAR, PartyClock, WorldTime
-from holdfast.testing.device import SimulatedDevice
+from holdfast.testing.device import SimulatedDevice, has_waiting
 from holdfast.testing.disk import Disks
 from holdfast.testing.hub import SimulatedHub
 from holdfast.testing.invariants import Violation, Watch
@@ -177,7 +177,7 @@ class Simulation:
 
     def _look_after(self, device: SimulatedDevice) -> int:
         """What is held back waits long enough, and somebody has what is parked tried again; gives how many wait."""
-        waiting = device.replica.pending() if device.replica.status.pending_count else []
+        waiting = device.replica.pending() if device.view(has_waiting) else []
         for item in waiting:
             if item.state == "parked":
                 device.replica.retry(item.txn)
@@ -188,12 +188,15 @@ class Simulation:
     def check_rest(self) -> None:
         """What must hold when everybody is in sync. Raises `Violation`."""
         self.watch.check_hub()
+        digests = {space: self.hub.digest(space) for space in self.hub.heads()}
         for device in self.devices.values():
-            self.watch.check_rest(device, self.access[device.user])
+            readable = {space: digests.get(space, "") for space in self.access[device.user]}
+            self.watch.check_rest(device, readable)
 
     def close(self) -> None:
         """Close everything and delete the files."""
         for device in self.devices.values():
+            device.disk.abandon()
             device.close()
         self.hub.close()
         self._disks.stop()

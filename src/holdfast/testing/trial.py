@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import apsw
+
 from holdfast.errors import HoldfastError
 from holdfast.hub import pull
 from holdfast.hub.identity import Access
@@ -221,10 +223,7 @@ class Trial:
         return made if self._has_accounts(device) else made._replace(amounts=())
 
     def _has_accounts(self, device: SimulatedDevice) -> bool:
-        if not device.has_tables:
-            return False
-        with device.reading() as db:
-            return bool(db.execute("SELECT count(*) FROM account").get == len(ACCOUNTS))
+        return device.has_tables and device.view(count_accounts) == len(ACCOUNTS)
 
     def expect(self, outcome: str, expected: frozenset[str], what: str) -> str:
         """The outcome, if it is one of those; else a violation."""
@@ -333,6 +332,12 @@ def registers(device: SimulatedDevice) -> set[str]:
         places = [place for place, column in enumerate(columns) if column.merge == "register"]
         shown |= {f"{name} {[row[place] for place in places]!r}" for row in rows}
     return shown
+
+
+def count_accounts(db: apsw.Connection) -> int:
+    """How many accounts a file shows."""
+    found: int = db.execute("SELECT count(*) FROM account").get
+    return found
 
 
 class Undo(Exception):

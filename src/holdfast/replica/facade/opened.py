@@ -77,6 +77,7 @@ class Opened:
         self._process = 0
         self._syncing = False
         self._loop: Loop | None = None
+        self._sealer: apsw.Connection | None = None
         self.events = Events()
 
     def _open(self) -> None:
@@ -183,13 +184,28 @@ class Opened:
         """A connection of its own, with everything captured sealed in one transaction: it does not wait for a sync."""
         self._open()
         with sqlite_errors(self.path):
-            db = connect(self.path, constraints=False, now=self._sql_clock)
+            db = self._take_sealer()
             try:
                 with applying(db, self.path):
                     self._rounds.seal(db)
                 yield db
-            finally:
-                db.close()
+            except BaseException:
+                db.close()  # reads that an error cut short would hold their old snapshot
+                raise
+            self._give_back_sealer(db)
+
+    def _take_sealer(self) -> apsw.Connection:
+        """One that nobody uses, or a new one: to read the schema costs more than to seal."""
+        with self._opening:
+            db, self._sealer = self._sealer, None
+        return db if db is not None else connect(self.path, constraints=False, now=self._sql_clock)
+
+    def _give_back_sealer(self, db: apsw.Connection) -> None:
+        with self._opening:
+            if self._sealer is None and not self._closed:
+                self._sealer = db
+                return
+        db.close()
 
     def disconnect(self) -> None:
         """Stop the background sync, within a second; idempotent. What is not sent stays in the outbox."""
@@ -207,6 +223,9 @@ class Opened:
         with self._opening:
             if self._opened and not self._closed:
                 self._connections.close()
+                if self._sealer is not None:
+                    self._sealer.close()
+                    self._sealer = None
                 self._sync_log.close()
                 self._lock.close()
                 self._sync_db.close()
