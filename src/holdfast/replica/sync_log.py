@@ -94,8 +94,10 @@ class SyncLog:
         """Keep what a sync event says: a line for a round, and for those who look at the file what is going on now
         (about once a second while data move). `now` in milliseconds by the device's clock."""
         if isinstance(event, RoundEnded):
-            self.note(event, complete=complete)
-        elif isinstance(event, StateChanged):
+            self._told = time.monotonic()
+            self.note(event, complete=complete, running=running_of(self._state, transfer, now))
+            return
+        if isinstance(event, StateChanged):
             self._state = event
         elif time.monotonic() - self._told < TELL_SECONDS:
             return
@@ -106,22 +108,22 @@ class SyncLog:
         with self._lock:
             try:
                 db = self._db = self._db or _open(self._path)
-                sql = "INSERT OR REPLACE INTO holdfast_now (id, process, body) VALUES (1, ?, ?)"
-                db.execute(sql, (os.getpid(), msgspec.json.encode(running).decode()))
+                _write_running(db, running)
             except apsw.Error as error:
                 logger.debug("who looks at the file does not see what is going on: %s", error)
 
-    def note(self, event: RoundEnded, *, complete: bool) -> None:
-        """Note a round that has ended, with the failures in a row before it."""
-        self.add(line_of(event, complete=complete)._replace(retries=max(self._failures, event.attempt - 1)))
+    def note(self, event: RoundEnded, *, complete: bool, running: Running | None = None) -> None:
+        """Note a round that has ended, with the failures in a row before it, and what is going on now."""
+        line = line_of(event, complete=complete)._replace(retries=max(self._failures, event.attempt - 1))
+        self.add(line, running)
         self._failures = self._failures + 1 if event.error is not None else 0
 
-    def add(self, line: LogLine) -> None:
+    def add(self, line: LogLine, running: Running | None = None) -> None:
         """Note a round. Never raises for what happens to the file, never waits for a reader or another writer."""
         with self._lock:
             self._waiting = [*self._waiting, line][-self._limit :]
             try:
-                self._write()
+                self._write(running)
                 self._waiting = []
             except (apsw.NotADBError, apsw.CorruptError):
                 self.close()
@@ -130,12 +132,14 @@ class SyncLog:
             except apsw.Error as error:
                 logger.debug("the sync log waits for the next round: %s", error)
 
-    def _write(self) -> None:
+    def _write(self, running: Running | None) -> None:
         db = self._db = self._db or _open(self._path)
         db.execute("BEGIN IMMEDIATE")
         try:
             db.executemany(f"INSERT INTO holdfast_log ({_COLUMNS}) VALUES ({_PLACES})", self._waiting)
             db.execute("DELETE FROM holdfast_log WHERE id <= ?", (db.last_insert_rowid() - self._limit,))
+            if running is not None:
+                _write_running(db, running)
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
@@ -147,6 +151,11 @@ class SyncLog:
         if self._db is not None:
             self._db.close()
             self._db = None
+
+
+def _write_running(db: apsw.Connection, running: Running) -> None:
+    sql = "INSERT OR REPLACE INTO holdfast_now (id, process, body) VALUES (1, ?, ?)"
+    db.execute(sql, (os.getpid(), msgspec.json.encode(running).decode()))
 
 
 def _open(path: str) -> apsw.Connection:
