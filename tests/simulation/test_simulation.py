@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import logging
-import os
+import pickle
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
 from holdfast.testing.coverage import WANTED
-from holdfast.testing.simulate import main, shrink
+from holdfast.testing.invariants import Violation
+from holdfast.testing.simulate import main
 from holdfast.testing.trial import PROFILES, plan, run
 from tests.simulation.planted_deeper import PLANTED, Planted
 
-TIMES = int(os.environ.get("HOLDFAST_SEEDS_TIMES", "1"))
-"""So many times as many seeds; 3 makes 2,000 and more."""
-SEEDS = {
-    profile: TIMES * count
-    for profile, count in (dict.fromkeys(PROFILES, 35) | {"everything": 250, "mixed": 60, "restore": 40}).items()
-}
+SEEDS = dict.fromkeys(PROFILES, 110) | {"everything": 470, "mixed": 200}
+"""2,100 and more."""
 CHUNK = 50
 STEPS = 60
-SHORT = 20
+SHORT = 12
 LONG_ONES = 10
 """One seed of so many has STEPS steps, the others have SHORT ones."""
 
@@ -84,16 +82,14 @@ def test_a_violation_is_told_with_a_short_history(
 ) -> None:
     [fault] = [fault for fault in PLANTED if fault.name == "counters_send_their_value"]
     fault.plant(monkeypatch)
-    steps = plan(0, 60, "calm")
-    report = run(0, steps)
-    assert report.violation is not None
-    small = shrink(0, steps, report)
-    assert len(small) < 10
     assert main(["--seeds", "1", "--steps", "60", "--profile", "calm"]) == 1
     told = capsys.readouterr().out
     assert "VIOLATION invariant" in told
-    assert f"--only {','.join(str(step.place) for step in small)}" in told
-    assert main(["--steps", "60", "--profile", "calm", "--only", ",".join(str(step.place) for step in small)]) == 1
+    [least] = [line for line in told.splitlines() if line.startswith("the least: ")]
+    places = least.partition("--only ")[2]
+    assert len(places.split(",")) < 10
+    assert main(shlex.split(least.partition("simulate ")[2])) == 1
+    assert "VIOLATION invariant" in capsys.readouterr().out
 
 
 def test_the_command_prints_what_was_covered(capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,6 +97,25 @@ def test_the_command_prints_what_was_covered(capsys: pytest.CaptureFixture[str])
     told = capsys.readouterr().out
     assert "2 seeds of 30 steps (network)" in told
     assert "outcome ok" in told
+
+
+def test_two_processes_tell_what_one_tells(capsys: pytest.CaptureFixture[str]) -> None:
+    told = []
+    for jobs in ("1", "2"):
+        assert main(["--seeds", "4", "--steps", "12", "--profile", "all", "--jobs", jobs]) == 0
+        told.append(capsys.readouterr().out.splitlines()[1:])
+    assert told[0] == told[1]
+    assert any("hub" in line for line in told[0])
+
+
+def test_a_transition_that_is_never_reached_fails_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seeds", "1", "--steps", "3", "--profile", "calm", "--all-covered"]) == 1
+    assert "never reached, of " in capsys.readouterr().out
+
+
+def test_a_violation_comes_whole_from_another_process() -> None:
+    found = pickle.loads(pickle.dumps(Violation(7, "rows differ")))
+    assert (found.number, found.message, str(found)) == (7, "rows differ", "invariant 7: rows differ")
 
 
 def test_folders_are_cleaned_up() -> None:

@@ -19,6 +19,8 @@ MAX_KEY_BYTES = 32
 PARTS = 16
 TAG_BYTES = 4
 _BYTES = 16
+_NO_SUMS = bytes(BUCKETS_PER_BRANCH * _BYTES)
+"""The sums of a branch without rows."""
 _MODULUS = 2**128
 
 
@@ -59,15 +61,24 @@ def sub(total: int, leaf_number: int) -> int:
 def branch(sums: Mapping[int, int], number: int) -> int:
     """The hash of branch `number` (0 .. 63): of the sums of its 64 buckets, 16 bytes each. An absent bucket is 0."""
     first = number * BUCKETS_PER_BRANCH
-    content = b"".join([sums.get(first + i, 0).to_bytes(_BYTES, "big") for i in range(BUCKETS_PER_BRANCH)])
+    return _hash(b"".join([sums.get(first + i, 0).to_bytes(_BYTES, "big") for i in range(BUCKETS_PER_BRANCH)]))
+
+
+def _hash(content: bytes | bytearray) -> int:
     return int.from_bytes(hashlib.blake2s(content, digest_size=_BYTES).digest(), "big")
 
 
 def branches(sums: Mapping[int, int]) -> list[int]:
     """The hashes of the 64 branches; `sums`: bucket -> sum, empty buckets may be absent."""
-    empty = branch({}, 0)
-    used = {number // BUCKETS_PER_BRANCH for number in sums}
-    return [branch(sums, number) if number in used else empty for number in range(BRANCHES)]
+    contents: dict[int, bytearray] = {}
+    for bucket_number, total in sums.items():
+        number, place = divmod(bucket_number, BUCKETS_PER_BRANCH)
+        content = contents.get(number)
+        if content is None:
+            content = contents[number] = bytearray(len(_NO_SUMS))
+        content[place * _BYTES : (place + 1) * _BYTES] = total.to_bytes(_BYTES, "big")
+    empty = _hash(_NO_SUMS)
+    return [_hash(contents[number]) if number in contents else empty for number in range(BRANCHES)]
 
 
 def root(sums: Mapping[int, int]) -> str:

@@ -257,6 +257,30 @@ def do_hub_restart(trial: Trial, dice: random.Random) -> str:
     return "ok"
 
 
+def do_hub_down(trial: Trial, dice: random.Random) -> str:
+    """A hub process is not there for a while, or is there again; if there are others, they answer meanwhile."""
+    hub = trial.simulation.hub
+    number = dice.randrange(len(hub.servers))
+    if number not in hub.down:
+        hub.down.add(number)
+        return f"{number} down"
+    hub.down.discard(number)
+    hub.restart(number)
+    return f"{number} up"
+
+
+def do_hub_full(trial: Trial, dice: random.Random) -> str:
+    """The hub's disk has little room left."""
+    return "ok" if trial.simulation.hub.place.fill(dice.randrange(3)) else "nothing"
+
+
+def do_hub_free(trial: Trial, dice: random.Random) -> str:
+    """There is room on the hub's disk."""
+    del dice
+    trial.simulation.hub.place.free()
+    return "ok"
+
+
 def do_back_up(trial: Trial, dice: random.Random) -> str:
     """The hub's store is copied."""
     del dice
@@ -319,6 +343,9 @@ ACTIONS: dict[str, Action] = {
     "foreign": do_foreign,
     "hub fault": do_hub_fault,
     "hub restart": do_hub_restart,
+    "hub down": do_hub_down,
+    "hub full": do_hub_full,
+    "hub free": do_hub_free,
     "back up": do_back_up,
     "restore": do_restore,
     "disk full": do_disk_full,

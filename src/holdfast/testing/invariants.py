@@ -27,7 +27,8 @@ from holdfast.schema.model import MISSING, Column, Table
 from holdfast.schema.rules import CONFLICT_TABLE
 from holdfast.stores.base import Space
 from holdfast.testing.device import SimulatedDevice
-from holdfast.testing.hub import SimulatedHub, read_rows
+from holdfast.testing.hub import SimulatedHub
+from holdfast.testing.hub_places import read_rows
 
 MAX_AHEAD = 5 * 60 * 1000
 
@@ -40,6 +41,10 @@ class Violation(AssertionError):
     def __init__(self, number: int, message: str) -> None:
         super().__init__(f"invariant {number}: {message}")
         self.number, self.message = number, message
+
+    def __reduce__(self) -> tuple[type[Violation], tuple[int, str]]:
+        """From one process to another."""
+        return Violation, (self.number, self.message)
 
 
 class Fed(NamedTuple):

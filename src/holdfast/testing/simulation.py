@@ -31,6 +31,7 @@ from holdfast.testing.clock import DAY, HOUR, MINUTE, YEAR, PartyClock, WorldTim
 from holdfast.testing.device import SimulatedDevice, has_waiting
 from holdfast.testing.disk import Disks
 from holdfast.testing.hub import SimulatedHub
+from holdfast.testing.hub_places import InFile, InMemory, InPostgres, Place
 from holdfast.testing.invariants import Violation, Watch
 from holdfast.testing.network import KINDS, Fault, Network
 from holdfast.testing.ordering import SendingOrder
@@ -45,7 +46,8 @@ class Simulation:
     """`devices` is their number, or a mapping device -> user. `spaces` is what every user may do where, or `access`
     maps user -> space -> "r" or "rw" (and may be changed at any time).
 
-    `memory` chooses the hub's store (False: an SQLite file), `processes` how many hub processes share it. The files
+    `memory` chooses the hub's store (False: an SQLite file), `processes` how many hub processes share it. `postgres`
+    names an empty PostgreSQL database for it instead, whose role may create others beside it. The files
     live in a folder of their own, in memory where the system has such a place: a sync of the disk costs nothing there.
     """
 
@@ -59,6 +61,7 @@ class Simulation:
         access: Mapping[str, Mapping[str, Access]] | None = None,
         memory: bool = True,
         processes: int = 1,
+        postgres: str | None = None,
     ) -> None:
         self.schema, self.seed = schema, seed
         self.random = random.Random(f"{seed}/choices")
@@ -74,22 +77,23 @@ class Simulation:
         """A request in which this stands is refused on its way, as by a proxy that does not like it."""
         self.on_request: Callable[[SimulatedDevice], None] | None = None
         """Told when a request arrives at the hub, with the device that sent it."""
+        self.requests = 0
+        """So many arrived at the hub."""
         self._disks = Disks()
         self._disks.start()
-        self.hub = SimulatedHub(
-            schema,
-            self.folder,
-            PartyClock(self.time),
-            random.Random(f"{seed}/hub"),
-            self.access,
-            memory=memory,
-            processes=processes,
-        )
+        entropy = random.Random(f"{seed}/hub")
+        place = self._place(entropy, postgres, memory=memory)
+        self.hub = SimulatedHub(schema, place, PartyClock(self.time), entropy, self.access, processes=processes)
         self.watch = Watch(self.hub)
         self.order = SendingOrder(schema)
         self.devices: dict[str, SimulatedDevice] = {}
         for name, user in named.items():
             self.add_device(name, user)
+
+    def _place(self, entropy: random.Random, postgres: str | None, *, memory: bool) -> Place:
+        if postgres is not None:
+            return InPostgres(postgres, entropy)
+        return InMemory(entropy) if memory else InFile(self._disks.disk(self.folder / "hub.db"), entropy)
 
     def add_device(self, name: str, user: str) -> SimulatedDevice:
         """A new device of a user whom `access` knows."""
@@ -103,6 +107,7 @@ class Simulation:
     def _reach(self, name: str, body: bytes) -> Exchange:
         if self.network.links[name].exchanges > MAX_EXCHANGES:
             raise Violation(17, f"a sync of {name} does not come to its end")
+        self.requests += 1
         self.time.advance(self._entropy.randrange(1, 200))
         if self.on_request is not None:
             self.on_request(self.devices[name])
@@ -117,6 +122,11 @@ class Simulation:
             return exchange
         finally:
             self.watch.hub_moved()
+
+    @property
+    def events(self) -> int:
+        """Commits in the devices' files, and requests that arrived at the hub."""
+        return self.requests + sum(device.disk.commits for device in self.devices.values())
 
     def any_device(self) -> SimulatedDevice:
         """One of the devices, by the simulation's own dice."""
@@ -156,8 +166,7 @@ class Simulation:
         for device in self.devices.values():
             device.disk.crash_at_commit(None)
             device.disk.free()
-        for store in self.hub.stores:
-            store.fault = None
+        self.hub.heal()
         for done in range(1, MAX_ROUNDS + 1):
             if not self._round():
                 self.check_rest()

@@ -23,7 +23,7 @@ from holdfast.hub.identity import Access
 from holdfast.replica import downloads, outbox, seal, stage, uploads
 from holdfast.testing.coverage import Coverage
 from holdfast.testing.device import CRASHED, OK, SimulatedDevice
-from holdfast.testing.hub import read_rows
+from holdfast.testing.hub_places import read_rows
 from holdfast.testing.invariants import Violation
 from holdfast.testing.ledger import Ledger
 from holdfast.testing.simulation import Simulation
@@ -52,6 +52,7 @@ CLOCKS = {"clock": 4, "drift": 2, "hub clock": 1}
 ACCESS = {"access": 3}
 HUB = {"foreign": 6, "hub fault": 3, "hub restart": 1}
 RESTORE = {"back up": 1, "restore": 1}
+FAILOVER = {"hub down": 5, "hub full": 2, "hub free": 3}
 DISK = {"disk full": 2, "disk free": 3}
 
 DECISIONS = {"resolve": 20}
@@ -68,9 +69,17 @@ PROFILES: dict[str, dict[str, int]] = {
     "hub": CALM | FAULTY | HUB,
     "restore": CALM | FAULTY | HUB | RESTORE,
     "disk": CALM | FAULTY | CRASHES | DISK,
-    "mixed": CALM | FAULTY | STEERING | CRASHES | POWER | CLOCKS | ACCESS | HUB | DISK | POISON,
-    "everything": CALM | FAULTY | STEERING | CRASHES | POWER | CLOCKS | ACCESS | HUB | DISK | RESTORE | POISON,
+    "failover": CALM | FAULTY | HUB | FAILOVER,
+    "steering": CALM | FAULTY | POISON | {"access": 8, "cancel": 6, "retry": 6, "edit": 3, "drop": 6},
+    "mixed": CALM | FAULTY | STEERING | CRASHES | POWER | CLOCKS | ACCESS | HUB | DISK | FAILOVER | POISON,
 }
+PROFILES["everything"] = PROFILES["mixed"] | RESTORE
+
+
+def profile_of(seed: int, asked: str) -> str:
+    """The profile of a seed: the one that was asked for, or with "all" each in its turn."""
+    names = list(PROFILES)
+    return names[seed % len(names)] if asked == "all" else asked
 
 
 class Step(NamedTuple):
@@ -81,10 +90,14 @@ class Step(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a run did: `history` line by line, `covered` counts of steps and outcomes, `violation` if there was one."""
+    """What a run did: `history` line by line, `covered` counts of steps and outcomes, `violation` if there was one.
+
+    `events`: commits in device files and requests that arrived at the hub; a step makes several.
+    """
 
     seed: int
     steps: int
+    events: int
     history: list[str]
     covered: Counter[str]
     violation: Violation | None
@@ -97,11 +110,11 @@ def plan(seed: int, steps: int, profile: str) -> list[Step]:
     return [Step(place, kind) for place, kind in enumerate(kinds)]
 
 
-def run(seed: int, steps: Iterable[Step]) -> Report:
-    """Play a plan to its end, or to the first violation."""
+def run(seed: int, steps: Iterable[Step], postgres: str | None = None) -> Report:
+    """Play a plan to its end, or to the first violation; on `postgres`, as `Simulation` takes it, if it is given."""
     played = list(steps)
     with small_limits(random.Random(f"{seed}/limits")):
-        trial = Trial(seed)
+        trial = Trial(seed, postgres)
         violation = None
         try:
             trial.play(played)
@@ -110,7 +123,7 @@ def run(seed: int, steps: Iterable[Step]) -> Report:
             trial.history.append(f"VIOLATION {violation}")
         finally:
             trial.simulation.close()
-    return Report(seed, len(played), trial.history, trial.covered, violation)
+    return Report(seed, len(played), trial.simulation.events, trial.history, trial.covered, violation)
 
 
 def unexpected(error: Exception) -> Violation:
@@ -146,7 +159,7 @@ def small_limits(dice: random.Random) -> Iterator[None]:
 class Trial:
     """A world of four devices and three users, with the ledger beside it."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, postgres: str | None = None) -> None:
         dice = random.Random(f"{seed}/world")
         access: dict[str, dict[str, Access]] = {
             user: {**dict.fromkeys(SPACES, "rw"), f"user:{user}": "rw"} for user in ("ann", "ben", "cay")
@@ -155,7 +168,13 @@ class Trial:
         names = dict(list(DEVICES.items())[: dice.choice((2, 3, 3, 4))])
         self.seed = seed
         self.simulation = Simulation(
-            SCHEMA, seed=seed, devices=names, access=access, memory=dice.random() < 0.7, processes=dice.choice((1, 2))
+            SCHEMA,
+            seed=seed,
+            devices=names,
+            access=access,
+            memory=dice.random() < 0.7,
+            processes=dice.choice((1, 2)),
+            postgres=postgres,
         )
         self.ledger = Ledger(self.simulation.hub)
         self.history: list[str] = []
