@@ -73,7 +73,7 @@ RULES: dict[str, Rule] = {
     ),
     "cli": _rule(ANY, "apsw cyclopts msgspec rich starlette urllib3 uvicorn", "the terminal joins everything"),
     "testing": _rule(
-        ANY, "apsw hypothesis msgspec pytest starlette uvicorn", "what users test with may join everything"
+        ANY, "apsw hypothesis msgspec psycopg pytest starlette uvicorn", "what users test with may join everything"
     ),
     "__init__": _rule(ANY, "", "the public names, gathered; what they need is imported where they live"),
     "__main__": _rule(ANY, "", "python -m holdfast"),
