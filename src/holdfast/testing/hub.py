@@ -127,7 +127,11 @@ class SimulatedHub:
 
     def back_up(self) -> None:
         """Copy the whole store."""
+        if self.place.alone_for_backup:
+            self._stop()
         self.place.back_up()
+        if self.place.alone_for_backup:
+            self._start_again()
 
     @property
     def has_backup(self) -> bool:
@@ -136,9 +140,15 @@ class SimulatedHub:
 
     def restore(self) -> None:
         """Put the copy back in place of the store: what was accepted since is lost there."""
+        self._stop()
+        self.place.restore()
+        self._start_again()
+
+    def _stop(self) -> None:
         for server in self.servers:
             server.close()
-        self.place.restore()
+
+    def _start_again(self) -> None:
         for process in range(len(self.servers)):
             self._start(process)
 

@@ -31,6 +31,7 @@ class Place(Protocol):
     """One database. Every hub process has a store of its own on it, unless `shared`: then all have the same object."""
 
     shared: bool
+    alone_for_backup: bool
 
     def store(self) -> Store:
         """The store of a process that begins."""
@@ -74,6 +75,7 @@ class InMemory:
     """The memory store: one object for all processes."""
 
     shared = True
+    alone_for_backup = False
 
     def __init__(self, entropy: random.Random) -> None:
         self._store = MemoryStore(random=entropy.getrandbits)
@@ -125,6 +127,7 @@ class InFile:
     """An SQLite file, on a disk that can be full."""
 
     shared = False
+    alone_for_backup = False
 
     def __init__(self, disk: Disk, entropy: random.Random) -> None:
         self._disk, self._entropy = disk, entropy
@@ -197,6 +200,7 @@ class InPostgres:
     """A real PostgreSQL: `dsn` names an empty database whose role may create others beside it, for the backup."""
 
     shared = False
+    alone_for_backup = True
 
     def __init__(self, dsn: str, entropy: random.Random) -> None:
         from psycopg.conninfo import conninfo_to_dict
