@@ -3,7 +3,6 @@
 import { hlcOf, stamp as stampText } from "../clock";
 import { type Cell, type Column, defaultOf, type Wire } from "../column";
 import { clientOf, Content, decoded, encoded } from "../documents/content";
-import { library } from "../documents/library";
 import { readUpdate } from "../documents/update";
 import { canonicalJson, InvalidValue, same } from "../values";
 import { PENDING } from "./counter";
