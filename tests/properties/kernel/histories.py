@@ -109,7 +109,7 @@ class World:
             try:
                 outcome = row.apply(table, before, op, write)
             except values.InvalidValue as refused:
-                # It builds on what this hub has not heard of, or of a text which the hub, with an older schema, dropped.
+                # It builds on what this hub has not heard of, or on a text which the hub dropped by an older schema.
                 assert refused.code in ("document_gap", "edit_misfit"), refused
                 return
             self.outcomes.append((before, op, outcome, write, table))
