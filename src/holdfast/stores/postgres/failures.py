@@ -77,7 +77,8 @@ def translate(error: Exception, name: str) -> Exception:
     if isinstance(error, PoolTimeout | PoolClosed):
         return StoreUnavailable(f"{name}: no connection is free ({error}); raise the size of the pool")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return StoreUnavailable(f"{name} cannot work now: {_first_line(error)}")
+        reason = f"{name} cannot work now: {_first_line(error)}. The hub goes on by itself when the server is back"
+        return StoreUnavailable(reason)
     if isinstance(error, _ALTERED):
         message = (
             f"{name} was changed while the hub was running: {_first_line(error)}. Undo the change, or deploy the schema"
@@ -85,9 +86,11 @@ def translate(error: Exception, name: str) -> Exception:
         )
         return HoldfastError("store_failed", message, database=name)
     if isinstance(error, errors.InsufficientPrivilege):
-        return HoldfastError(
-            "store_failed", f"{name}: the hub's role lacks a right: {_first_line(error)}", database=name
+        message = (
+            f"{name}: the hub's role lacks a right: {_first_line(error)}. Grant it (rights on the hub's own tables: "
+            "`holdfast migrate FILE --grant ROLE`); the hub goes on by itself then."
         )
+        return HoldfastError("store_failed", message, database=name)
     return HoldfastError("store_failed", f"{name} failed: {_first_line(error)}", database=name)
 
 

@@ -56,21 +56,17 @@ def note_rows(table: Table, within: str) -> list[str]:
 
 
 def watch_over(db: Connection, table: Table, within: str) -> None:
-    """Note all rows of a table when its triggers may have been off since they were last noted, or a column was
-    rewritten; remember it for as long as they are off."""
-    look = f'SELECT noted, watched IS NOT DISTINCT FROM {versions(table, within)} FROM holdfast."table" WHERE name = %s'
+    """Note all rows of a table, which is as it should be now, when its triggers may have been off since they were last
+    noted, or a column was rewritten."""
+    look = (
+        f'SELECT noted AND watched IS NOT DISTINCT FROM {versions(table, within)} FROM holdfast."table" WHERE name = %s'
+    )
     name = (table.name,)
-    if db.execute(b"SELECT to_regclass(%s)", (qualified(within, table.name),)).fetchall()[0][0] is None:
-        return
-    off = bool(lost_triggers(db, table, within)) or altered(db, table)
-    if db.execute(look.encode(), name).fetchall() == [(not off, True)]:
+    if db.execute(look.encode(), name).fetchall() == [(True,)]:
         return
     with db.transaction():
         # Others look, too: whoever comes first does it.
-        ((noted, same),) = db.execute(f"{look} FOR UPDATE".encode(), name).fetchall()
-        if off:
-            db.execute(b'UPDATE holdfast."table" SET noted = false WHERE name = %s AND noted', name)
-        elif not noted or not same:
+        if db.execute(f"{look} FOR UPDATE".encode(), name).fetchall() == [(False,)]:
             for statement in note_rows(table, within):
                 db.execute(statement.encode())
 

@@ -31,7 +31,7 @@ from holdfast.stores.postgres.undo import Connection, roll_back
 from holdfast.stores.postgres.writing import Catalog
 
 _CLOCK_SLOT_BITS = 6
-_RECONNECT = 2.0
+_RECONNECT = 2
 """Seconds for which a pool tries to connect by itself; after that every transaction that is asked for tries anew."""
 
 
@@ -185,8 +185,18 @@ class PostgresStore:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (psycopg.Error, PoolTimeout, PoolClosed) as error:
+        except PoolTimeout as error:
+            raise translate(self._why_none(error), self._name) from error
+        except (psycopg.Error, PoolClosed) as error:
             raise translate(error, self._name) from error
+
+    def _why_none(self, error: PoolTimeout) -> Exception:
+        """Why a pool had no connection: the server's own words if it takes none, else that all are in use."""
+        try:
+            psycopg.connect(self._dsn, connect_timeout=_RECONNECT).close()
+        except psycopg.Error as reason:
+            return reason
+        return error
 
     def _opened(self) -> Catalog:
         if self._catalog is None:
@@ -287,8 +297,10 @@ class PostgresStore:
         found = []
         with self._translated(), self._readers.connection(self._patience) as connection:
             for user in catalog.tables.values():
-                found += drift(connection, user.table, self._within)
-                watch_over(connection, user.table, self._within)
+                wrong = drift(connection, user.table, self._within)
+                found += wrong
+                if not wrong:
+                    watch_over(connection, user.table, self._within)
         return found
 
     def listen(self, heard: Callable[[], None], beat: Callable[[], None]) -> Callable[[], None]:
