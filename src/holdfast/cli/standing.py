@@ -52,9 +52,10 @@ def facts(found: Look, now: int) -> Iterator[tuple[str, str]]:
         yield "Conflicts", f"{number(status.conflict_count)} to look at"
     if found.running is not None:
         yield "Connection", connection(found.running, now)
-    error = status.download_error or status.upload_error
-    if error:
-        yield "Trouble", error
+    if status.download_error:
+        yield "Trouble", status.download_error
+    if status.upload_error and status.upload_error != status.download_error:
+        yield "Held back", status.upload_error
 
 
 def connection(running: Running, now: int) -> str:

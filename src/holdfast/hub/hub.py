@@ -24,8 +24,8 @@ from holdfast.hub.observation import Observation, Seen, samples
 from holdfast.hub.orphans import take_up_all
 from holdfast.hub.presence import Presence
 from holdfast.hub.pull import Asked, answer
-from holdfast.hub.reading import classes_of, cursor_at, wanted
-from holdfast.hub.requested import check_origins, check_schema
+from holdfast.hub.reading import classes_of, cursor_at, templates_of, wanted
+from holdfast.hub.requested import check_origins, check_schema, check_want
 from holdfast.hub.response import Response, error_response
 from holdfast.hub.snapshot import Snapshot, guarded
 from holdfast.hub.watch import Watch
@@ -121,6 +121,7 @@ class Hub:
             self.hub = tx.hub().hub
         self._looked = now()
         self._classes = classes_of(schema)
+        self._templates = templates_of(schema)
         self.presence = Presence(store)
         self.desk = Desk(self, now, random_bits)
         self._stop_listening: Callable[[], None] | None = None
@@ -155,20 +156,22 @@ class Hub:
         check_schema(self.schema, request.schema)
         check_user(request, identity)
         check_compare(request.compare)
+        check_want(request.want, self._templates)
         given = self._given(identity)
         outcome = self._push(request, identity, given, seen)
         blocks = self._lease(request, identity)
         looks()
         with self._reading(needs.of_answer(request, given)) as snapshot:
-            spaces = wanted(self._access(snapshot.tx, identity, given), request.want)
+            spaces = wanted(self._access(snapshot.tx, identity, given), request.want, self._templates)
             return self._answer(snapshot, request, identity, spaces, outcome, blocks)
 
     def _same(self, short: m.ShortRequest, identity: Identity) -> Response:
         """Say that nothing is new for who holds that. Nothing is remembered for it, so every hub of the store answers
         alike. Raises `not_same`."""
+        check_want(short.want, self._templates)
         given = self._given(identity)
         with self._reading(Need(spaces=sorted(given or ()), only=given is not None)) as snapshot:
-            spaces = wanted(self._access(snapshot.tx, identity, given), short.want)
+            spaces = wanted(self._access(snapshot.tx, identity, given), short.want, self._templates)
             heads = snapshot.tx.spaces(sorted(spaces))
         cursors = {name: cursor_at(space, space.head) for name, space in heads.items()}
         holds = {name: (access, cursors.get(name, "")) for name, access in spaces.items()}
@@ -239,7 +242,7 @@ class Hub:
         """
         given = self._given(identity)
         with self._reading(needs.of_answer(last, given)) as snapshot:
-            spaces = wanted(self._access(snapshot.tx, identity, given), last.want)
+            spaces = wanted(self._access(snapshot.tx, identity, given), last.want, self._templates)
             heads = snapshot.tx.spaces(sorted(spaces))
             moved = any(last.cursors.get(name) != cursor_at(space, space.head) for name, space in heads.items())
             if not moved and spaces == access:

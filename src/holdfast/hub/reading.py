@@ -7,13 +7,14 @@ sent at least once; an answer that breaks off goes on from the cursor, which nam
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from holdfast.hub.cursor import Cursor, is_behind, is_ours, parse_cursor
 from holdfast.hub.identity import Access
 from holdfast.protocol import messages as m
 from holdfast.schema.model import Schema
+from holdfast.schema.space import SpaceRule
 from holdfast.stores.base import Space, Transaction
 
 COUNT_FROM = 2_000
@@ -137,16 +138,26 @@ def cursor_at(space: Space, seq: int) -> str:
     return Cursor(space.epoch, seq, space.head, space.chain).text()
 
 
-def wanted(spaces: dict[str, Access], want: m.Want | None) -> dict[str, Access]:
-    """Those of the spaces that a device may read that it wants. What it may write does not depend on that."""
+def wanted(spaces: dict[str, Access], want: m.Want | None, templates: Mapping[str, SpaceRule]) -> dict[str, Access]:
+    """Those of the spaces that a device may read that it wants. What it may write does not depend on that. `templates`
+    are those of the schema, by their text; `requested.check_want` has held the request to them.
+    """
     if want is None:
         return spaces
     without = frozenset(want.without)
+    written = [templates[text] for text in want.upload]
     return {
         name: access
         for name, access in spaces.items()
-        if name not in without and (not want.only or name in want.spaces)
+        if name not in without
+        and (not want.only or name in want.spaces)
+        and not any(rule.may_name(name) for rule in written)
     }
+
+
+def templates_of(schema: Schema) -> dict[str, SpaceRule]:
+    """The templates that name the spaces of the declared tables."""
+    return {rule.template: rule for table in schema.declared if (rule := table.naming) is not None}
 
 
 def classes_of(schema: Schema) -> list[tuple[int, frozenset[str]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from holdfast.errors import HoldfastError
 from holdfast.protocol import messages as m
@@ -26,3 +26,11 @@ def check_origins(tx: Transaction, request: m.Request, origins: Sequence[str]) -
         if record.device != request.device:
             message = f"origin {record.origin} belongs to another device than {request.device}"
             raise HoldfastError("device_mismatch", message, origin=record.origin)
+
+
+def check_want(want: m.Want | None, templates: Collection[str]) -> None:
+    """Raise `request_malformed` unless the templates that a device names are of the schema: no others are ever
+    matched against names, which a stranger's could make slow."""
+    unknown = [text for text in want.upload if text not in templates] if want is not None else []
+    if unknown:
+        raise HoldfastError("request_malformed", f"want.upload: the schema has no space template {unknown[0]!r}")

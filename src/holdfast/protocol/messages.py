@@ -133,12 +133,13 @@ class Compared(Struct, omit_defaults=True):
 
 class Want(Struct, omit_defaults=True):
     """What a device wants of what it may read: all but `without`, or `only` the named `spaces`, whose priorities (lower
-    first, 0 where none is named) order what is sent.
+    first, 0 where none is named) order what is sent. `upload` are templates of spaces that it writes and never reads.
     """
 
     spaces: dict[SpaceName, Integer] = {}
     without: list[SpaceName] = []
     only: bool = False
+    upload: list[SpaceName] = []
 
 
 class Request(Struct, omit_defaults=True):

@@ -21,6 +21,7 @@ from holdfast.replica.seal import batches
 from holdfast.replica.spaces import LocalSpaces
 from holdfast.replica.tables import UserTables
 from holdfast.schema.model import Schema
+from holdfast.schema.queue import UPLOAD
 
 
 class StagedPage(NamedTuple):
@@ -119,8 +120,12 @@ class Apply:
         return held
 
     def _revoke(self, header: m.Header) -> None:
-        """Purge the spaces that the device may not read any more. What waits in them stays in the outbox."""
+        """Purge the spaces that the device may not read any more. What waits in them stays in the outbox. Where the
+        device only writes, what it has written stays."""
         for name in self._spaces.all().keys() - header.spaces.keys():
+            if self._tables.only_uploads(name):
+                self._spaces.only_upload(name)
+                continue
             held = self._empty(name)
             for names in batches(iter(sorted(held))):
                 self._confirmed.save_bases((row, None) for row in names)
@@ -160,8 +165,11 @@ class Apply:
     def _settle(self, answered: Answered, held: dict[RowName, Held]) -> None:
         """New confirmed rows for everything touched, and user tables that show them with what still waits."""
         promoted: dict[RowName, list[m.AnyOperation]] = {}
-        for _, tbl, key, body in self._outbox.operations(sorted(answered.plain)):
-            promoted.setdefault((tbl, key), []).append(m.decode_operation(body))
+        merged = frozenset(answered.merged)
+        for txn, tbl, key, body in self._outbox.operations(sorted([*answered.plain, *merged])):
+            # No page says what became of a row that only goes up: here it stands as it was written.
+            if txn not in merged or self._tables.queues[tbl].direction == UPLOAD:
+                promoted.setdefault((tbl, key), []).append(m.decode_operation(body))
         others = [*answered.merged, *answered.cancelled, *(txn for txn, _ in answered.refused)]
         shown = {(tbl, key) for _, tbl, key, _ in self._outbox.operations(others)} | held.keys()
         self._outbox.done([*answered.plain, *answered.merged, *answered.cancelled])

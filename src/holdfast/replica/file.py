@@ -28,6 +28,7 @@ YOUNGER = (
     ("holdfast_state", "sealed"),
     ("holdfast_table", "captured"),
     ("holdfast_space", "behind"),
+    ("holdfast_space", "upload"),
 )
 """Columns that files of earlier releases get at their first opening."""
 

@@ -131,7 +131,8 @@ CREATE TABLE holdfast_space (
     ready INTEGER NOT NULL DEFAULT 0,
     loaded INTEGER,                           -- while not ready: everything up to this priority is here
     lost INTEGER NOT NULL DEFAULT 0,          -- 1: the hub has lost the history of what is here; it arrives anew
-    behind INTEGER NOT NULL DEFAULT 0         -- 1: rows that are gone may still be here; the space is compared with the hub
+    behind INTEGER NOT NULL DEFAULT 0,        -- 1: rows that are gone may still be here; the space is compared with the hub
+    upload INTEGER NOT NULL DEFAULT 0         -- 1: the device writes in it and never reads it
 ) STRICT;
 
 -- What the device wants of what it may read. A space that is not here is wanted unless only chosen ones are.

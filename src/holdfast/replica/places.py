@@ -31,7 +31,7 @@ class Places:
         self._user = user
         self._confirmed = Confirmed(db, tables)
         self._spaces = LocalSpaces(db)
-        self._names = {space.number: name for name, space in self._spaces.all().items()}
+        self._names = self._spaces.names()
         self._numbers = {name: number for number, name in self._names.items()}
 
     def depends(self, name: RowName) -> bool:
@@ -68,7 +68,8 @@ class Places:
 
     def _numbered(self, space: str) -> int:
         if space not in self._numbers:
-            number = self._numbers[space] = self._spaces.number(space)
+            upload = self._tables.only_uploads(space)
+            number = self._numbers[space] = self._spaces.number(space, upload=upload)
             self._names[number] = space
         return self._numbers[space]
 

@@ -133,7 +133,7 @@ class Rounds:
             acknowledged=acknowledged,
             limit=limit,
             page=page,
-            want=want(self._db, self._sent_at, only=self._device.only_chosen),
+            want=want(self._db, self._sent_at, only=self._device.only_chosen, upload=self._device.tables.upload_rules),
             digests=digests,
             echo=self._waits_for_rows(),
             user=user,

@@ -28,26 +28,39 @@ class LocalSpaces:
         self._db = db
 
     def all(self) -> dict[str, LocalSpace]:
-        """All spaces by name."""
-        sql = "SELECT id, name, access, cursor, ready, lost FROM holdfast_space"
+        """All spaces that are read, by name."""
+        sql = "SELECT id, name, access, cursor, ready, lost FROM holdfast_space WHERE upload = 0"
         return {
             name: LocalSpace(number, name, access, cursor, bool(ready), bool(lost))
             for number, name, access, cursor, ready, lost in self._db.execute(sql)
         }
 
-    def number(self, name: str) -> int:
-        """The number of a space; a new one is noted without access."""
+    def names(self) -> dict[int, str]:
+        """All spaces of which rows may be here, those that are only written too, by number."""
+        return dict(self._db.execute("SELECT id, name FROM holdfast_space"))
+
+    def number(self, name: str, *, upload: bool = False) -> int:
+        """The number of a space; a new one is noted without access. `upload`: it is only written."""
         found = self._db.execute("SELECT id FROM holdfast_space WHERE name = ?", (name,)).get
         if found is not None:
             return int(found)
-        self._db.execute("INSERT INTO holdfast_space (name, access) VALUES (?, '')", (name,))
+        self._db.execute("INSERT INTO holdfast_space (name, access, upload) VALUES (?, '', ?)", (name, upload))
         return self._db.last_insert_rowid()
+
+    def only_upload(self, name: str) -> None:
+        """The space is only written from now on: its rows stay, and are not read any more."""
+        self._db.execute(
+            "UPDATE holdfast_space SET upload = 1, access = '', cursor = NULL, ready = 0, lost = 0, behind = 0 "
+            "WHERE name = ?",
+            (name,),
+        )
 
     def grant(self, access: Mapping[str, str]) -> None:
         """The hub says that these are what the device may read."""
         self._db.executemany(
             """INSERT INTO holdfast_space (name, access) VALUES (?, ?)
-               ON CONFLICT (name) DO UPDATE SET access = excluded.access WHERE access <> excluded.access""",
+               ON CONFLICT (name) DO UPDATE SET access = excluded.access, upload = 0
+               WHERE access <> excluded.access""",
             access.items(),
         )
 

@@ -30,11 +30,12 @@ class Status(NamedTuple):
     sealed transactions and, as one each, the marked ones that no sync has sealed yet; `pending_bytes` are those of the
     sealed ones, `conflict_count` counts the conflicts that wait for a decision and those in which a value of this
     device lost and that nobody has resolved, `parked_count` those among them that are held back until somebody decides.
-    `upload_error` and `download_error` say what holds up each direction now. `in_sync`: nothing waits here, and the
-    last exchange ended whole with every cursor at the hub's head; without a connection that is of `last_synced_at`.
-    `spaces` maps space -> {"access", "ready"}. `clock_offset` is what the hub's clock is ahead of the device's, in
-    milliseconds. `state` is that of the loop: "stopped", "syncing", "connecting", "connected", "offline", "paused" or
-    "blocked".
+    `download_error` says what holds up news: the failure of the last exchange. `upload_error` says what holds up what
+    waits here: that failure, or the hub's trouble with transactions that are held back; nothing waits: None.
+    `in_sync`: nothing waits here, and the last exchange ended whole with every cursor at the hub's head; without a
+    connection that is of `last_synced_at`. `spaces` maps space -> {"access", "ready"}. `clock_offset` is what the
+    hub's clock is ahead of the device's, in milliseconds. `state` is that of the loop: "stopped", "syncing",
+    "connecting", "connected", "offline", "paused" or "blocked".
     """
 
     device: str
@@ -61,7 +62,8 @@ class Status(NamedTuple):
 
 class Standing(NamedTuple):
     """What the file alone says, in one snapshot. `operations` and `size` count what is sealed and waits, `captured`
-    what no sync has sealed yet; `settled`: every granted space has arrived whole and nothing is staged.
+    what no sync has sealed yet; `settled`: every granted space has arrived whole and nothing is staged; `held`: why
+    transactions are held back, "" if none is.
     """
 
     device: str
@@ -77,6 +79,11 @@ class Standing(NamedTuple):
     spaces: dict[str, dict[str, Any]]
     settled: bool
     last_round: LogLine | None
+    held: str = ""
+
+    def upload_error(self, last: str | None) -> str | None:
+        """What holds up what waits, where `last` is how the last exchange failed."""
+        return (last or self.held or None) if self.pending else None
 
     @property
     def pending(self) -> int:
@@ -89,13 +96,14 @@ SELECT device, user, last_synced, clock_offset,
     (SELECT count(*) FROM holdfast_mark) + EXISTS (SELECT 1 FROM holdfast_capture
         WHERE op > coalesce((SELECT max(last) FROM holdfast_mark), 0)),
     (SELECT count(*) FROM holdfast_conflict c WHERE {UNSETTLED}),
-    EXISTS (SELECT 1 FROM holdfast_stage)
+    EXISTS (SELECT 1 FROM holdfast_stage),
+    (SELECT error FROM holdfast_transaction WHERE state IN ('pending', 'parked') AND error <> '' ORDER BY txn LIMIT 1)
 FROM holdfast_state"""
 
 
 def read_standing(db: apsw.Connection) -> Standing:
     """How the file stands; `db` is inside a transaction, so that everything is of one moment."""
-    device, user, last_synced, offset, captured, conflicts, staged = db.execute(_STATE).get
+    device, user, last_synced, offset, captured, conflicts, staged, held = db.execute(_STATE).get
     sql = "SELECT state, count(*), total(size) FROM holdfast_transaction GROUP BY 1"
     counts: dict[str, tuple[int, int]] = {name: (count, int(size)) for name, count, size in db.execute(sql)}
     spaces = {
@@ -121,6 +129,7 @@ def read_standing(db: apsw.Connection) -> Standing:
         {name: space for name, (space, _) in spaces.items()},
         settled,
         latest[0] if latest else None,
+        held or "",
     )
 
 
@@ -185,7 +194,7 @@ def look(db: apsw.Connection, *, lines: int) -> Look:
                 connecting=running.state == "connecting",
                 uploading=running.uploading,
                 downloading=running.downloading,
-                upload_error=running.upload_error or None,
+                upload_error=standing.upload_error(running.upload_error),
                 download_error=running.download_error or None,
                 progress=with_waiting(running.progress, waiting_operations(db), standing.size),
             )
@@ -227,7 +236,7 @@ def at_rest(standing: Standing) -> Status:
         conflict_count=standing.conflicts,
         has_synced=standing.last_synced is not None,
         last_synced_at=_last_synced(standing),
-        upload_error=error if standing.pending else None,
+        upload_error=standing.upload_error(error),
         download_error=error,
         progress=None,
         clock_offset=standing.clock_offset,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import apsw
@@ -53,11 +54,12 @@ def ended(db: apsw.Connection, since: int, now: int) -> bool:
     return bool(db.execute(sql, (since, now)).get)
 
 
-def want(db: apsw.Connection, now: int, *, only: bool) -> m.Want | None:
-    """What the request says of them; None: everything, in any order."""
+def want(db: apsw.Connection, now: int, *, only: bool, upload: Collection[str] = ()) -> m.Want | None:
+    """What the request says of them; None: everything, in any order. `upload`: templates of spaces that are only
+    written."""
     known = subscriptions(db, now)
     wanted = {one.space: one.priority for one in known.values() if one.wanted}
     without = [] if only else sorted(one.space for one in known.values() if not one.wanted)
-    if not only and not without and not any(wanted.values()):
+    if not only and not without and not any(wanted.values()) and not upload:
         return None
-    return m.Want(wanted, without, only)
+    return m.Want(wanted, without, only, sorted(upload))

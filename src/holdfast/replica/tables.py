@@ -13,6 +13,7 @@ from holdfast.kernel.row import Row
 from holdfast.kernel.values import InvalidValue
 from holdfast.replica.file import note_written
 from holdfast.schema import sqlite_values
+from holdfast.schema.directions import upload_rules
 from holdfast.schema.emit.sqlite_text import key_expression
 from holdfast.schema.key import key_text, key_values
 from holdfast.schema.model import MISSING, Column, Schema, Table
@@ -171,14 +172,20 @@ class UserTable:
 
 
 class UserTables:
-    """All user tables of a file, by name and by number."""
+    """All user tables of a file, by name and by number. `upload_rules` are the templates of the spaces that this device
+    writes and never reads."""
 
     def __init__(self, schema: Schema, numbers: dict[str, int]) -> None:
         self.by_name = {table.name: UserTable(table, numbers[table.name]) for table in schema.tables}
         self.by_number = {table.number: table for table in self.by_name.values()}
         self.queues = {table.number: table.table.queue for table in self.by_name.values()}
         self.queue_by_name = {queue.name: queue for queue in self.queues.values()}
+        self.upload_rules = upload_rules(schema.declared)
         self.upload_first = [queue.name for queue in self.queues.values() if queue.direction == "upload_first"]
+
+    def only_uploads(self, space: str) -> bool:
+        """Whether the device writes in that space and never reads it."""
+        return any(rule.may_name(space) for rule in self.upload_rules.values())
 
 
 def quoted(name: str) -> str:

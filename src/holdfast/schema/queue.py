@@ -9,7 +9,8 @@ from typing import Any, Final
 from holdfast.errors import HoldfastError
 
 DEFAULT_NAME: Final = "default"
-DIRECTIONS: Final = ("both", "upload_first")
+UPLOAD: Final = "upload"
+DIRECTIONS: Final = ("both", UPLOAD, "upload_first")
 PRIORITY_LIMIT: Final = 1_000_000
 
 
@@ -17,8 +18,9 @@ PRIORITY_LIMIT: Final = 1_000_000
 class Queue:
     """One class of transactions. Tables with equal queues of one name share a class.
 
-    `priority`: lower goes first. `direction`: "both", or "upload_first": as long as such transactions can go, each
-    request asks for one small page only. `batch_size`: at most so many of the class in one request;
+    `priority`: lower goes first. `direction`: "both"; "upload_first": as long as such transactions can go, each
+    request asks for one small page only; "upload": what is written here goes up and nothing of these spaces comes down
+    (all tables of a space have it, or none). `batch_size`: at most so many of the class in one request;
     `max_concurrent`: at most so many sent and not answered. `retries`: how often one that the hub cannot process is
     tried again before it is parked; None: for ever. `coalesce` False: each edit of a row reaches the history.
     `name` is what people see; empty: that of the table or of the space template.

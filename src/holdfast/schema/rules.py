@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from holdfast.errors import HoldfastError
 from holdfast.kernel import values
 from holdfast.schema import stored
+from holdfast.schema.directions import check_directions
 
 if TYPE_CHECKING:
     from holdfast.schema.model import Column, ForeignKey, Table
@@ -62,6 +63,7 @@ def check_schema(version: int, tables: Sequence[Table]) -> None:
             _check_foreign_key(table, foreign_key, by_name)
     for table in tables:
         _check_via_cycle(table, by_name)
+    check_directions(tables)
 
 
 def check_table(table: Table) -> None:

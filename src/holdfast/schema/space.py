@@ -83,6 +83,15 @@ class SpaceRule:
         pattern = ".+".join(re.escape(literal) for literal in self.parts[::2])
         return re.fullmatch(pattern, space, re.DOTALL) is not None
 
+    def may_meet(self, other: SpaceRule) -> bool:
+        """Whether both templates may give one name; sometimes True where no rows do so."""
+        for one, another in ((self, other), (other, self)):
+            if len(one.parts) == 1:
+                return another.may_name(one.template)
+        (first, last), (start, end) = (self.parts[0], self.parts[-1]), (other.parts[0], other.parts[-1])
+        begin = first.startswith(start) or start.startswith(first)
+        return begin and (last.endswith(end) or end.endswith(last))
+
     def to_json(self) -> Any:
         """JSON form."""
         return self.template

@@ -33,6 +33,8 @@ def test_the_one_to_blame_is_found_and_the_others_arrive(site: Site) -> None:
             [6],
         )
         assert "403" in first.error
+        status = device.status
+        assert "403" in str(status.upload_error) and status.download_error is None  # only the one direction is held up
         assert device.execute("SELECT value FROM fragile") == [(14,)]  # still shown
         requests = site.way.requests
         assert device.sync().pushed == 0

@@ -136,6 +136,7 @@ def test_in_sync_is_more_than_an_empty_queue(desk: Desk) -> None:
     status = ben.status
     assert (status.pending_count, status.downloading, status.uploading, status.in_sync) == (0, False, False, False)
     assert status.download_error is not None and "network" in status.download_error
+    assert status.upload_error is None  # nothing waits to go up
     ben.close()
     with looking(ben.path, SCHEMA) as db:
         assert not look(db, lines=1).status.in_sync  # known from the file, too
@@ -145,6 +146,22 @@ def test_in_sync_is_more_than_an_empty_queue(desk: Desk) -> None:
     assert ben.status.in_sync and ben.status.download_error is None
     with looking(ben.path, SCHEMA) as db:
         assert look(db, lines=1).status.in_sync
+
+
+def test_each_direction_says_what_holds_it_up(desk: Desk) -> None:
+    anna = desk.device("anna")
+    anna.sync()
+    desk.networks["anna"].faults.append(cut_after(0))
+    with pytest.raises(hf.HoldfastError):
+        anna.sync()
+    assert anna.status.download_error is not None and anna.status.upload_error is None
+    anna.execute("insert into project (code) values ('a')")
+    assert anna.status.upload_error == anna.status.download_error  # written since: the same holds it up
+    with looking(anna.path, SCHEMA) as db:
+        found = look(db, lines=1).status
+        assert found.upload_error == found.download_error is not None
+    anna.sync()
+    assert (anna.status.upload_error, anna.status.download_error) == (None, None)
 
 
 def test_the_log_has_one_line_for_each_round(desk: Desk) -> None:

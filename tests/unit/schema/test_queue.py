@@ -39,7 +39,7 @@ def test_queues_are_no_part_of_the_identity() -> None:
         {"name": "x" * 201},
         {"priority": "high"},
         {"priority": 10**7},
-        {"direction": "upload"},
+        {"direction": "down"},
         {"batch_size": 0},
         {"max_concurrent": True},
         {"retries": -1},

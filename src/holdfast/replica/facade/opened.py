@@ -157,10 +157,10 @@ class Opened:
             downloading=self._transfer.downloading,
             has_synced=last_synced is not None,
             last_synced_at=last_synced,
-            upload_error=str(up) if up is not None else None,
+            upload_error=standing.upload_error(str(up) if up is not None else None),
             download_error=str(down) if down is not None else None,
             progress=self._transfer.progress(operations, standing.size),
-            in_sync=whole and standing.settled and not standing.pending and up is down is None,
+            in_sync=whole and standing.settled and not standing.pending and down is None,
         )
 
     def _note_round(self, event: SyncEvent) -> None:

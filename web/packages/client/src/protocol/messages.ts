@@ -116,6 +116,7 @@ const want = struct({
   spaces: optional(map(integer(), spaceName), {}),
   without: optional(list(spaceName), []),
   only: optional(boolean, false),
+  upload: optional(list(spaceName), []),
 });
 
 /** Whether anything is new for who holds this (`held` of kernel/digest), and `want` as in a request. */
