@@ -110,7 +110,7 @@ function cellsForm(cells: Cells): Wire {
 /** The members of a response that are left out when they are empty. */
 const OPTIONAL = new Set(
   (
-    "ahead through revoked reset layout results code message table key column details history cursors digests " +
+    "ahead behind through revoked reset layout results code message table key column details history cursors digests " +
     "compared tags buckets rows images unknown blocks"
   ).split(" "),
 );
