@@ -54,7 +54,8 @@ def _list(errors: Errors) -> dict[str, Any]:
             _query("limit", "At most so many; 100 without it.", number),
         ],
         "responses": {
-            "200": _answer("ConflictPage", {"conflicts": [CONFLICT_EXAMPLE], "next": None}, "The conflicts."),
+            "200": _answer("ConflictPage", {"conflicts": [CONFLICT_EXAMPLE], "next": None}, "The conflicts.")
+            | {"links": _links("$response.body#/conflicts/0/id") | {"next": _NEXT}},
         }
         | errors([*_ALWAYS, "encoding_unsupported"]),
     }  # fmt: skip
@@ -77,7 +78,10 @@ def _resolve(errors: Errors) -> dict[str, Any]:
                 }
             },
         },
-        "responses": {"200": _answer("Shown", CONFLICT_EXAMPLE, "The conflict as it is now.")}
+        "responses": {
+            "200": _answer("Shown", CONFLICT_EXAMPLE, "The conflict as it is now.")
+            | {"links": _links("$response.body#/id")}
+        }
         | errors([*_ALWAYS, *_DECIDED])
         | _REFUSED,
     }
@@ -90,12 +94,24 @@ def _restore(errors: Errors) -> dict[str, Any]:
         "description": 'Needs "rw" in the space of the conflict; the body is not looked at.',
         "security": [{"bearer": []}],
         "parameters": [_CONFLICT],
-        "responses": {"200": _answer("Shown", CONFLICT_EXAMPLE, "The conflict as it is now.")}
+        "responses": {
+            "200": _answer("Shown", CONFLICT_EXAMPLE, "The conflict as it is now.")
+            | {"links": _links("$response.body#/id")}
+        }
         | errors([*_ALWAYS, *_DECIDED])
         | _REFUSED,
     }
 
 
+def _links(conflict: str) -> dict[str, Any]:
+    """What may be asked next of a conflict, whose id stands there in the answer."""
+    return {
+        "resolve": {"operationId": "resolveConflict", "parameters": {"conflict": conflict}},
+        "restore": {"operationId": "restoreConflict", "parameters": {"conflict": conflict}},
+    }
+
+
+_NEXT = {"operationId": "conflicts", "parameters": {"after": "$response.body#/next"}}
 _ALWAYS = (
     "request_malformed", "unauthenticated", "identity_invalid", "membership_failed", "method_not_allowed",
     "internal_error", "hub_unavailable",

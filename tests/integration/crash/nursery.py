@@ -11,6 +11,7 @@ for each k goes to the standard output. The nursery is a process of its own, bec
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -234,6 +235,10 @@ def main(kind: str, folder: Path, every: int, who: str) -> None:
     scenario.small_limits()
     one(kind, who, evening, folder / "whole", 0, "the end")
     names = (folder / "whole" / "points").read_text().splitlines()
+    # What is here stays: a collection in a child would only make the child copy the memory that it shares.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
     running = 0
     for k in range(1, len(names) + 1, every):
         if running == AT_ONCE:

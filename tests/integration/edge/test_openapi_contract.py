@@ -60,3 +60,28 @@ def test_answers_are_as_described(case, url):
     case.call_and_validate(
         base_url=url, headers={"Authorization": f"Bearer {token}"}, excluded_checks=[positive_data_acceptance]
     )
+
+
+def test_chains_of_requests_are_as_described(url):
+    """What one answer tells is asked for by the next request, along the links of the document."""
+    decided = []
+
+    class Chains(described.as_state_machine()):
+        def before_call(self, case):
+            case.headers.pop("Content-Encoding", None)
+
+        def get_call_kwargs(self, case):
+            token = TOKENS.token("anna", {"project:42": "rw"})
+            return {"base_url": url, "headers": {"Authorization": f"Bearer {token}"}}
+
+        def validate_response(self, response, case, additional_checks=(), **kwargs):
+            if response.status_code == 200 and case.path.endswith(("/resolve", "/restore")):
+                decided.append(response.json()["id"])
+            case.validate_response(response, excluded_checks=[positive_data_acceptance])
+
+    Chains.run(
+        settings=settings(
+            max_examples=10, stateful_step_count=5, deadline=None, suppress_health_check=list(HealthCheck)
+        )
+    )
+    assert decided
