@@ -11,6 +11,7 @@ from holdfast.testing.clock import DAY, HOUR, MINUTE
 from holdfast.testing.device import SimulatedDevice
 from holdfast.testing.hub import FAULTS
 from holdfast.testing.network import KINDS, Fault
+from holdfast.testing.scenes import do_both_edit, do_held_back, do_lost_history, do_lost_permission, do_made_again
 from holdfast.testing.simulation import JUMPS
 from holdfast.testing.steering import do_cancel, do_drop, do_edit, do_edits, do_poison, do_retry
 from holdfast.testing.trial import CHANGING_SPACES, EXPECTED_SQL, Trial
@@ -348,6 +349,11 @@ ACTIONS: dict[str, Action] = {
     "hub free": do_hub_free,
     "back up": do_back_up,
     "restore": do_restore,
+    "lost permission": do_lost_permission,
+    "lost history": do_lost_history,
+    "both edit": do_both_edit,
+    "made again": do_made_again,
+    "held back": do_held_back,
     "disk full": do_disk_full,
     "disk free": do_disk_free,
 }

@@ -56,6 +56,7 @@ FAILOVER = {"hub down": 5, "hub full": 2, "hub free": 3}
 DISK = {"disk full": 2, "disk free": 3}
 
 DECISIONS = {"resolve": 20}
+SCENES = {"lost permission": 14, "lost history": 8, "both edit": 10, "made again": 6, "held back": 12, "drop": 6}
 
 PROFILES: dict[str, dict[str, int]] = {
     "calm": CALM,
@@ -71,6 +72,7 @@ PROFILES: dict[str, dict[str, int]] = {
     "disk": CALM | FAULTY | CRASHES | DISK,
     "failover": CALM | FAULTY | HUB | FAILOVER,
     "steering": CALM | FAULTY | POISON | {"access": 8, "cancel": 6, "retry": 6, "edit": 3, "drop": 6},
+    "scenes": CALM | FAULTY | STEERING | SCENES,
     "mixed": CALM | FAULTY | STEERING | CRASHES | POWER | CLOCKS | ACCESS | HUB | DISK | FAILOVER | POISON,
 }
 PROFILES["everything"] = PROFILES["mixed"] | RESTORE
