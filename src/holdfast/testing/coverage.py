@@ -63,6 +63,7 @@ class Waiting(NamedTuple):
     withdraw: str
     held: bool
     parts: int
+    name: str = ""
 
 
 class Look(NamedTuple):
@@ -150,8 +151,9 @@ def path(before: Waiting, now: Waiting | None, asked: str) -> list[str]:
     if state == "sending" and after == "gone":
         taken_back = before.withdraw == "cancel"
         return ["sending -cancel-> cancelled" if taken_back else "sending -accept-> acknowledged"]
-    if state == "sending" and after == "pending":
-        return ["sending -release-> pending" if before.withdraw == "release" else "sending -lose-> pending"]
+    if state == "sending" and (after == "pending" or (now is not None and after == state and now.name != before.name)):
+        back = "sending -release-> pending" if before.withdraw == "release" else "sending -lose-> pending"
+        return [back] if after == "pending" else [back, "pending -name-> sending"]
     if state == "pending" and after == "pending":
         return ["pending -retry-> pending"] if before.held and now is not None and not now.held and asked else []
     names = {
@@ -175,8 +177,10 @@ def look(device: SimulatedDevice) -> Look:
 
 def read_look(db: apsw.Connection) -> Look:
     """Transactions and spaces of a file, in one snapshot."""
-    sql = "SELECT txn, state, withdraw, not_before IS NOT NULL, parts FROM holdfast_transaction"
-    transactions = {txn: Waiting(state, why, bool(held), parts) for txn, state, why, held, parts in db.execute(sql)}
+    sql = """SELECT txn, state, withdraw, not_before IS NOT NULL, parts, iif(state = 'sending', origin || '.' || n, '')
+             FROM holdfast_transaction"""
+    found = db.execute(sql)
+    transactions = {txn: Waiting(state, why, bool(held), parts, name) for txn, state, why, held, parts, name in found}
     sql = "SELECT name, iif(lost, 'lost', iif(ready, 'ready', 'loading')), access FROM holdfast_space"
     return Look(transactions, {name: (state, access) for name, state, access in db.execute(sql)})
 

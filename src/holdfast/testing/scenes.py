@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from holdfast.testing.clock import HOUR
 from holdfast.testing.device import OK, SimulatedDevice
 from holdfast.testing.network import Fault
-from holdfast.testing.steering import do_drop, do_poison, do_retry
+from holdfast.testing.steering import do_drop, do_retry, poison, retry
 from holdfast.testing.trial import EXPECTED_SQL, Trial
 
 BOTH = "both"
@@ -39,20 +39,25 @@ def do_lost_permission(trial: Trial, dice: random.Random) -> str:
     rights.pop("p:1")
     if before is not None:
         rights["p:1"] = before
-    told.append(dice.choice((do_drop, do_retry))(trial, dice))
+    told.append(asked(trial, *dice.choice((("drop", do_drop), ("retry", do_retry))), dice))
     return f"{'; '.join(told)}; {told[0]}"
 
 
 def do_lost_history(trial: Trial, dice: random.Random) -> str:
-    """The hub goes back to a copy from before it took what a device has just sent; the device has not heard of it."""
+    """The hub goes back to a copy from before it took what a device has just sent; the device has not heard of it.
+    Nor does it hear the whole of the first answer after that."""
     simulation, device = trial.simulation, trial.device(dice)
     told = [trial.sync(device)]
     simulation.hub.back_up()
-    told.append(trial.write(device, dice))
+    sql = f"INSERT INTO mine (id) VALUES ('lost {dice.randrange(1000)}') ON CONFLICT DO NOTHING"
+    told += [execute(trial, device, (sql,)), trial.sync(device), trial.write(device, dice)]
     device.link.fault = Fault(dice.choice(("lost response", "cut")), dice.randrange(1000))
     told.append(trial.sync(device))
     device.link.fault = None
     told.append(trial.restore_hub())
+    device.link.fault = Fault("cut", dice.randrange(500, 1000))
+    told.append(trial.sync(device))
+    device.link.fault = None
     told.append(trial.sync(device))
     return f"{'; '.join(told)}; {told[-1].rsplit(' ', 1)[-1]}"
 
@@ -85,9 +90,20 @@ def do_made_again(trial: Trial, dice: random.Random) -> str:
 
 def do_held_back(trial: Trial, dice: random.Random) -> str:
     """Something on the way refuses what a device sends, so that it is held back; then somebody is impatient."""
-    told = do_poison(trial, dice)
-    trial.simulation.time.advance(dice.randrange(HOUR))
-    return f"{told}; {do_retry(trial, dice)}"
+    device = trial.device(dice)
+    told = poison(trial, dice, device)
+    again = asked(trial, "retry", lambda given, chance: retry(given, chance, device), dice)
+    return f"{told}; {again}"
+
+
+def asked(trial: Trial, kind: str, act: Callable[[Trial, random.Random], str], dice: random.Random) -> str:
+    """Let somebody steer a queue, so that the coverage sees what he did and nothing else."""
+    for device in trial.simulation.devices.values():
+        trial.coverage.seen(device)
+    told = act(trial, dice)
+    for device in trial.simulation.devices.values():
+        trial.coverage.seen(device, kind)
+    return told
 
 
 def execute(trial: Trial, device: SimulatedDevice, statements: Sequence[str]) -> str:

@@ -82,7 +82,7 @@ def _take_back(
 
 def do_retry(trial: Trial, dice: random.Random) -> str:
     """Somebody has a refused transaction sent again."""
-    return _retry(trial, dice, lambda *_: None)
+    return retry(trial, dice, trial.device(dice))
 
 
 def do_edit(trial: Trial, dice: random.Random) -> str:
@@ -96,13 +96,16 @@ def do_edit(trial: Trial, dice: random.Random) -> str:
         if name is not None and name != "deposits":
             device.replica.edit(txn, op["table"], op["key"], **{name: dice.choice(("edited", "é", ""))})
 
-    return _retry(trial, dice, correct)
+    return retry(trial, dice, trial.device(dice), correct)
 
 
-def _retry(
-    trial: Trial, dice: random.Random, before: Callable[[SimulatedDevice, int, list[dict[str, Any]]], None]
+def retry(
+    trial: Trial,
+    dice: random.Random,
+    device: SimulatedDevice,
+    before: Callable[[SimulatedDevice, int, list[dict[str, Any]]], None] = lambda *_: None,
 ) -> str:
-    device = trial.device(dice)
+    """What was refused, parked or held back on a device is sent again, `before` has been done to it."""
     items = _listed(device, refused=True) | _parked(device)
     if not items:
         return f"{device.name} nothing"
@@ -122,7 +125,11 @@ def _retry(
 
 def do_poison(trial: Trial, dice: random.Random) -> str:
     """Something on the way refuses every request with rows of one table, for some hours, while a device tries."""
-    device = trial.device(dice)
+    return poison(trial, dice, trial.device(dice))
+
+
+def poison(trial: Trial, dice: random.Random, device: SimulatedDevice) -> str:
+    """The same for that device."""
     batch = edits(MINE, dice, 1)[0]
     told = [trial.expect(device.attempt(lambda: _transaction(device, batch)), EXPECTED_SQL, "a write")]
     trial.simulation.poison = b'"table":"%s"' % MINE.name.encode()

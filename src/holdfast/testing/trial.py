@@ -56,7 +56,7 @@ FAILOVER = {"hub down": 5, "hub full": 2, "hub free": 3}
 DISK = {"disk full": 2, "disk free": 3}
 
 DECISIONS = {"resolve": 20}
-SCENES = {"lost permission": 14, "lost history": 8, "both edit": 10, "made again": 6, "held back": 12, "drop": 6}
+SCENES = {"lost permission": 14, "lost history": 14, "both edit": 10, "made again": 6, "held back": 12, "drop": 6}
 
 PROFILES: dict[str, dict[str, int]] = {
     "calm": CALM,
