@@ -80,7 +80,7 @@ bench: $(INSTALLED) ## figures of this machine beside their physical limits
 	@$(BIN)/python -m bench
 
 soak: $(INSTALLED) ## the simulator for MINUTES (10) from new seeds, property tests with many more examples, hubs on PostgreSQL killed for a minute, a million calls of both kernels; stops when one fails
-	@$(if $(TESTS),,$(BIN)/python -m holdfast.testing.simulate --seed $$(date +%s) --seeds 1 --steps 100 --all-covered --minutes $(or $(MINUTES),10))
+	@$(if $(TESTS),,$(BIN)/python -m holdfast.testing.simulate --profile all --seed $$(date +%s) --seeds 1 --steps 100 --all-covered --jobs $(WORKERS) --minutes $(or $(MINUTES),10))
 	@$(if $(TESTS),,$(BIN)/python -m holdfast.testing.histories --seed $$(date +%s) --minutes $(or $(MINUTES),10))
 	@$(if $(TESTS),,HOLDFAST_HISTORY_SECONDS=$$(( $(or $(MINUTES),10) * 15 )) $(BIN)/python -m pytest -q -x tests/integration/histories -k shut_down)
 	@HOLDFAST_HYPOTHESIS=soak $(BIN)/python -m pytest -q -x -n $(WORKERS) --dist loadgroup $(or $(TESTS),tests/properties)

@@ -214,7 +214,7 @@ def commits_do_not_wait_for_the_disk(patch: Patcher) -> None:
 
 @planted(
     "13: a retry counts twice",
-    f"{KILLED}[transactions-2-both-150]",
+    f"{KILLED}[transactions-1-both-350]",
     "scenario.check(folder)",
 )
 def killed_hub_counts_again(patch: Patcher) -> None:

@@ -12,6 +12,7 @@ for each k goes to the standard output. The nursery is a process of its own, bec
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -34,11 +35,14 @@ import holdfast as hf
 from holdfast.edge.asgi import asgi
 from holdfast.edge.http import HttpTransport
 from holdfast.edge.local import LocalTransport
+from holdfast.replica.facade.opened import device_clock
 from holdfast.testing.faulty_disk import Fault, FaultyDisk
 from tests.integration.crash import scenario
 from tests.integration.crash.points import Points
 
 AT_ONCE = 2
+SEEN_ONCE = ("transactions", "statements")
+"""Kinds of points most of which leave what an earlier one left. (Of files each leaves something else.)"""
 
 
 def child(act: Callable[[], None]) -> int:
@@ -78,21 +82,50 @@ def told(folder: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
+recovered: set[str] = set()
+"""What death left behind, as `left_by` tells it, wherever all went well afterwards."""
+
+
+def left_by(folder: Path) -> str:
+    """A hash over everything that the databases say after SQLite has tidied up, and over the steps that were done."""
+    found = hashlib.blake2b(repr(told(folder)).encode(), digest_size=12)
+    for name in ("hub.db", "anna.db"):
+        copy = folder / f"copy of {name}"
+        for suffix in ("", "-wal"):
+            if (folder / f"{name}{suffix}").exists():
+                shutil.copy(folder / f"{name}{suffix}", f"{copy}{suffix}")
+        with closing(apsw.Connection(str(copy))) as db:
+            found.update(db.serialize("main"))
+    return found.hexdigest()
+
+
 def both(folder: Path, points: Points) -> bool:
-    """The hub and Anna's device in one process, which dies as a whole."""
+    """The hub and Anna's device in one process, which dies as a whole.
+
+    Every day is the same to the bit. So a death between two changes of the databases leaves what the one before it
+    left, and what comes afterwards was seen then.
+    """
+    anna, hub = scenario.Same(scenario.morning, 1), scenario.Same(scenario.morning, 2)
 
     def live() -> None:
         points.install()
-        with scenario.serve(folder / "hub.db") as server:
+        with scenario.serve(folder / "hub.db", **hub.given()) as server:
             points.arm()
             transport = scenario.PointedTransport(LocalTransport(server, scenario.ANNA), points)
-            scenario.work(folder, transport, teller(folder))
+            scenario.work(folder, transport, teller(folder), **anna.given())
 
     dead = killed(child(live))
+    points.state = left_by(folder) if points.kind in SEEN_ONCE and points.chosen else ""
+    if points.state not in recovered:
+        recover_both(folder)
+    return dead
+
+
+def recover_both(folder: Path) -> None:
+    """Hub and device begin again."""
     scenario.intact(folder / "hub.db")
     with scenario.serve(folder / "hub.db") as server:
         scenario.recover(folder, LocalTransport(server, scenario.ANNA), told(folder))
-    return dead
 
 
 def on_a_faulty_disk(fault: Fault, where: str) -> Callable[[Path, Points], bool]:
@@ -215,13 +248,15 @@ def one(kind: str, who: str, evening: Path, folder: Path, k: int, name: str) -> 
     live, where = DAYS[who]
     if kind in FAULTS:
         live = on_a_faulty_disk(FAULTS[kind], where)
-    dead, failure = False, ""
+    dead, failure, points = False, "", Points(kind, k, folder / "points", where)
     try:
-        dead = live(folder, Points(kind, k, folder / "points", where))
-        scenario.check(folder)
+        dead = live(folder, points)
+        if points.state not in recovered:
+            scenario.check(folder)
+            recovered.update((points.state,) if points.state else ())
     except Exception:  # noqa: BLE001 - told to the test
         failure = traceback.format_exc()[-2000:]
-    line = json.dumps({"k": k, "point": name, "killed": dead, "failure": failure})
+    line = json.dumps({"k": k, "point": name, "killed": dead, "failure": failure, "state": points.state})
     os.write(1, f"{line}\n".encode())  # one write: two children must not write into each other's line
     if k and dead and not failure:
         shutil.rmtree(folder)
@@ -231,6 +266,7 @@ def main(kind: str, folder: Path, every: int, who: str) -> None:
     evening = folder / "evening"
     evening.mkdir()
     scenario.prepare(evening)
+    scenario.morning = device_clock()
     scenario.small_limits()
     one(kind, who, evening, folder / "whole", 0, "the end")
     names = (folder / "whole" / "points").read_text().splitlines()
@@ -239,11 +275,12 @@ def main(kind: str, folder: Path, every: int, who: str) -> None:
     gc.freeze()
     gc.disable()
     chosen = range(1, len(names) + 1, every)
-    workers = [
-        child(partial(_points, kind, who, evening, folder, names, chosen[turn::AT_ONCE])) for turn in range(AT_ONCE)
-    ]
-    for worker in workers:
-        os.waitpid(worker, 0)
+    half = -(-len(chosen) // AT_ONCE)
+    shares = [chosen[turn * half : (turn + 1) * half] for turn in range(AT_ONCE)]
+    for worker in [child(partial(_points, kind, who, evening, folder, names, share)) for share in shares]:
+        _, how = os.waitpid(worker, 0)
+        if how:
+            raise AssertionError("the one who kills has died")
 
 
 def _points(kind: str, who: str, evening: Path, folder: Path, names: list[str], chosen: range) -> None:

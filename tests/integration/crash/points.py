@@ -33,6 +33,8 @@ class Points:
         self.where = where
         self.count = 0
         self.armed = False
+        self.state = ""
+        """What the death left behind, as a hash, if anybody asked."""
         self._record = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if chosen == 0 else -1
         self._vfs: apsw.VFS | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import random
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -63,9 +64,30 @@ def small_limits() -> None:
     outbox.BATCH_BYTES = 900
 
 
-def serve(path: Path) -> hf.Server:
+morning = 0
+"""When the day begins, by the clocks of `Same`: after the evening before."""
+
+
+class Same:
+    """A clock and dice that say the same on every repetition of a day. The clock begins at `start` and ticks when it is
+    read."""
+
+    def __init__(self, start: int, seed: int) -> None:
+        self._now = start
+        self._dice = random.Random(seed)
+
+    def given(self) -> dict[str, Any]:
+        """What a device or a hub takes."""
+        return {"now": self._tick, "random_bits": self._dice.getrandbits}
+
+    def _tick(self) -> int:
+        self._now += 1
+        return self._now
+
+
+def serve(path: Path, **given: Any) -> hf.Server:
     """The hub; it refuses one status."""
-    server = hf.Server(f"sqlite:///{path}", SCHEMA)
+    server = hf.Server(f"sqlite:///{path}", SCHEMA, **given)
 
     @server.before_write("form")
     def allowed(change: hf.Change, context: hf.Context) -> None:
@@ -198,12 +220,12 @@ class PointedTransport:
         self.inner.close()
 
 
-def work(folder: Path, transport: Transport, tell: Callable[[str], None], *, again: bool = False) -> None:
+def work(folder: Path, transport: Transport, tell: Callable[[str], None], *, again: bool = False, **given: Any) -> None:
     """The day. `tell` hears of each step once it has returned: from then on it must not be lost.
 
     With `again`, a step that raises an error with a code is done again, as somebody would who reads it.
     """
-    with hf.Replica(folder / "anna.db", SCHEMA, transport=transport) as anna:
+    with hf.Replica(folder / "anna.db", SCHEMA, transport=transport, **given) as anna:
         for step in STEPS:
             try:
                 step.run(anna)
