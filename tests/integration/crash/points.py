@@ -1,17 +1,21 @@
 """The points at which a process may die, counted; at the chosen one it kills itself with SIGKILL.
 
-Three kinds, each seen through a public seam of APSW:
+Three kinds of points, each seen through a public seam of APSW:
 
 - `transactions`: before and after each BEGIN, COMMIT, ROLLBACK, SAVEPOINT and RELEASE, and inside COMMIT before and
   after the commit is in the log; besides these whatever the script names itself (a request sent, a line received);
 - `statements`: before and after every statement;
 - `files`: before each write, truncation, deletion and sync of a file, and after the first half of each write.
+
+With `moments` there are no points: another process kills this one, at any moment of the day.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +50,13 @@ class Points:
             apsw.connection_hooks.append(self._watch)
 
     def arm(self) -> None:
-        """Count from now on."""
+        """Count from now on; or die at a moment that is not known here."""
         self.armed = True
+        if self.kind == "moments" and self.chosen:
+            kill_later(random.Random(self.chosen).random() * self.day)
+
+    day = 0.0
+    """How long a day lasts, in seconds: `moments` lie within it."""
 
     def passed(self, name: str) -> None:
         """The process stands at a point."""
@@ -100,6 +109,17 @@ class Points:
             return apsw.SQLITE_OK
 
         return logged
+
+
+def kill_later(seconds: float) -> None:
+    """A process of its own kills this one, from outside, unless it has ended by then."""
+    target = os.getpid()
+    if os.fork():
+        return
+    time.sleep(seconds)
+    if os.getppid() == target:
+        os.kill(target, signal.SIGKILL)
+    os._exit(0)
 
 
 class WatchedFiles(apsw.VFS):

@@ -1,5 +1,6 @@
 """SIGKILL at every point where something becomes durable, and a disk that fails or loses power at each of its
-operations: nothing is lost, nothing comes twice, all copies agree. `HOLDFAST_CRASH_EVERY=1` leaves no point out.
+operations, and SIGKILL at random moments: nothing is lost, nothing comes twice, all copies agree.
+`HOLDFAST_CRASH_EVERY=1` leaves no point out, `HOLDFAST_KILLS` is the number of random moments.
 """
 
 from __future__ import annotations
@@ -12,12 +13,17 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.integration.crash import scenario
 
 ROOT = Path(__file__).resolve().parents[3]
+KILLS = int(os.environ.get("HOLDFAST_KILLS", "12"))
+"""So many at random moments, of each; `make soak` makes it thousands."""
+LONGEST = 1200 + KILLS
+"""Seconds."""
 
 
 @pytest.fixture
@@ -45,18 +51,31 @@ def test_killed_or_failing_at_each_point_and_nothing_is_lost_or_twice(
     folder: Path, kind: str, every: int, who: str, at_least: int
 ) -> None:
     every = int(os.environ.get("HOLDFAST_CRASH_EVERY", every))
-    command = [sys.executable, "-m", "tests.integration.crash.nursery", kind, str(folder), str(every), who]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200, check=False)
-    whole, *deaths = [json.loads(line) for line in run.stdout.splitlines()]
-    assert run.returncode == 0, run.stderr
-    assert not whole["failure"], whole["failure"]
-    failures = [f"{d['k']} {d['point']}\n{d['failure']}" for d in deaths if d["failure"]]
-    assert not failures, f"{len(failures)} of {len(deaths)}; the first:\n{failures[0]}"
+    deaths = all_is_well_after(kind, folder, every, who)
     assert [d["point"] for d in deaths if not d["killed"]] == []
     assert len(deaths) >= at_least
     if kind == "transactions" and who == "both":
         # What death left is judged once; here are as many different states as a day has commits, and more.
         assert len({d["state"] for d in deaths}) > 30 // every
+
+
+@pytest.mark.parametrize("who", ["both", "hub", "device"])
+def test_killed_at_random_moments_and_nothing_is_lost_or_twice(folder: Path, who: str) -> None:
+    deaths = all_is_well_after("moments", folder, KILLS, who)
+    assert len(deaths) == KILLS
+    assert sum(d["killed"] for d in deaths) >= KILLS // 3, "the others lived to the end of the day"
+
+
+def all_is_well_after(kind: str, folder: Path, every: int, who: str) -> list[dict[str, Any]]:
+    """What the nursery tells of each death, none of which did any harm."""
+    command = [sys.executable, "-m", "tests.integration.crash.nursery", kind, str(folder), str(every), who]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LONGEST, check=False)
+    assert run.returncode == 0, run.stderr
+    whole, *deaths = [json.loads(line) for line in run.stdout.splitlines()]
+    assert not whole["failure"], whole["failure"]
+    failures = [f"{d['k']} {d['point']}\n{d['failure']}" for d in deaths if d["failure"]]
+    assert not failures, f"{len(failures)} of {len(deaths)}; the first:\n{failures[0]}"
+    return deaths
 
 
 def test_the_day_ends_as_expected_without_any_death(folder: Path) -> None:
