@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,23 +34,27 @@ class Site:
         self.access: dict[str, dict[str, str]] = {}
         self.server = hf.Server(f"sqlite:///{folder}/hub.db", SCHEMA, authenticate=self.identity)
         self.devices: list[hf.Replica] = []
+        # Bound, and not listening: while the hub is down nobody else on this computer gets its port.
+        self.reserved = bound(0)
+        self.port = self.reserved.getsockname()[1]
         self.start()
 
     def identity(self, headers: dict[str, str]) -> hf.Identity | None:
         user = headers.get("authorization", "").removeprefix("Bearer ")
         return hf.Identity(user, self.access[user]) if user in self.access else None
 
-    def start(self, port: int = 0) -> None:
-        config = uvicorn.Config(self.server.asgi(), port=port, log_level="error", ws="websockets-sansio")
+    def start(self) -> None:
+        config = uvicorn.Config(self.server.asgi(), log_level="error", ws="websockets-sansio")
         self.web = uvicorn.Server(config)
-        self.thread = threading.Thread(target=self.web.run, daemon=True)
+        self.listening = bound(self.port)
+        self.listening.listen()
+        self.thread = threading.Thread(target=self.web.run, kwargs={"sockets": [self.listening]}, daemon=True)
         self.thread.start()
-        wait_until(lambda: self.web.started)
-        self.port = self.web.servers[0].sockets[0].getsockname()[1]
 
     def stop(self) -> None:
         self.web.should_exit = True
         self.thread.join(SECONDS)
+        self.listening.close()
 
     def device(self, user: str, spaces: dict[str, str]) -> hf.Replica:
         self.access[user] = spaces
@@ -62,7 +67,16 @@ class Site:
         for device in self.devices:
             device.close()
         self.stop()
+        self.reserved.close()
         self.server.close()
+
+
+def bound(port: int) -> socket.socket:
+    """A socket on that port, which several may have."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.bind(("127.0.0.1", port))
+    return made
 
 
 @pytest.fixture
@@ -124,7 +138,7 @@ def test_the_hub_restarts_and_the_devices_come_back(site: Site) -> None:
     wait_until(lambda: not anna.status.connected)
     anna.execute("insert into note (project, body) values ('1', 'written meanwhile')")
     assert "network" in str(anna.status.upload_error)
-    site.start(site.port)
+    site.start()
     wait_until(lambda: bodies(ben) == ["written meanwhile"])
     wait_until(lambda: anna.status.pending_count == 0 and anna.status.connected)
 
@@ -174,8 +188,8 @@ def test_a_poke_ends_the_wait_after_failures(site: Site, monkeypatch: pytest.Mon
     anna.poke()  # not connected: nothing happens
     site.stop()
     anna.connect()
-    wait_until(lambda: anna.status.upload_error is not None)
-    site.start(site.port)
+    wait_until(lambda: anna.status.download_error is not None)
+    site.start()
     anna.execute("insert into note (project, body) values ('1', 'waits')")
     anna.poke()
     wait_until(lambda: anna.status.pending_count == 0 and anna.status.connected)

@@ -189,10 +189,7 @@ class HttpTransport:
         connect, silence = self._timeout or (self.meter.connecting, self.meter.silence(plain))
         began = time.monotonic()
         try:
-            response = self._pool.request(
-                "POST", self._endpoint, body=body, headers=headers, timeout=urllib3.Timeout(connect, silence),
-                preload_content=False, decode_content=False, redirect=False, retries=False,
-            )  # fmt: skip
+            response = self._request(body, headers, urllib3.Timeout(connect, silence))
         except (NewConnectionError, NameResolutionError, ConnectTimeoutError) as error:
             self.meter.unreachable()
             raise _network(self._endpoint, _reason(error)) from error
@@ -214,6 +211,26 @@ class HttpTransport:
                 location=place,
             )
         return exchange
+
+    def _request(self, body: bytes, headers: Mapping[str, Any], timeout: urllib3.Timeout) -> urllib3.BaseHTTPResponse:
+        """Send it, on the kept connection or a new one. One that was kept may have been closed by the other side just
+        now: that says nothing about the network, so the request is said once more, on a new one (it may come twice).
+        """
+        pool = self._pool.connection_from_url(self._endpoint)
+        made = pool.num_connections
+        for last in (False, True):
+            try:
+                return self._pool.request(
+                    "POST", self._endpoint, body=body, headers=headers, timeout=timeout,
+                    preload_content=False, decode_content=False, redirect=False, retries=False,
+                )  # fmt: skip
+            except ProtocolError as error:
+                closed = isinstance(
+                    error.args[-1], (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+                )
+                if last or not closed or pool.num_connections != made:
+                    raise
+        raise AssertionError
 
     def open_live(self, deliver: Deliver) -> WebSocketLink:
         """Open the live channel: `deliver` gets its messages, in a thread of its own, and at the end one error.

@@ -276,6 +276,8 @@ class Loop:
             trigger, self._why = self._why, None
             if self._syncing.exchange(trigger, channel, self._ways[number]):
                 self._why = "more"
+            if self._syncing.error_down is None:
+                self._become("connected")
         self._well(number)
 
     def _poll(self, number: int, rung: Channel) -> None:
@@ -317,6 +319,7 @@ class Loop:
                     self._send(link, b'{"applied":true}')
                 else:
                     asked = 0.0
+                    self._become("connected")
                 if received.again:
                     self._why = self._why or "more"
                 elif not received.live and self._syncing.is_behind():

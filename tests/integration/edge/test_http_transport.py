@@ -217,6 +217,18 @@ def test_redirects_are_not_followed(status):
     assert len(peer.requests) == 1
 
 
+def test_a_kept_connection_that_was_closed_meanwhile_is_not_a_failure(monkeypatch):
+    """The other side closes just when the next request goes out: urllib3's look at the connection came before that."""
+    monkeypatch.setattr("urllib3.connectionpool.is_connection_dropped", lambda connection: False)
+    with Peer(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as peer:
+        transport = HttpTransport(peer.url)
+        for _ in range(3):
+            list(transport.exchange(REQUEST).chunks())
+    assert len(peer.requests) == 3
+    with pytest.raises(HoldfastError, match="network"):
+        transport.exchange(REQUEST)
+
+
 def test_tokens():
     numbers = iter(range(9))
     with Peer(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as peer:
