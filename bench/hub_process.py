@@ -12,7 +12,7 @@ from pathlib import Path
 import uvicorn
 
 import holdfast as hf
-from bench.child import Child, at_end_of_input, usage
+from bench.child import Child, Usage, at_end_of_input, usage
 from bench.forms import SCHEMA, SPACE
 
 
@@ -49,20 +49,28 @@ def anybody(headers: Mapping[str, str]) -> hf.Identity | None:
     return hf.Identity(user, {SPACE: "rw"}) if user else None
 
 
+class TellingServer(uvicorn.Server):
+    """Prints its port when it is up: what it loads at its start is part of no answer. `before`: used until then."""
+
+    before: Usage
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve."""
+        await super().startup(sockets)
+        self.before = usage()
+        print((sockets or [])[0].getsockname()[1], flush=True)
+
+
 def serve(store: str, port: int) -> None:
     """Serve until the standard input ends."""
     listening = socket.create_server(("127.0.0.1", port), backlog=1024)
     url = store if "://" in store else f"sqlite:///{store}"
     with hf.Server(url, SCHEMA, authenticate=anybody) as server:
-        config = uvicorn.Config(server.asgi(), log_level="warning", access_log=False)
-        config.load()  # imports the libraries: a hub is up when it can answer
-        web = uvicorn.Server(config)
+        web = TellingServer(uvicorn.Config(server.asgi(), log_level="warning", access_log=False))
         at_end_of_input(lambda: _stop(web))
-        before = usage()
-        print(listening.getsockname()[1], flush=True)
         web.run(sockets=[listening])
     after = usage()
-    print(json.dumps({"peak": after.peak, "cpu": after.cpu - before.cpu}))
+    print(json.dumps({"peak": after.peak, "cpu": after.cpu - web.before.cpu}))
 
 
 def _stop(web: uvicorn.Server) -> None:

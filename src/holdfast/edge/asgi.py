@@ -50,6 +50,7 @@ def asgi(server: DecidingServer, *, close: bool = False, idle_seconds: float = I
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await to_thread.run_sync(lambda: None)  # what the first thread loads, no crowd of devices shall wait for
         yield
         if close:
             await to_thread.run_sync(server.close)

@@ -51,7 +51,8 @@ class Visits:
 
     async def _visit(self) -> None:
         while self._waiting:
-            pieces = [self._waiting.popleft() for _ in range(min(TOGETHER, len(self._waiting)))]
+            share = min(TOGETHER, -(-len(self._waiting) // VISITORS))
+            pieces = [self._waiting.popleft() for _ in range(share)]
             pieces = [piece for piece in pieces if not piece.done.done()]
             try:
                 results = await to_thread.run_sync(_work, pieces, limiter=self._limiter)

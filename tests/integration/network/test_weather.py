@@ -74,12 +74,14 @@ def test_no_network_for_a_day_costs_few_attempts(desk: Desk) -> None:
 def test_a_fifth_of_the_requests_is_lost(desk: Desk, seed: int) -> None:
     way = desk.on(Weather(lose=0.2, round_trip=0.1), seed)
     desk.run(limit=600.0, seed=seed)
+    assert way.sent + way.received < 600_000
     assert way.rounds <= 20
 
 
 def test_two_seconds_of_round_trip(desk: Desk) -> None:
     way = desk.on(Weather(round_trip=2.0))
     desk.run(limit=60.0)
+    assert way.sent + way.received < 160_000
     assert way.rounds <= 4, "no timeout and no retry, only patience"
 
 
@@ -101,8 +103,10 @@ def test_the_connection_is_cut_every_few_kilobytes(desk: Desk, size: int) -> Non
 
 @pytest.mark.parametrize("seed", range(3))
 def test_requests_that_arrive_twice_count_once(desk: Desk, seed: int) -> None:
-    desk.on(Weather(twice=0.5, lose=0.3, round_trip=0.05), seed)
+    way = desk.on(Weather(twice=0.5, lose=0.3, round_trip=0.05), seed)
     desk.run(limit=900.0, seed=seed)
+    assert way.rounds <= 30
+    assert way.sent + way.received < 800_000
 
 
 def test_a_network_that_flaps_every_second(desk: Desk) -> None:
@@ -114,6 +118,7 @@ def test_a_network_that_flaps_every_second(desk: Desk) -> None:
             desk.time.at(second + 0.01, lambda: None if desk.in_sync() else loop.poke())
 
     desk.run(limit=900.0, begun=pokes)
+    assert way.sent + way.received < 1_000_000
     assert way.rounds < 60
 
 
@@ -122,6 +127,7 @@ def test_a_black_hole_that_ends(desk: Desk) -> None:
     way = desk.on(weather)
     desk.time.at(300.0, lambda: setattr(weather, "black_hole", False))
     desk.run(limit=900.0)
+    assert way.sent + way.received < 600_000
     assert way.rounds < 15
 
 
@@ -130,6 +136,7 @@ def test_a_hub_that_refuses_connections_while_it_restarts(desk: Desk) -> None:
     way = desk.on(weather)
     desk.time.at(30.0, lambda: setattr(weather, "refuses", False))
     desk.run(limit=120.0)
+    assert way.sent + way.received < 160_000
     assert way.rounds < 20
 
 
