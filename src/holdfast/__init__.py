@@ -16,7 +16,10 @@ from holdfast.hub.membership import Membership, sql
 from holdfast.hub.merging import MergeContext, NeedsReview
 from holdfast.protocol.conflicts import Conflict
 from holdfast.protocol.happened import Happened
+from holdfast.replica.budgets import Storage
+from holdfast.replica.compaction import Compacted
 from holdfast.replica.connections import Receipt
+from holdfast.replica.keeper import Pruned
 from holdfast.replica.progress import Flow, Progress
 from holdfast.replica.queued import Pending, Refused
 from holdfast.replica.replica import Replica
@@ -25,6 +28,7 @@ from holdfast.replica.status import Status
 from holdfast.replica.steering import Cancelled
 from holdfast.replica.sync_log import LogLine
 from holdfast.replica.undo import Left, Undone
+from holdfast.replica.usage import StorageReport
 from holdfast.replica.watch import Watch
 from holdfast.schema import (
     BigInt,
@@ -62,6 +66,7 @@ __all__ = [
     "BlockKey",
     "Cancelled",
     "Change",
+    "Compacted",
     "Conflict",
     "Context",
     "Counter",
@@ -84,6 +89,7 @@ __all__ = [
     "NeedsReview",
     "Pending",
     "Progress",
+    "Pruned",
     "Queue",
     "Receipt",
     "Refuse",
@@ -95,6 +101,8 @@ __all__ = [
     "ServerWins",
     "Set",
     "Status",
+    "Storage",
+    "StorageReport",
     "SyncReport",
     "Table",
     "Text",

@@ -11,7 +11,21 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError
 
 import holdfast
-from holdfast.cli import adopt, compact, conflicts, history, init, migrate, queue, serve, status, sync, token, verify
+from holdfast.cli import (
+    adopt,
+    compact,
+    conflicts,
+    history,
+    init,
+    migrate,
+    queue,
+    serve,
+    status,
+    storage,
+    sync,
+    token,
+    verify,
+)
 from holdfast.cli.demo import command as demo
 from holdfast.cli.doctor import command as doctor
 from holdfast.cli.failures import LOCAL, Exit, exit_of
@@ -35,6 +49,7 @@ COMMANDS: tuple[Callable[..., int], ...] = (
     sync.sync,
     status.status,
     verify.verify,
+    storage.storage,
     compact.compact,
     conflicts.conflicts,
     conflicts.resolve,

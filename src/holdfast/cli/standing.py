@@ -50,6 +50,9 @@ def facts(found: Look, now: int) -> Iterator[tuple[str, str]]:
     yield "Synced", f"{last}, {ago(status.last_synced_at or 0, now)}" if last else "never"
     if status.conflict_count:
         yield "Conflicts", f"{number(status.conflict_count)} to look at"
+    room = f"{size(found.storage_used)} of {size(found.storage_budget)}"
+    tight = [f"{name} {level}" for name, level in status.storage.items() if level != "ok"]
+    yield "Storage", ", ".join([room, *tight])
     if found.running is not None:
         yield "Connection", connection(found.running, now)
     if status.download_error:

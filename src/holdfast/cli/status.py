@@ -97,6 +97,8 @@ def as_document(db: Path, found: Look) -> dict[str, Any]:
         **status._asdict(),
         "last_synced_at": moment(status.last_synced_at),
         "progress": None if moving is None else progress_document(moving),
+        "storage_used": found.storage_used,
+        "storage_budget": found.storage_budget,
         "queues": [{**queue._asdict(), "oldest": moment(queue.oldest)} for queue in found.queues],
         "running": None if running is None else running_document(running),
         "refused": [{**item._asdict(), "captured": moment(item.captured)} for item in found.refused],

@@ -97,10 +97,12 @@ def listing(columns: Sequence[tuple[str, str]], *, gap: int = 2, wrap: bool = Tr
 
 
 def size(count: int) -> str:
-    """Bytes for people: `812 B`, `4.1 kB`, `3.0 MB`."""
+    """Bytes for people: `812 B`, `4.1 kB`, `3.0 MB`, `1.5 GB`."""
     if count < 1000:
         return f"{count} B"
-    return f"{count / 1000:.1f} kB" if count < 999_950 else f"{count / 1_000_000:.1f} MB"
+    if count < 999_950:
+        return f"{count / 1000:.1f} kB"
+    return f"{count / 1_000_000:.1f} MB" if count < 999_950_000 else f"{count / 1_000_000_000:.1f} GB"
 
 
 def number(count: int, singular: str = "", plural: str = "") -> str:

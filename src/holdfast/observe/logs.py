@@ -28,6 +28,7 @@ EVENTS: dict[str, Event] = {
     ),
     "hub.refused": Event(logging.INFO, "A transaction was refused.", "user device code table key column message"),
     "hub.foreign": Event(logging.INFO, "Rows that other programs wrote were sequenced.", "rows milliseconds"),
+    "hub.collected": Event(logging.INFO, "What is behind the horizon was collected.", "records conflicts spaces"),
     "hub.store_unavailable": Event(logging.ERROR, "The store cannot work now; devices try again.", "error"),
     "device.round": Event(
         logging.INFO,

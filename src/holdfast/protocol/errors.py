@@ -329,7 +329,18 @@ CODES: dict[str, Code] = {
         0, "The device file cannot be opened or written.", "The message names the file and the reason."
     ),
     "disk_full": Code(
-        0, "The disk is full. The transaction was rolled back.", "Free space; everything committed before is safe."
+        0,
+        "The disk is full. The transaction was rolled back; everything committed before is safe. Rows left as far as "
+        "the tables allow it: `details.freed` says how many bytes.",
+        "If something was freed, write again; else free space, or let rows leave (`evictable`, `keep`).",
+    ),
+    "row_evicted": Code(
+        0,
+        "The row is one of the hub's and has left this device to make room, so its key is not free here.",
+        "Bring it back with `replica.fetch(table, key)`, then write.",
+    ),
+    "storage_invalid": Code(
+        0, "The budgets are not written as `hf.Storage` needs them.", "The message names the budget and what it may be."
     ),
     "busy": Code(
         0, "Another process or thread is syncing this file, or holds its write lock.", "Wait for it, or try again."

@@ -11,6 +11,7 @@ from typing import Any
 
 import apsw
 
+from holdfast.errors import HoldfastError
 from holdfast.kernel.merges.counter import PENDING
 from holdfast.kernel.row import Op, Row, apply
 from holdfast.kernel.stamps import decode_stamps, encode_stamps
@@ -76,6 +77,12 @@ class Confirmed:
                  WHERE (tbl, key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))"""
         return {(tbl, key): space for tbl, key, space in self._db.execute(sql, (name_list(names),))}
 
+    def evicted(self, names: Sequence[RowName]) -> set[RowName]:
+        """Those of the names whose rows have left this device to make room."""
+        sql = """SELECT tbl, key FROM holdfast_row
+                 WHERE (tbl, key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?)) AND evicted"""
+        return set(self._db.execute(sql, (name_list(names),)))
+
     def waiting(self, names: Sequence[RowName]) -> dict[RowName, list[Op]]:
         """The operations that wait on those rows, oldest first; refused ones do not wait."""
         sql = """SELECT o.tbl, o.key, o.body FROM holdfast_operation o JOIN holdfast_transaction t USING (txn)
@@ -116,6 +123,9 @@ class Confirmed:
             return row
         user = self._tables.by_number[name[0]]
         shown = user.read(self._db, name[1])
+        if shown is None and self.evicted([name]):
+            message = f"the row {name[1]!r} of {user.table.name} has left this device; fetch it"
+            raise HoldfastError("row_evicted", message, table=user.table.name, key=name[1])
         cells = shown[len(user.table.key) :] if shown is not None else [None] * len(user.table.cells)
         row.values = [sqlite_values.from_sql(c, v) for c, v in zip(user.table.cells, cells, strict=True)]
         return row

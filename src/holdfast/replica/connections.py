@@ -15,7 +15,7 @@ import apsw
 from holdfast.errors import HoldfastError
 from holdfast.kernel.values import InvalidValue
 from holdfast.replica.documents import Documents
-from holdfast.replica.file import connect, immediate, snapshot
+from holdfast.replica.file import LEAST_BYTES, WRITER_CACHE_KIB, connect, free_bytes, immediate, snapshot
 from holdfast.replica.results import ResultRow, result_rows
 from holdfast.replica.sqlite_errors import sqlite_errors
 from holdfast.replica.steps import Kind, note_step
@@ -56,6 +56,8 @@ class Connections:
         self._registering = threading.Lock()
         self.on_commit: Callable[[], None] | None = None
         self.on_write: Callable[[], None] = lambda: None
+        self.on_full: Callable[[], int] = lambda: 0
+        """Makes room on a full disk and gives how many bytes."""
         self.documents: Documents | None = None
 
     def execute(self, sql: str, parameters: Parameters = ()) -> list[ResultRow]:
@@ -69,7 +71,13 @@ class Connections:
                 return self._read(sql, values)
             except apsw.ReadOnlyError:
                 pass
-        with self.transaction():
+        try:
+            with self.transaction():
+                return self.execute(sql, parameters)
+        except HoldfastError as error:
+            if not (error.code == "disk_full" and error.details.get("freed")):
+                raise
+        with self.transaction():  # there is room now
             return self.execute(sql, parameters)
 
     def inside(self, sql: str, values: Sequence[Any]) -> list[ResultRow]:
@@ -84,7 +92,7 @@ class Connections:
         if self._opened_writer is None:
             if self._closed:
                 raise HoldfastError("closed", f"the replica {self._path} was closed", file=self._path)
-            self._opened_writer = connect(self._path, now=self._now)
+            self._opened_writer = connect(self._path, now=self._now, cache_kib=WRITER_CACHE_KIB)
         return self._opened_writer
 
     @contextmanager
@@ -146,7 +154,9 @@ class Connections:
                     yield self._receipt
                 return
             receipt = self._receipt = Receipt()
-            with immediate(self._writer, self._path):
+            if free_bytes(self._path) < LEAST_BYTES:
+                self.on_full()
+            with self._relieved(), immediate(self._writer, self._path):
                 self._depth = 1
                 try:
                     first = self._next_op()
@@ -162,6 +172,16 @@ class Connections:
             self.on_write()
             if mark is not None and self.on_commit is not None:
                 self.on_commit()
+
+    @contextmanager
+    def _relieved(self) -> Iterator[None]:
+        """When the disk is full inside, make room by policy; the error says how many bytes: `details["freed"]`."""
+        try:
+            yield
+        except HoldfastError as error:
+            if error.code == "disk_full" and self._depth == 0:
+                error.details["freed"] = self.on_full()
+            raise
 
     @contextmanager
     def _nested(self) -> Iterator[None]:

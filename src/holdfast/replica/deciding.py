@@ -12,6 +12,8 @@ from holdfast.replica.connections import Connections
 from holdfast.replica.tables import UserTables
 from holdfast.schema.model import Schema
 
+_HAS_LEFT = "SELECT 1 FROM holdfast_row WHERE tbl = ? AND key = ? AND evicted"
+
 
 class Deciding:
     """The conflicts of one device file. `now` is the device's clock, uncorrected."""
@@ -48,6 +50,9 @@ class Deciding:
                 raise HoldfastError("forbidden_space", message, space=found.space)
             user = self._tables.by_name[found.table]
             shown = self._connections.inside(user.select_sql, user.sql_key(found.key))
+            if not shown and self._connections.inside(_HAS_LEFT, (user.number, found.key)):
+                message = f"the row {found.key!r} of {found.table} has left this device; fetch it, then decide"
+                raise HoldfastError("row_evicted", message, table=found.table, key=found.key)
             result, writes = answer(self._schema, found, choice, tuple(shown[0]) if shown else None)
             state = execute("SELECT user, clock_offset FROM holdfast_state")[0]
             at = self._now() + state["clock_offset"]

@@ -11,7 +11,7 @@ from holdfast.errors import HoldfastError
 
 log = logging.getLogger("holdfast.replica")
 
-Trigger = Literal["start", "commit", "news", "timer", "poke", "sync", "retry", "more", "verify", "history"]
+Trigger = Literal["start", "commit", "news", "timer", "poke", "sync", "retry", "more", "verify", "history", "fetch"]
 """Why a round was made: the loop began; something was committed here; the hub said that there is news, or sent it; the
 polling time was over; the application poked, or asked for a sync; an attempt after a failure; the round before asked
 for another one.

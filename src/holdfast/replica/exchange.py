@@ -144,6 +144,9 @@ class Exchanges:
         self.reconcile: Callable[[Transport], None] | None = None
         """Compares the spaces that are behind the hub's horizon; called with the file's sync lock held."""
         self._reconciling = False
+        self.on_full: Callable[[], int] = lambda: 0
+        """Makes room on a full disk and gives how many bytes; the round is tried again when there are any."""
+        self._freed = 0
         self.on_conflicts: Callable[[list[Conflict]], None] | None = None
         """Told of the conflicts that came, with the file's sync lock held."""
 
@@ -198,7 +201,7 @@ class Exchanges:
             try:
                 again = self._round(trigger, channel, way, uploads=uploads)
             except HoldfastError as error:
-                if self._rounds.narrow(error):
+                if self._freed or self._rounds.narrow(error):
                     return True
                 raise
             if not again and not self._reconciling:
@@ -302,6 +305,7 @@ class Exchanges:
     def failed(self, error: HoldfastError) -> None:
         """Nothing went through, in either direction. A request on a live channel will not be answered any more."""
         self.error_down = self.error_up = error
+        self._freed = self.on_full() if error.code == "disk_full" else 0
         self._rounds.transfer.rests()
         asked, self._asked = self._asked, None
         if asked is not None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import shutil
 import traceback
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import apsw
@@ -16,19 +19,28 @@ from holdfast.errors import HoldfastError
 from holdfast.replica.sql_clock import set_clock
 from holdfast.replica.sqlite_errors import sqlite_errors
 from holdfast.schema.emit import sqlite as emit
-from holdfast.schema.emit import sqlite_capture, sqlite_states
+from holdfast.schema.emit import sqlite_capture, sqlite_evicted, sqlite_states
 from holdfast.schema.emit.sqlite_text import quote
 from holdfast.schema.model import Schema
 
 FORMAT = 2
 BUSY_TIMEOUT_MS = 10_000
 CACHE_KIB = 32 * 1024
+"""Of the connection that syncs: it goes over many rows at once."""
+SHORT_BYTES = 16 * 1024 * 1024
+"""A disk with less room than four logs is nearly full."""
+LEAST_BYTES = 2 * 1024 * 1024
+"""The last of a disk is left to the engine: what it needs to send what waits, and to make room."""
+WRITER_CACHE_KIB = 8 * 1024
+READER_CACHE_KIB = 4 * 1024
+"""Of each thread that reads."""
 YOUNGER = (
     ("holdfast_table", "version"),
     ("holdfast_state", "sealed"),
     ("holdfast_table", "captured"),
     ("holdfast_space", "behind"),
     ("holdfast_space", "upload"),
+    ("holdfast_row", "evicted"),
 )
 """Columns that files of earlier releases get at their first opening."""
 
@@ -40,11 +52,13 @@ def connect(
     constraints: bool = True,
     now: Callable[[], int] | None = None,
     busy_ms: int = BUSY_TIMEOUT_MS,
+    cache_kib: int | None = None,
 ) -> apsw.Connection:
     """A connection with the settings that every part of the engine uses: WAL, durable commits.
 
     `constraints` (foreign keys and CHECKs) are off only for the connection that applies what the hub has decided
-    (decision record 3). Who finds the file locked waits up to `busy_ms` milliseconds. `now`, if given, is the clock
+    (decision record 3). Who finds the file locked waits up to `busy_ms` milliseconds. `cache_kib` is how much of the
+    file it may hold in memory. `now`, if given, is the clock
     that SQL sees instead of the system's (`sql_clock.py`).
 
     Raises `HoldfastError` when the file cannot be opened or is not a database; nothing is changed in it then.
@@ -55,11 +69,14 @@ def connect(
         db.set_busy_timeout(busy_ms)
         db.execute("PRAGMA schema_version").fetchall()
         if not read_only:
+            if db.execute("PRAGMA page_count").get == 0:
+                db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first page: later it would need a VACUUM
             db.execute("PRAGMA journal_mode = WAL").fetchall()
             db.execute("PRAGMA synchronous = FULL")
         db.execute(f"PRAGMA foreign_keys = {'ON' if constraints else 'OFF'}")
         db.execute(f"PRAGMA ignore_check_constraints = {'OFF' if constraints else 'ON'}")
-        db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        kept = READER_CACHE_KIB if read_only else CACHE_KIB if cache_kib is None else cache_kib
+        db.execute(f"PRAGMA cache_size = -{kept}")
         if now is not None:
             set_clock(db, now)
         return db
@@ -83,6 +100,7 @@ def immediate(db: apsw.Connection, path: str) -> Iterator[None]:
         try:
             yield
             db.execute("COMMIT")
+            _write_back(db, path)
         except BaseException as error:
             if isinstance(error, apsw.Error):
                 # Reads that the error cut short stay open as long as its traceback lives, and with them their snapshot:
@@ -91,6 +109,23 @@ def immediate(db: apsw.Connection, path: str) -> Iterator[None]:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
+
+
+def free_bytes(path: str) -> int:
+    """What the disk of a file has left; very much where nobody knows."""
+    try:
+        return shutil.disk_usage(Path(path).absolute().parent).free
+    except OSError:
+        return 2**62
+
+
+def _write_back(db: apsw.Connection, path: str) -> None:
+    """On a disk that is nearly full, write the log back into the file after every commit: what the log has of the disk
+    is then there to write with, and the log does not take what is left.
+    """
+    if free_bytes(path) < SHORT_BYTES:
+        with contextlib.suppress(apsw.Error):  # with no room for it the next commit tries again
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 @contextmanager
@@ -224,17 +259,21 @@ def _is_whole(db: apsw.Connection, schema: Schema) -> bool:
     found: dict[str, str] = dict(rows)
     if not all(column in found[table] for table, column in YOUNGER):
         return False
+    if not {"holdfast_row_evicted", "holdfast_used", "holdfast_storage"} <= found.keys():
+        return False
     numbers = table_numbers(db)
     views = {
         sqlite_states.state_view_name(table): sqlite_states.create_state_view(table, numbers[table.name])
         for table in schema.declared
     }
-    return all(found.get(name) == sql for name, sql in views.items())
+    guards = _guards(db, schema)
+    spare = {name for name in found if name.startswith("holdfast_evicted_")} - guards.keys()
+    return not spare and all(found.get(name) == sql for name, sql in (views | guards).items())
 
 
 def _complete(db: apsw.Connection, schema: Schema) -> None:
-    """Make what only tells how things stand: versions of tables, views of states. A file of an earlier
-    version gets it at its first opening."""
+    """Make what only tells how things stand, and what keeps rows apart that have left: versions of tables, views of
+    states, guards. A file of an earlier version gets it at its first opening."""
     for name, column in YOUNGER:
         if not db.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", (name, column)).get:
             db.execute(f"ALTER TABLE {name} ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
@@ -242,6 +281,23 @@ def _complete(db: apsw.Connection, schema: Schema) -> None:
     for table in schema.declared:
         db.execute(f"DROP VIEW IF EXISTS {quote(sqlite_states.state_view_name(table))}")
         db.execute(sqlite_states.create_state_view(table, numbers[table.name]))
+    db.execute(resources.files("holdfast.replica").joinpath("storage.sql").read_text("utf-8"))
+    for table in schema.declared:
+        for event in sqlite_evicted.EVENTS:
+            db.execute(f"DROP TRIGGER IF EXISTS {quote(sqlite_evicted.guard_name(table, event))}")
+    for statement in _guards(db, schema).values():
+        db.execute(statement)
+
+
+def _guards(db: apsw.Connection, schema: Schema) -> dict[str, str]:
+    """The guards of the tables whose rows may leave the device, or of which some have left."""
+    left = {number for (number,) in db.execute("SELECT DISTINCT tbl FROM holdfast_row WHERE evicted")}
+    guards: dict[str, str] = {}
+    for name, number in table_numbers(db).items():
+        table = schema.by_name.get(name)
+        if table is not None and (table.retention.evicts or number in left):
+            guards |= sqlite_evicted.create_guards(table, number)
+    return guards
 
 
 def table_numbers(db: apsw.Connection) -> dict[str, int]:

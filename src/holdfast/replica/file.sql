@@ -112,6 +112,7 @@ CREATE TABLE holdfast_row (
     life INTEGER NOT NULL,
     stamps TEXT NOT NULL,
     states TEXT,                              -- JSON by slot, NULL when there are none
+    evicted INTEGER NOT NULL DEFAULT 0,       -- 1: the row has left this device to make room; no user table has it
     PRIMARY KEY (tbl, key)
 ) STRICT, WITHOUT ROWID;
 

@@ -75,6 +75,7 @@ class PageWriter:
             else:
                 (group.alive if image.life % 2 else group.dead if image.life else group.left).append(image)
         any_base = self._db.execute("SELECT 1 FROM holdfast_base LIMIT 1").get is not None
+        any_evicted = self._db.execute("SELECT 1 FROM holdfast_row WHERE evicted LIMIT 1").get is not None
         held: dict[RowName, Held] = {}
         for name, group in groups.items():
             user = self._tables.by_name.get(name)
@@ -88,6 +89,8 @@ class PageWriter:
                     reorder_patch(user, image, order)
             if any_base:
                 self._hold(user, group, space, held)
+            if any_evicted and group.patches:
+                self._note_evicted(user, group)
             self._write_table(user, group, space)
         self.rows += len(images)
         self._held.update(held)
@@ -111,6 +114,20 @@ class PageWriter:
                 else:
                     free.append(image)
             setattr(group, kind, free)
+
+    def _note_evicted(self, user: UserTable, group: TableGroup) -> None:
+        """Take the patches of rows that have left this device out of the group: the file notes the new state, so that
+        digests stay right, and the cells stay away. A whole image brings the row back, like that of any other row.
+        """
+        evicted = self._confirmed.evicted([(user.number, user.key_of(image.values)) for image in group.patches])
+        if not evicted:
+            return
+        away = [image for image in group.patches if (user.number, user.key_of(image.values)) in evicted]
+        group.patches = [image for image in group.patches if (user.number, user.key_of(image.values)) not in evicted]
+        self._db.executemany(
+            "UPDATE holdfast_row SET life = ?, stamps = ? WHERE tbl = ? AND key = ?",
+            ((image.life, image.stamps, user.number, user.key_of(image.values)) for image in away),
+        )
 
     def _held_row(self, user: UserTable, image: m.Image, before: Row | None, space: int) -> Row | None:
         if image.life == 0:

@@ -157,6 +157,8 @@ class Seal:
                 break
         if open_slots:
             shown = user.read(self._db, name[1])
+            if shown is None and not changes:
+                return self._confirmed.confirmed_row(name)  # says so when the row has left this device
             for slot in open_slots if shown is not None else ():
                 cells[slot] = shown[len(user.table.key) + slot]  # type: ignore[index]
         documents = [slot for slot, column in enumerate(user.table.cells) if document(column) is not None]

@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 import apsw
 
 from holdfast import one_sqlite
+from holdfast.replica.budgets import Level, Storage
 from holdfast.replica.file import check, connect, snapshot
 from holdfast.replica.progress import Progress
 from holdfast.replica.queued import Refused, refused
 from holdfast.replica.sqlite_errors import sqlite_errors
 from holdfast.replica.sync_log import LogLine, Running, read_log, read_running
+from holdfast.replica.usage import in_use, read_kept, size_of
 from holdfast.schema.emit.sqlite_states import UNSETTLED
 from holdfast.schema.model import Schema
 
@@ -35,7 +37,8 @@ class Status(NamedTuple):
     `in_sync`: nothing waits here, and the last exchange ended whole with every cursor at the hub's head; without a
     connection that is of `last_synced_at`. `spaces` maps space -> {"access", "ready"}. `clock_offset` is what the
     hub's clock is ahead of the device's, in milliseconds. `state` is that of the loop: "stopped", "syncing",
-    "connecting", "connected", "offline", "paused" or "blocked".
+    "connecting", "connected", "offline", "paused" or "blocked". `storage` maps "total"
+    and each class to "ok", "warning", "critical" or "full", as last measured.
     """
 
     device: str
@@ -58,6 +61,7 @@ class Status(NamedTuple):
     parked_count: int
     in_sync: bool
     state: str
+    storage: dict[str, Level]
 
 
 class Standing(NamedTuple):
@@ -79,6 +83,9 @@ class Standing(NamedTuple):
     spaces: dict[str, dict[str, Any]]
     settled: bool
     last_round: LogLine | None
+    storage: dict[str, Level]
+    storage_used: int
+    storage_budget: int
     held: str = ""
 
     def upload_error(self, last: str | None) -> str | None:
@@ -101,8 +108,10 @@ SELECT device, user, last_synced, clock_offset,
 FROM holdfast_state"""
 
 
-def read_standing(db: apsw.Connection) -> Standing:
-    """How the file stands; `db` is inside a transaction, so that everything is of one moment."""
+def read_standing(db: apsw.Connection, storage: Storage | None = None) -> Standing:
+    """How the file stands; `db` is inside a transaction, so that everything is of one moment. `storage` are the
+    budgets; without them those that the file remembers.
+    """
     device, user, last_synced, offset, captured, conflicts, staged, held = db.execute(_STATE).get
     sql = "SELECT state, count(*), total(size) FROM holdfast_transaction GROUP BY 1"
     counts: dict[str, tuple[int, int]] = {name: (count, int(size)) for name, count, size in db.execute(sql)}
@@ -114,6 +123,10 @@ def read_standing(db: apsw.Connection) -> Standing:
     }
     settled = not staged and all(whole for space, whole in spaces.values() if space["access"])
     latest = read_log(db.filename, 1)
+    kept = read_kept(db)
+    budgets = storage or (Storage.from_json(kept.budgets) if kept is not None else Storage())
+    used = in_use(db) + size_of(f"{db.filename}-wal")
+    levels = {**(kept.levels if kept is not None else {}), "total": budgets.level(used, budgets.total)}
     waiting = [found for name, found in counts.items() if name != "refused"]
     return Standing(
         device,
@@ -129,6 +142,9 @@ def read_standing(db: apsw.Connection) -> Standing:
         {name: space for name, (space, _) in spaces.items()},
         settled,
         latest[0] if latest else None,
+        levels,
+        used,
+        budgets.total,
         held or "",
     )
 
@@ -153,13 +169,15 @@ class Waiting(NamedTuple):
 
 class Look(NamedTuple):
     """What somebody sees who only looks at a file: its standing, what was refused, the latest log lines, what waits by
-    class, and what the process that syncs says of itself."""
+    class, what the process that syncs says of itself, and the bytes that the file takes and may take."""
 
     status: Status
     refused: list[Refused]
     log: list[LogLine]
     queues: list[Waiting]
     running: Running | None
+    storage_used: int
+    storage_budget: int
 
 
 @contextmanager
@@ -185,7 +203,7 @@ def look(db: apsw.Connection, *, lines: int) -> Look:
     """How a file stands that `looking` has opened, with so many lines of its log."""
     with snapshot(db):
         standing = read_standing(db)
-        found = at_rest(standing)
+        found, room = at_rest(standing), (standing.storage_used, standing.storage_budget)
         running = read_running(db.filename)
         if running is not None:
             found = found._replace(
@@ -198,7 +216,7 @@ def look(db: apsw.Connection, *, lines: int) -> Look:
                 download_error=running.download_error or None,
                 progress=with_waiting(running.progress, waiting_operations(db), standing.size),
             )
-        return Look(found, refused(db), read_log(db.filename, lines), queues(db, standing), running)
+        return Look(found, refused(db), read_log(db.filename, lines), queues(db, standing), running, *room)
 
 
 def with_waiting(progress: Progress | None, operations: int, size: int) -> Progress | None:
@@ -245,6 +263,7 @@ def at_rest(standing: Standing) -> Status:
         parked_count=standing.parked,
         in_sync=whole and standing.pending == 0 and standing.last_synced is not None,
         state="stopped",
+        storage=standing.storage,
     )
 
 

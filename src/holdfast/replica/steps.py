@@ -7,6 +7,8 @@ from typing import Literal
 import apsw
 
 Kind = Literal["do", "undo", "redo"]
+HAS_LEFT = "left"
+"""The kind of a copied change whose row has left the device since, and its values with it."""
 
 KEPT_STEPS = 200
 """So many of the latest transactions can be undone."""

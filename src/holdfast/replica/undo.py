@@ -24,7 +24,7 @@ from holdfast.replica.connections import Connections
 from holdfast.replica.document_seal import Reversal, edit_of, reversal_of
 from holdfast.replica.document_undo import take_back
 from holdfast.replica.json_undo import taken_back
-from holdfast.replica.steps import Kind
+from holdfast.replica.steps import HAS_LEFT, Kind
 from holdfast.replica.tables import UserTable, UserTables, quoted
 from holdfast.schema.rules import CONFLICT_TABLE, WHOLE_MERGES
 
@@ -132,6 +132,7 @@ class _Reversal:
         confirmed = Confirmed(db, tables)
         bases, waiting = confirmed.bases(wanted), confirmed.waiting(wanted)
         self._rows: dict[RowName, Row | None] = dict(confirmed.metadata(wanted))
+        self._evicted = confirmed.evicted(wanted)
         for name, base in bases.items():
             self._rows[name] = fold(tables.by_number[name[0]].table, base, waiting.get(name, ()))
 
@@ -142,6 +143,9 @@ class _Reversal:
             self._leave(user, change, "", "a decision about a conflict stays; decide again")
             return
         shown = user.read(self._db, change.name[1])
+        if change.kind == HAS_LEFT or (shown is None and change.name in self._evicted):
+            self._leave(user, change, "", "the row has left this device")
+            return
         if change.kind == "insert":
             self._take_back_insert(user, change, shown)
         elif change.kind == "delete":

@@ -16,6 +16,7 @@ from holdfast.replica.apply import Answer, Apply, StagedPage
 from holdfast.replica.arrival import Arrival, content_of_hub
 from holdfast.replica.compare import Comparison, Difference
 from holdfast.replica.credentials import Credentials
+from holdfast.replica.events import Trigger
 from holdfast.replica.exchange import Exchanges, sync_now
 from holdfast.replica.file import applying
 from holdfast.replica.pages import layout_of
@@ -127,29 +128,40 @@ class Verifier:
         return m.Image(row.table, 0, list(key_values(table, row.key)), "")
 
     def _ask(self, compare: dict[str, m.Compare]) -> Mapping[str, m.Compared]:
-        self._rounds.compare, self._rounds.compared = compare, None
-        try:
-            for _ in range(MOST_ROUNDS):
-                self._exchanges.exchange_locked("verify", "poll", self._ways[0])
-                if self._rounds.compared is not None:
-                    return self._rounds.compared
-        finally:
-            self._rounds.compare = {}
-        raise HoldfastError(
-            "verify_unfinished", "the hub has always more to send; verify again when there is less news"
-        )
+        return ask(self._rounds, self._exchanges, self._ways[0], compare)
 
     def _repair(self, db: apsw.Connection, space: str, images: Sequence[m.Image]) -> None:
-        """Rows as the hub has them, and what waits here over them, in one transaction."""
-        device = self._rounds.device
-        hub, user, layout = db.execute("SELECT hub, user, layout FROM holdfast_state").get
-        access: dict[str, Literal["r", "rw"]] = {
-            name: "rw" if held.access == "rw" else "r" for name, held in LocalSpaces(db).all().items()
-        }
-        header = m.Header(hub=hub, user=user, time=device.now(), hlc=0, spaces=access)
-        Arrival(device.tables, layout_of(layout)).check(images)
-        page = StagedPage(space, "", m.encode(list(images)))
-        with applying(db, device.path):
-            self._rounds.seal(db)
-            with content_of_hub():
-                Apply(db, device.tables, device.schema).run(Answer(header, m.Footer(False)), [page])
+        with applying(db, self._rounds.device.path):
+            take_rows(self._rounds, db, space, images)
+
+
+def ask(
+    rounds: Rounds, exchanges: Exchanges, way: Transport, compare: dict[str, m.Compare], trigger: Trigger = "verify"
+) -> Mapping[str, m.Compared]:
+    """Rounds with the hub until it has answered in the snapshot that is applied here; for somebody who holds the file's
+    sync lock.
+    """
+    rounds.compare, rounds.compared = compare, None
+    try:
+        for _ in range(MOST_ROUNDS):
+            exchanges.exchange_locked(trigger, "poll", way)
+            if rounds.compared is not None:
+                return rounds.compared
+    finally:
+        rounds.compare = {}
+    raise HoldfastError("verify_unfinished", "the hub has always more to send; verify again when there is less news")
+
+
+def take_rows(rounds: Rounds, db: apsw.Connection, space: str, images: Sequence[m.Image]) -> None:
+    """Rows as the hub has them, whole, and what waits here over them; inside a transaction of the engine."""
+    device = rounds.device
+    hub, user, layout = db.execute("SELECT hub, user, layout FROM holdfast_state").get
+    access: dict[str, Literal["r", "rw"]] = {
+        name: "rw" if held.access == "rw" else "r" for name, held in LocalSpaces(db).all().items()
+    }
+    header = m.Header(hub=hub, user=user, time=device.now(), hlc=0, spaces=access)
+    Arrival(device.tables, layout_of(layout)).check(images)
+    page = StagedPage(space, "", m.encode(list(images)))
+    rounds.seal(db)
+    with content_of_hub():
+        Apply(db, device.tables, device.schema).run(Answer(header, m.Footer(False)), [page])

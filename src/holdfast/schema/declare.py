@@ -31,6 +31,7 @@ from holdfast.schema import model, rules, stored
 from holdfast.schema.annotations import fail, is_class_variable, local_names, resolve
 from holdfast.schema.identifiers import new_id
 from holdfast.schema.queue import DEFAULT, Queue
+from holdfast.schema.retention import RetentionOptions
 from holdfast.schema.space import Via
 from holdfast.schema.wire import wire_of
 
@@ -116,9 +117,10 @@ class TableOptions:
     on_unique: str
     on_parent_deleted: str
     history: str
+    retention: RetentionOptions
 
 
-OPTION_NAMES: Final = tuple(TableOptions.__dataclass_fields__)
+OPTION_NAMES: Final = (*list(TableOptions.__dataclass_fields__)[:-1], *RetentionOptions.__dataclass_fields__)
 
 
 class Table:
@@ -131,7 +133,10 @@ class Table:
     transactions, an `hf.Queue`), `exclude` (columns that only the hub's database has, declared here or not), `merge`
     (the merge type of columns that name none: "register", "server_wins", "review" or "custom:function"), `on_unique`
     ("refuse", "rename", "review"), `on_parent_deleted` ("refuse", "revive", "null", "cascade"), `history` (such as
-    "365 days"; for ever without it).
+    "365 days"; for ever without it). On devices: `storage` (the class whose budget counts its rows, see `hf.Storage`),
+    `keep` ("30 days": older rows leave the device, by the date column `keep_by`) and `keep_last` (the newest so many
+    stay), `evictable` (the least recently used rows leave when a budget is full). What left comes back by
+    `Replica.fetch`.
     """
 
     __holdfast_options__: typing.ClassVar[TableOptions]
@@ -154,6 +159,11 @@ class Table:
         on_unique: str = "refuse",
         on_parent_deleted: str = "refuse",
         history: str = "",
+        storage: str = "",
+        keep: str = "",
+        keep_by: str = "",
+        keep_last: int = 0,
+        evictable: bool = False,
         **unknown: Any,
     ) -> None:
         super().__init_subclass__()
@@ -164,7 +174,8 @@ class Table:
         if queue is not None and not isinstance(queue, Queue):
             fail(cls, None, f"queue={queue!r}: write hf.Queue(...)")
         options = (name, key, space, on_delete, priority, indexes, unique, foreign_keys, queue, exclude)
-        cls.__holdfast_options__ = TableOptions(*options, merge, on_unique, on_parent_deleted, history)
+        retention = RetentionOptions(storage, keep, keep_by, keep_last, evictable)
+        cls.__holdfast_options__ = TableOptions(*options, merge, on_unique, on_parent_deleted, history, retention)
         cls.__holdfast_annotations__ = resolve(cls, local_names(cls))
 
     def __init__(self, *_arguments: Any, **_named: Any) -> None:
@@ -268,6 +279,7 @@ class _Compiler:
                 on_unique=self.options.on_unique,
                 on_parent_deleted=self.options.on_parent_deleted,
                 history=self._history(),
+                retention=self.options.retention.retention(columns),
             )
         except HoldfastError as error:
             details = {"class": self.cls.__name__, **error.details}

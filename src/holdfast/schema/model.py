@@ -18,6 +18,8 @@ from holdfast.kernel import values
 from holdfast.schema import rules
 from holdfast.schema.queue import DEFAULT as DEFAULT_QUEUE
 from holdfast.schema.queue import Queue, queue_from_json
+from holdfast.schema.retention import ALL as ALL_ROWS
+from holdfast.schema.retention import Retention, retention_from_json
 from holdfast.schema.space import SpaceRule, Via, rule_from_json
 from holdfast.schema.stored import NATURAL, Stored, limiter, parse
 
@@ -148,7 +150,8 @@ class Table:
     `slot` maps the name of a non-key column to its slot, `position` the name of any column to its index in `columns`.
     `exclude` are columns that only the hub's database has; devices never hear of them.
     `on_unique` and `on_parent_deleted` say what the hub does with a write that breaks a unique or a foreign key,
-    `history` for how many days the hub keeps the history of a row (0: for ever).
+    `history` for how many days the hub keeps the history of a row (0: for ever). `retention` says what a
+    device may give up of the table.
     """
 
     name: str
@@ -165,6 +168,7 @@ class Table:
     on_unique: str = "refuse"
     on_parent_deleted: str = "refuse"
     history: int = 0
+    retention: Retention = ALL_ROWS
     key: tuple[Column, ...] = field(init=False, repr=False, compare=False)
     cells: tuple[Column, ...] = field(init=False, repr=False, compare=False)
     slot: dict[str, int] = field(init=False, repr=False, compare=False)
@@ -228,14 +232,17 @@ class Table:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """JSON form; `queue`, the policies and the history only when they are not the default."""
+        """JSON form; `queue`, `retention`, the policies and the history only when they are not the default."""
         form = self.identity()
         if self.queue != DEFAULT_QUEUE:
             form["queue"] = self.queue.to_json()
+        if self.retention != ALL_ROWS:
+            form["retention"] = self.retention.to_json()
         return form
 
     def identity(self) -> dict[str, Any]:
-        """What the hash of a schema depends on: everything but how its transactions are sent."""
+        """What the hash of a schema depends on: everything but how its transactions are sent, and what of it a device
+        keeps."""
         defaults: dict[str, Any] = {"on_unique": "refuse", "on_parent_deleted": "refuse", "history": 0}
         chosen = {name: value for name, default in defaults.items() if (value := getattr(self, name)) != default}
         return {
@@ -348,6 +355,7 @@ def _table_from_json(form: Mapping[str, Any]) -> Table:
         on_unique=form.get("on_unique", "refuse"),
         on_parent_deleted=form.get("on_parent_deleted", "refuse"),
         history=form.get("history", 0),
+        retention=retention_from_json(form.get("retention")),
     )
 
 

@@ -61,6 +61,7 @@ def check_schema(version: int, tables: Sequence[Table]) -> None:
     for table in tables:
         for foreign_key in table.foreign_keys:
             _check_foreign_key(table, foreign_key, by_name)
+            _check_leaving(table, foreign_key, by_name[foreign_key.parent])
     for table in tables:
         _check_via_cycle(table, by_name)
     check_directions(tables)
@@ -338,6 +339,16 @@ def _check_group(table: Table, option: str, group: Sequence[str], by_name: Mappi
             _fail(table, str(name), f"{option} names a column that does not exist; the table has {_list(by_name)}")
     if len(set(group)) != len(group):
         _fail(table, None, f"{option} names a column twice in ({', '.join(group)}); remove one")
+
+
+def _check_leaving(table: Table, foreign_key: ForeignKey, parent: Table) -> None:
+    """Of a row that has left a device only the key is known there: nobody may refer to it by something else."""
+    if parent.retention.evicts and set(foreign_key.parent_columns) != set(parent.key_names):
+        where, names = ", ".join(foreign_key.columns), ", ".join(foreign_key.parent_columns)
+        message = (
+            f"refers to {parent.name} by ({names}), and rows of {parent.name} may leave a device; refer to its key"
+        )
+        _fail(table, where, f"{message}, or remove keep=, keep_last= and evictable= there")
 
 
 def _check_foreign_key(table: Table, foreign_key: ForeignKey, tables: Mapping[str, Table]) -> None:

@@ -18,14 +18,16 @@ from holdfast import one_sqlite
 from holdfast.errors import HoldfastError
 from holdfast.kernel import clock
 from holdfast.protocol.transport import Transport
+from holdfast.replica.budgets import Storage
 from holdfast.replica.connections import Connections
 from holdfast.replica.credentials import Credentials, Token
 from holdfast.replica.deciding import Deciding
 from holdfast.replica.device import Device
 from holdfast.replica.documents import Documents, require_library
-from holdfast.replica.events import Events, SyncEvent
+from holdfast.replica.events import Events, RoundEnded, SyncEvent
 from holdfast.replica.exchange import Exchanges
 from holdfast.replica.file import applying, connect, prepare, table_numbers
+from holdfast.replica.keeper import Keeper
 from holdfast.replica.loop import Loop
 from holdfast.replica.observer import Observer
 from holdfast.replica.presence import Presence
@@ -58,6 +60,7 @@ class Opened:
         fetch_credentials: Callable[[], str] | None = None,
         transport: Transport | None = None,
         spaces: Literal["all", "chosen"] = "all",
+        storage: Storage | None = None,
         now: Callable[[], int] = device_clock,
         random_bits: Callable[[int], int] = secrets.randbits,
     ) -> None:
@@ -69,6 +72,8 @@ class Opened:
         self._ways: list[Transport] | None = None
         self._presence = Presence()
         self._only_chosen = spaces == "chosen"
+        self._storage = storage or Storage()
+        self._storage.check(schema)
         self._now, self._random_bits = now, random_bits
         self._sql_clock = None if now is device_clock else now
         self._opening = threading.RLock()
@@ -120,6 +125,10 @@ class Opened:
             self._rounds = Rounds(db, Device(*parts))
             self._exchanges = Exchanges(self.path, self._rounds, self._lock, self.events)
             self._exchanges.reconcile = Reconciling(self._rounds, self._exchanges, self._credentials).run
+            self._keeper = Keeper(
+                self.path, self.schema, self._tables, self._storage, self._sql_clock, self._hub_time, self._now
+            )
+            self._exchanges.on_full = self._connections.on_full = self._keeper.relieve
             self._sync_log = SyncLog(self.path)
             self._observer = Observer(self._connections, lambda: self.status, [t.name for t in self.schema.tables])
             self._connections.on_write = self._observer.wake
@@ -143,7 +152,7 @@ class Opened:
         """How the replica stands now; reads only, never waits for a sync nor for a writer."""
         self._open()
         with self._connections.reading() as db:
-            standing = read_standing(db)
+            standing = read_standing(db, self._storage)
             operations = waiting_operations(db) if self._transfer.busy else 0
         state, up, down = self._state(), self._exchanges.error_up, self._exchanges.error_down
         found = at_rest(standing)
@@ -163,12 +172,20 @@ class Opened:
             in_sync=whole and standing.settled and not standing.pending and down is None,
         )
 
+    def _hub_time(self) -> int | None:
+        """The hub's time at the last sync; None before the first one."""
+        with self._connections.reading() as db:
+            kept: int | None = db.execute("SELECT last_synced FROM holdfast_state").get
+        return max(filter(None, (kept, self._rounds.last_synced)), default=None)
+
     def _note_round(self, event: SyncEvent) -> None:
         """Keep a line of each round; called by the thread that syncs, under its lock."""
         self._observer.wake()
         log_event(self.path, event)
         complete = bool(self._rounds.whole) and not getattr(event, "error", None)
         self._sync_log.hears(event, self._rounds.transfer, complete=complete, now=self._now())
+        if isinstance(event, RoundEnded):
+            self._keeper.tend()
 
     def _state(self) -> str:
         """What the loop is doing, or that a `sync()` is under way."""
