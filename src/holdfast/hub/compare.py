@@ -6,7 +6,7 @@ differences only, which are rare.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from holdfast.kernel import digest
@@ -70,14 +70,29 @@ class Comparison:
         """The rows of the buckets that were asked for, and those that were named."""
         buckets = {int(bucket) for bucket in [*self._ask.parts, *self._ask.rows]}
         names = set(self._ask.names)
+        if names and not buckets:
+            living = self._living(names)
+            yield from living
+            names -= {(row.image.table, row.key) for row in living}
+        if not (names or buckets):
+            return  # a device that fetches rows asks for nothing else: the feed need not be read
         for _, content in self._tx.feed(self._space, 0, self._head):
-            image = m.decode_image(content)
-            table = self._schema.by_name[image.table]
-            key = key_text(table, image.values[: len(table.key)])
-            bucket = digest.bucket(image.table, key)
-            if bucket in buckets or (image.table, key) in names:
-                leaf = digest.leaf(self._key, image.table, key, image.life, image.stamps)
-                yield Found(image, key, bucket, leaf)
+            row = self._found(content)
+            if row.bucket in buckets or (row.image.table, row.key) in names:
+                yield row
+
+    def _living(self, names: Collection[tuple[str, str]]) -> list[Found]:
+        """Those of the rows that live in the space now, found by their keys."""
+        stored = self._tx.rows(sorted(names)).values()
+        rows = [self._found(row.image) for row in stored if row.space == self._space and row.seq <= self._head]
+        return [row for row in rows if row.image.life % 2]
+
+    def _found(self, content: bytes) -> Found:
+        image = m.decode_image(content)
+        table = self._schema.by_name[image.table]
+        key = key_text(table, image.values[: len(table.key)])
+        leaf = digest.leaf(self._key, image.table, key, image.life, image.stamps)
+        return Found(image, key, digest.bucket(image.table, key), leaf)
 
     def _parts(self, rows: list[Found]) -> dict[str, dict[str, str]]:
         """bucket -> part -> tags of its rows, of the parts whose sums are not those of the device."""
