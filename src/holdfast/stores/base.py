@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 from holdfast.schema.model import Schema
 
@@ -376,7 +376,6 @@ class Need(NamedTuple):
     only: bool = False
 
 
-@runtime_checkable
 class Foreseeing(Protocol):
     """A store to which every question is a journey: it takes those that will come along with the first one."""
 
@@ -387,9 +386,9 @@ class Foreseeing(Protocol):
 
 def begin(store: Store, need: Need, *, write: bool) -> AbstractContextManager[Transaction]:
     """A transaction on any store, which is told what it will be asked for if it cares."""
-    # To ask whether it is a `Foreseeing` costs as much as a small transaction.
-    foreseeing: Callable[..., AbstractContextManager[Transaction]] | None = getattr(store, "transaction_for", None)
-    return foreseeing(need, write=write) if foreseeing is not None else store.transaction(write=write)
+    if hasattr(store, "transaction_for"):  # isinstance of a protocol costs as much as a small transaction
+        return cast(Foreseeing, store).transaction_for(need, write=write)
+    return store.transaction(write=write)
 
 
 @runtime_checkable
