@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from holdfast.errors import HoldfastError
 from holdfast.hub import needs
@@ -25,7 +25,7 @@ from holdfast.hub.orphans import take_up_all
 from holdfast.hub.presence import Presence
 from holdfast.hub.pull import Asked, answer
 from holdfast.hub.reading import classes_of, cursor_at, templates_of, wanted
-from holdfast.hub.requested import check_origins, check_schema, check_want
+from holdfast.hub.requested import check_device, check_schema, check_want
 from holdfast.hub.response import Response, error_response
 from holdfast.hub.snapshot import Snapshot, guarded
 from holdfast.hub.watch import Watch
@@ -49,11 +49,15 @@ from holdfast.stores.base import (
     Store,
     StoreUnavailable,
     Transaction,
+    Unforeseen,
     begin,
+    foresees,
 )
 
 log = logging.getLogger("holdfast.hub")
 
+NDJSON = "application/x-ndjson"
+Made = TypeVar("Made")
 SpacesOf = Callable[[Identity], Mapping[str, Access]]
 
 
@@ -161,9 +165,13 @@ class Hub:
         outcome = self._push(request, identity, given, seen)
         blocks = self._lease(request, identity)
         looks()
-        with self._reading(needs.of_answer(request, given)) as snapshot:
+        need = needs.of_answer(request, given)
+
+        def make(snapshot: Snapshot) -> Response:
             spaces = wanted(self._access(snapshot.tx, identity, given), request.want, self._templates)
             return self._answer(snapshot, request, identity, spaces, outcome, blocks)
+
+        return self._made(need, make)
 
     def _same(self, short: m.ShortRequest, identity: Identity) -> Response:
         """Say that nothing is new for who holds that. Nothing is remembered for it, so every hub of the store answers
@@ -208,15 +216,29 @@ class Hub:
     @contextmanager
     def _reading(self, need: Need) -> Iterator[Snapshot]:
         """A snapshot whose feeds show what other programs had written before."""
-        with Snapshot(begin(self._store, need, write=False)) as snapshot:
+        with self._snapshot(need) as snapshot:
             self._look_at_access(snapshot.tx)
             if not snapshot.tx.has_dirty():
                 self.observation.nothing_waits()
                 yield snapshot
                 return
         self.sequence_foreign_writes()
-        with Snapshot(begin(self._store, need, write=False)) as snapshot:
+        with self._snapshot(need) as snapshot:
             yield snapshot
+
+    def _snapshot(self, need: Need) -> Snapshot:
+        return Snapshot(begin(self._store, need, write=False), only=need.only and foresees(self._store))
+
+    def _made(self, need: Need, make: Callable[[Snapshot], Made]) -> Made:
+        """What `make` makes of a snapshot: first, if that may do, of one that holds only what was foreseen."""
+        if need.only:
+            try:
+                with self._reading(need) as snapshot:
+                    return make(snapshot)
+            except Unforeseen:
+                need = need._replace(only=False)
+        with self._reading(need) as snapshot:
+            return make(snapshot)
 
     def _answer(
         self,
@@ -229,11 +251,16 @@ class Hub:
         *,
         live: bool = False,
     ) -> Response:
-        """The answer, which holds the snapshot until it was read."""
+        """The answer, which holds the snapshot until it was read; one that ended with its beginning is read at once."""
         facts = (self.hub, identity.user, self._now(), spaces, self._layout, self.schema, request)
         asked = Asked(*facts, live, blocks or {}, self._classes)
+        if snapshot.only:
+            pages: list[int] = []
+            whole = list(answer(snapshot.tx, asked, outcome, pages.append))
+            self.observation.sent_rows(sum(pages))
+            return Response(200, NDJSON, self.observation.answer(iter(whole)), lambda: None)
         lines = self.observation.answer(answer(snapshot.tx, asked, outcome, self.observation.sent_rows))
-        return Response(200, "application/x-ndjson", guarded(lines), snapshot.keep())
+        return Response(200, NDJSON, guarded(lines), snapshot.keep())
 
     def news(self, last: m.Request, access: Mapping[str, str], identity: Identity) -> Response | None:
         """What has come for a device since its `last` request, whose cursors say what it was sent; None: nothing.
@@ -241,7 +268,8 @@ class Hub:
         `access` is what the device was told that it may read.
         """
         given = self._given(identity)
-        with self._reading(needs.of_answer(last, given)) as snapshot:
+
+        def make(snapshot: Snapshot) -> Response | None:
             spaces = wanted(self._access(snapshot.tx, identity, given), last.want, self._templates)
             heads = snapshot.tx.spaces(sorted(spaces))
             moved = any(last.cursors.get(name) != cursor_at(space, space.head) for name, space in heads.items())
@@ -249,20 +277,23 @@ class Hub:
                 return None
             return self._answer(snapshot, last, identity, spaces, Outcome(), live=True)
 
+        return self._made(needs.of_answer(last, given), make)
+
     def _push(self, request: m.Request, identity: Identity, given: dict[str, Access] | None, seen: Seen) -> Outcome:
         origins = [t.origin for t in request.transactions] + [origin for origin, _ in request.acknowledged]
         if not origins:
             return Outcome()
-        need = Need(origins=sorted(set(origins)), only=given is not None)
-        with begin(self._store, need, write=False) as tx:
-            check_origins(tx, request, origins)
-            spaces = self._access(tx, identity, given)
+        if request.acknowledged or given is None:
+            with begin(self._store, Need(origins=sorted(set(origins)), only=given is not None), write=False) as tx:
+                known = tx.origins(sorted(set(origins)))
+                check_device({name: origin.device for name, origin in known.items()}, request.device, origins)
+                given = self._access(tx, identity, given)
         if request.acknowledged:
             self._writer.change(lambda tx: tx.forget(request.acknowledged))
         if not request.transactions:
             return Outcome()
         with self.observation.push(request):
-            submission = Submission(identity, request.device, spaces, request.transactions, tracing.here())
+            submission = Submission(identity, request.device, given, request.transactions, tracing.here())
             outcome = self._writer.submit(submission)
         self.observation.pushed(seen, request, outcome)
         return outcome

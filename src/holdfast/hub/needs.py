@@ -12,13 +12,22 @@ from holdfast.protocol import messages as m
 from holdfast.schema.model import Schema
 from holdfast.stores.base import Need
 
+MOST_SPACES = 100
+"""Of somebody who may write in more spaces, the counters are asked for when it is known which ones he writes in."""
+
 
 def of_push(schema: Schema, submissions: Sequence[Submission]) -> Need:
     """Of writing a group: its origins, its rows, and the parents that inserts name."""
     transactions = [transaction for submission in submissions for transaction in submission.transactions]
     operations = [op for transaction in transactions for op in transaction.ops]
     rows = {(op.table, op.key) for op in operations} | named_parents(schema, operations)
-    return Need(origins=sorted({one.origin for one in transactions}), rows=sorted(rows))
+    spaces = {name for submission in submissions for name, access in submission.spaces.items() if access == "rw"}
+    return Need(
+        origins=sorted({one.origin for one in transactions}),
+        rows=sorted(rows),
+        spaces=sorted(spaces) if len(spaces) <= MOST_SPACES else (),
+        at_once=True,
+    )
 
 
 def of_answer(request: m.Request, spaces: Iterable[str] | None) -> Need:
@@ -29,7 +38,8 @@ def of_answer(request: m.Request, spaces: Iterable[str] | None) -> Need:
     names = set(request.cursors if spaces is None else spaces)
     cursors = {name: parse_cursor(text) for name, text in request.cursors.items() if name in names}
     after = {name: (cursor.seq, cursor.head) for name, cursor in cursors.items() if cursor and not cursor.level}
-    return Need(spaces=sorted(names), after=after)
+    only = spaces is not None and not (request.digests or request.compare or request.history)
+    return Need(spaces=sorted(names), after=after, only=only)
 
 
 def named_parents(schema: Schema, operations: Iterable[m.AnyOperation]) -> set[RowName]:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from holdfast.errors import HoldfastError
 from holdfast.hub.answers import Answer, answers_in, checked_answer, missing_write, over_earlier_answer
 from holdfast.hub.batch import Accepted, Held, Outcome, Submission, Unit, names_of, refused_result, touched_by_several
 from holdfast.hub.fresh import fresh_entry, fresh_rows
@@ -23,6 +24,7 @@ from holdfast.hub.orphans import take_up
 from holdfast.hub.placing import content_of, places
 from holdfast.hub.policies import ROUNDS, Mend, Policies, revived
 from holdfast.hub.record import Decision, history_entry
+from holdfast.hub.requested import check_device
 from holdfast.hub.telling import ask_hooks, change_of
 from holdfast.hub.trace import Trace
 from holdfast.hub.workspace import Draft, RowName, Standing, Workspace, edits_of
@@ -89,12 +91,14 @@ class Push:
         self._trace = Trace(tx, self._history)
         self._inbox = Inbox(self._trace, functions, origin)
 
-    def run(self, submissions: Sequence[Submission]) -> list[Outcome]:
-        """Process every transaction that is new. The caller commits. Outcomes in the order of the submissions."""
+    def run(self, submissions: Sequence[Submission]) -> list[Outcome | HoldfastError]:
+        """Process every transaction that is new. The caller commits. Outcomes in the order of the submissions; of one
+        with somebody else's origins nothing is processed, and its error stands in their place."""
         self._submissions = submissions
         self._outcomes = [Outcome() for _ in submissions]
         self._repeated: list[list[tuple[str, int]]] = [[] for _ in submissions]
         self._held = Held(submissions, self._outcomes)
+        self._mistaken: dict[int, HoldfastError] = {}
         self._blind = 0
         units = self._new_units()
         units = self._held.without(units, self._tx.noted(sorted({n for unit in units for n in names_of(unit)})))
@@ -103,7 +107,7 @@ class Push:
         come = {name for outcome in self._outcomes for name, place in outcome.written.items() if not place.before}
         take_up(self._tx, self._schema, come)
         self._repeat()
-        return self._outcomes
+        return [self._mistaken.get(number, outcome) for number, outcome in enumerate(self._outcomes)]
 
     def _new_units(self) -> list[Unit]:
         """The transactions that were not processed before, in order, without those behind a gap.
@@ -114,8 +118,14 @@ class Push:
         names = {t.origin for s in self._submissions for t in s.transactions}
         known = self._tx.origins(sorted(names))
         last = {origin: record.last_n for origin, record in known.items()}
+        owners = {origin: record.device for origin, record in known.items()}
         units: list[Unit] = []
         for index, submission in enumerate(self._submissions):
+            try:
+                check_device(owners, submission.device, (one.origin for one in submission.transactions))
+            except HoldfastError as error:
+                self._mistaken[index] = error
+                continue
             through = self._outcomes[index].through
             for transaction in submission.transactions:
                 origin, before = transaction.origin, last.get(transaction.origin, 0)
@@ -124,6 +134,7 @@ class Push:
                 elif transaction.n == before + 1:
                     units.append(Unit(index, transaction, len(units)))
                     last[origin] = transaction.n
+                    owners[origin] = submission.device
                 through[origin] = min(last.get(origin, 0), max(transaction.n, through.get(origin, 0)))
         return units
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping
 
 from holdfast.errors import HoldfastError
 from holdfast.protocol import messages as m
 from holdfast.schema.model import Schema
-from holdfast.stores.base import Transaction
 
 
 def check_schema(schema: Schema, named: m.SchemaName) -> None:
@@ -20,17 +19,17 @@ def check_schema(schema: Schema, named: m.SchemaName) -> None:
         raise HoldfastError("schema_mismatch", message, device=named.hash, hub=schema.hash)
 
 
-def check_origins(tx: Transaction, request: m.Request, origins: Sequence[str]) -> None:
-    """An origin belongs to the device that first used it."""
-    for record in tx.origins(sorted(set(origins))).values():
-        if record.device != request.device:
-            message = f"origin {record.origin} belongs to another device than {request.device}"
-            raise HoldfastError("device_mismatch", message, origin=record.origin)
-
-
 def check_want(want: m.Want | None, templates: Collection[str]) -> None:
     """Raise `request_malformed` unless the templates that a device names are of the schema: no others are ever
     matched against names, which a stranger's could make slow."""
     unknown = [text for text in want.upload if text not in templates] if want is not None else []
     if unknown:
         raise HoldfastError("request_malformed", f"want.upload: the schema has no space template {unknown[0]!r}")
+
+
+def check_device(owners: Mapping[str, str], device: str, origins: Iterable[str]) -> None:
+    """An origin belongs to the device that first used it; `owners` maps those known. Raises `device_mismatch`."""
+    for origin in sorted(set(origins)):
+        if owners.get(origin, device) != device:
+            message = f"origin {origin} belongs to another device than {device}"
+            raise HoldfastError("device_mismatch", message, origin=origin)

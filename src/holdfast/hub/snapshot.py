@@ -13,10 +13,13 @@ log = logging.getLogger("holdfast.hub")
 
 
 class Snapshot:
-    """A read transaction that an answer may outlive: `with` ends it, unless `keep` has handed it over."""
+    """A read transaction that an answer may outlive: `with` ends it, unless `keep` has handed it over. `only`: it knows
+    what was foreseen, and nothing else can be asked.
+    """
 
-    def __init__(self, context: AbstractContextManager[Transaction]) -> None:
+    def __init__(self, context: AbstractContextManager[Transaction], *, only: bool = False) -> None:
         self._context = context
+        self.only = only
         self._kept = False
 
     def __enter__(self) -> Snapshot:

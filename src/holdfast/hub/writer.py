@@ -117,7 +117,7 @@ class Writer:
 
     def _push_all(
         self, tx: Transaction, submissions: Sequence[Submission], *, first: bool = False
-    ) -> Sequence[Outcome]:
+    ) -> Sequence[Outcome | Exception]:
         if first and tx.has_dirty():
             raise ForeignFirst
         return Push(tx, self._schema, self._hooks, self._functions, self._origin, self._now()).run(submissions)
@@ -132,6 +132,7 @@ class Writer:
                 if attempt == ATTEMPTS:
                     raise
                 log.info("written again, attempt %d: %s", attempt, conflict)
+                need = need._replace(at_once=False)
         raise AssertionError("the loop above ends by return or raise")
 
     def sequence_foreign_writes(self) -> int:
@@ -160,7 +161,10 @@ class Writer:
         for pause in (0.0, *HELD_PAUSES):
             self._closing.wait(pause)
             self.sequence_foreign_writes()
-            outcome = self.change(lambda tx: self._push_all(tx, [make(tx)]))[0]
+            (written,) = self.change(lambda tx: self._push_all(tx, [make(tx)]))
+            if isinstance(written, Exception):
+                raise written
+            outcome = written
             if not outcome.held:
                 break
         self._tell(outcome)

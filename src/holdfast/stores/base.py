@@ -190,6 +190,16 @@ class StoreConflict(StoreUnavailable):
     """
 
 
+class NotAtOnce(StoreConflict):
+    """What was written all at once cannot be (`Need.at_once`). Nothing of the transaction was kept; the same work, done
+    again step by step, finds out why, or succeeds.
+    """
+
+
+class Unforeseen(Exception):
+    """A transaction that said that it would ask nothing else (`Need.only`) has asked. Another one is needed."""
+
+
 Phase = Literal["before", "after"]
 """Of a migration: before a new release or schema is deployed, while the old one still runs; or after nothing of the old
 one is left."""
@@ -366,7 +376,9 @@ class Need(NamedTuple):
     """What will be asked of a transaction first. It need not be right: what is asked beside it costs an exchange more.
 
     `origins` and `rows` as in `Transaction.origins` and `rows`; `spaces` are names of spaces; `after` maps some of them
-    to the cursors that will be read on from, as (seq, head). `only`: nothing else will be asked.
+    to the cursors that will be read on from, as (seq, head). `only`: nothing else will be asked of a snapshot; what is
+    asked nevertheless raises `Unforeseen`. `at_once`: of a writer that writes only in `spaces`, one batch, mostly. What
+    `write` gives is then how it will be, and what stands in the way raises `NotAtOnce`, at the commit at the latest.
     """
 
     origins: Sequence[str] = ()
@@ -374,6 +386,7 @@ class Need(NamedTuple):
     spaces: Sequence[str] = ()
     after: Mapping[str, tuple[int, int]] = {}
     only: bool = False
+    at_once: bool = False
 
 
 class Foreseeing(Protocol):
@@ -386,9 +399,15 @@ class Foreseeing(Protocol):
 
 def begin(store: Store, need: Need, *, write: bool) -> AbstractContextManager[Transaction]:
     """A transaction on any store, which is told what it will be asked for if it cares."""
-    if hasattr(store, "transaction_for"):  # isinstance of a protocol costs as much as a small transaction
+    if foresees(store):
         return cast(Foreseeing, store).transaction_for(need, write=write)
     return store.transaction(write=write)
+
+
+def foresees(store: Store) -> bool:
+    """Whether the store is a `Foreseeing` one. `isinstance` looks at every method: that costs as much as a small
+    transaction."""
+    return hasattr(store, "transaction_for")
 
 
 @runtime_checkable

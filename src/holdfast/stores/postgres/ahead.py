@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import psycopg
 
-from holdfast.stores.base import Need, Origin, Space, StoredRow
+from holdfast.stores.base import HubState, Need, Origin, Space, StoredRow
+from holdfast.stores.postgres.feeds import Spaces
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.undo import Connection
-from holdfast.stores.postgres.user_tables import as_json
+from holdfast.stores.postgres.user_tables import as_json, text_array
 
 LOCK_SPACE = 0x486F6C64
 """First half of the numbers of our advisory locks, so that they are not those of another program ("Hold")."""
 FEED_AHEAD = 50
-"""So many rows of each feed are read ahead: an ordinary round brings few, and a long one reads pages."""
+"""So many rows of a feed are read ahead: an ordinary round brings few, and a long one reads pages. They are fewer, but
+not less than `_LEAST_AHEAD`, where the feeds are many."""
+_FEEDS_AHEAD, _LEAST_AHEAD = 4, 4
 _STRIPES = 4_096
 _MOST_STRIPES = 64
 """A transaction that would lock more stripes of origins locks all of them at once: PostgreSQL's table of locks is
@@ -24,19 +28,24 @@ small."""
 
 Names = Sequence[tuple[str, str]]
 Cursor = psycopg.Cursor[tuple[Any, ...]]
+Rows = dict[tuple[str, str], StoredRow]
+_decode = msgspec.json.Decoder(list[tuple[Any, ...]]).decode
+
+
+def lock_origins(db: Connection, origins: Collection[str]) -> None:
+    """Send for the locks of origins, which a writer holds to its end, whether they are known or not."""
+    stripes = sorted({zlib.crc32(origin.encode()) % _STRIPES for origin in origins})
+    if len(stripes) > _MOST_STRIPES:
+        db.execute(QUERIES["lock_all_origins"], (LOCK_SPACE,))
+    else:
+        db.execute(QUERIES["lock_origins"], (f"{{{','.join(map(str, stripes))}}}", LOCK_SPACE))
 
 
 def ask_origins(db: Connection, origins: Sequence[str], *, write: bool) -> Cursor:
     """Send the question for origins; a writer holds them until its end, known or not."""
-    wanted = sorted(set(origins))
     if write:
-        stripes = sorted({zlib.crc32(origin.encode()) % _STRIPES for origin in wanted})
-        if len(stripes) > _MOST_STRIPES:
-            db.execute(QUERIES["lock_all_origins"], (LOCK_SPACE,))
-        else:
-            db.execute(QUERIES["lock_origins"], (LOCK_SPACE,))
-            db.execute(QUERIES["lock_stripes"], (LOCK_SPACE, stripes))
-    return db.execute(QUERIES["origins"], (wanted,))
+        lock_origins(db, origins)
+    return db.execute(QUERIES["origins"], (text_array(origins),))
 
 
 def ask_rows(db: Connection, ids: Mapping[str, int], names: Names, *, write: bool) -> Cursor | None:
@@ -44,73 +53,134 @@ def ask_rows(db: Connection, ids: Mapping[str, int], names: Names, *, write: boo
     wanted = [{"tbl": ids[table], "key": key} for table, key in sorted(set(names)) if table in ids]
     if not wanted:
         return None
-    if write:
-        db.execute(QUERIES["lock_rows"], (as_json(wanted),))
-    return db.execute(QUERIES["rows"], (as_json(wanted),), binary=True)
+    return db.execute(QUERIES["lock_rows" if write else "rows"], (as_json(wanted),), binary=True)
 
 
-def rows_of(found: Cursor | None, ids: Mapping[str, int]) -> dict[tuple[str, str], StoredRow]:
-    """What `ask_rows` has found, by (table, key)."""
+def rows_of(found: Cursor | None, ids: Mapping[str, int]) -> Rows | None:
+    """What `ask_rows` has found, by (table, key). None when a space was made meanwhile: it must be asked again."""
     tables = {number: name for name, number in ids.items()}
-    return {
-        (tables[number], key): StoredRow(tables[number], key, space, seq, life, image, kept)
-        for number, key, space, seq, life, image, kept in (found.fetchall() if found is not None else ())
-    }
+    rows: Rows = {}
+    for number, key, space, *rest in found.fetchall() if found is not None else ():
+        if space is None:
+            return None
+        rows[tables[number], key] = StoredRow(tables[number], key, space, *rest)
+    return rows
 
 
 class Ahead:
-    """The answers to `need`. Origins and rows are given out once: later ones may be others in a write transaction."""
+    """The beginning of a transaction, and the answers to `need`. `tables` are those of the schema, `ids` the numbers of
+    earlier ones too; `settings` are those of a writer, None for a reader.
 
-    def __init__(self, need: Need, ids: Mapping[str, int], *, write: bool) -> None:
+    Origins and rows are given out once: later ones may be others in a write transaction.
+    """
+
+    def __init__(
+        self, need: Need, tables: Collection[str], ids: Mapping[str, int], settings: tuple[str, str] | None
+    ) -> None:
         self._need = need
+        self._tables = text_array(tables)
         self._ids = ids
-        self._write = write
+        self._settings = settings
         self._asked: dict[str, Cursor | None] = {}
-        self._read: dict[str, list[tuple[Any, ...]]] = {}
+        self._origins: dict[str, Origin] | None = None
+        self._spaces: dict[str, Space] | None = None
+        self._stood: dict[str, str | None] = {}
+        self._most = max(_LEAST_AHEAD, FEED_AHEAD * _FEEDS_AHEAD // max(_FEEDS_AHEAD, len(need.after)))
+        self._feeds: dict[str, list[tuple[int, bytes]]] = {}
+        self.counters: Spaces = {}
+        """The counters of the spaces that a writer named, as they stood before it locked any."""
+        self.state = HubState("", 0)
+        self.has_dirty = self.has_aside = False
 
     @property
     def only(self) -> bool:
         """Whether nothing else will be asked."""
         return self._need.only
 
-    def send(self, db: Connection) -> None:
-        """Send the questions, in the pipeline of the caller."""
-        need, asked = self._need, self._asked
-        if need.origins:
-            asked["origins"] = ask_origins(db, need.origins, write=self._write)
-        if need.rows:
-            asked["rows"] = ask_rows(db, self._ids, need.rows, write=self._write)
-        if need.spaces:
-            asked["spaces"] = db.execute(QUERIES["spaces"], (list(need.spaces),))
-        if need.after:
-            names, seqs, heads = [*need.after], *zip(*need.after.values(), strict=True)
-            asked["chains"] = db.execute(QUERIES["chains"], (names, [*heads]))
-            patches = [seq == head for seq, head in need.after.values()]
-            asked["feeds"] = db.execute(QUERIES["feeds"], (names, [*seqs], patches, FEED_AHEAD), binary=True)
+    @property
+    def at_once(self) -> bool:
+        """Whether errors of what is written may come with the commit."""
+        return self._need.at_once
 
-    def _found(self, name: str) -> list[tuple[Any, ...]] | None:
-        """What a snapshot shows, however often it is asked; None when it was not foreseen."""
-        found = self._asked.get(name)
-        if self._write or found is None:
-            return None
-        if name not in self._read:
-            self._read[name] = found.fetchall()
-        return self._read[name]
+    def begin(self, db: Connection) -> None:
+        """Begin, and ask: one exchange. A transaction that asks nothing else and for no more than one statement gives
+        has ended with it."""
+        need = self._need
+        if self._settings is None and need.only and not need.origins and not need.rows:
+            self._take_look(self._look(db))
+        elif self._settings is None:
+            with db.pipeline():
+                db.execute(QUERIES["begin_read"])
+                found = self._look(db)
+                if need.origins:
+                    self._asked["origins"] = ask_origins(db, need.origins, write=False)
+                if need.rows:
+                    self._asked["rows"] = ask_rows(db, self._ids, need.rows, write=False)
+                if need.only:
+                    db.execute(b"COMMIT")
+            self._take_look(found)
+        else:
+            with db.pipeline():
+                db.execute(QUERIES["begin_write"])
+                db.execute(QUERIES["settings"], self._settings)
+                if need.origins:
+                    lock_origins(db, need.origins)
+                named = (self._tables, text_array(need.origins), text_array(need.spaces))
+                found = db.execute(QUERIES["state"], named, binary=True)
+                if need.rows:
+                    self._asked["rows"] = ask_rows(db, self._ids, need.rows, write=True)
+            self._take_state(found)
+
+    def _look(self, db: Connection) -> Cursor:
+        need = self._need
+        wanted = []
+        for name in sorted({*need.spaces, *need.after}):
+            seq, head = need.after.get(name, (_NEVER, 0))
+            wanted.append({"name": name, "after": seq, "head": head, "patches": seq == head})
+        # Outside of a pipeline the preparation is an exchange of its own: so at the first use, not at some later one.
+        return db.execute(QUERIES["look"], (self._tables, as_json(wanted), self._most), binary=True, prepare=True)
+
+    def _take_look(self, cursor: Cursor) -> None:
+        found = cursor.fetchall()
+        hub, hlc, self.has_dirty, self.has_aside = found[0][:4]
+        self.state = HubState(hub, hlc or 0)
+        spaces, feeds = dict[str, Space](), self._feeds
+        for _, _, _, _, name, epoch, head, chain, stood, seq, image in found:
+            if name is None:
+                break
+            if name not in spaces:
+                spaces[name], self._stood[name] = Space(name, epoch, head, chain), stood
+                feeds[name] = []
+            if seq is not None:
+                feeds[name].append((seq, image))
+        self._spaces = spaces
+        for feed in feeds.values():
+            feed.sort()
+
+    def _take_state(self, cursor: Cursor) -> None:
+        ((hub, hlc, self.has_dirty, self.has_aside, origins, counters),) = cursor.fetchall()
+        self.state = HubState(hub, hlc or 0)
+        if self._need.origins:
+            self._origins = {row[0]: Origin(*row) for row in _decode(origins or b"[]")}
+        self.counters = {space[0]: (number, Space(*space)) for number, *space in _decode(counters or b"[]")}
 
     def origins(self, wanted: Sequence[str]) -> dict[str, Origin] | None:
         """Known origins among those named; None when they were not foreseen."""
-        found = self._asked.pop("origins", None)
+        found, self._origins = self._origins, None
+        asked = self._asked.pop("origins", None)
+        if asked is not None:
+            found = {row[0]: Origin(*row) for row in asked.fetchall()}
         if found is None or not set(wanted) <= set(self._need.origins):
             return None
         names = set(wanted)
-        return {row[0]: Origin(*row) for row in found.fetchall() if row[0] in names}
+        return {name: origin for name, origin in found.items() if name in names}
 
-    def rows(self, wanted: Names) -> dict[tuple[str, str], StoredRow] | None:
+    def rows(self, wanted: Names) -> Rows | None:
         """Feed rows by (table, key); None when they were not foreseen."""
         if "rows" not in self._asked or not set(wanted) <= set(self._need.rows):
             return None
-        names = set(wanted)
-        return {name: row for name, row in rows_of(self._asked.pop("rows"), self._ids).items() if name in names}
+        names, found = set(wanted), rows_of(self._asked.pop("rows"), self._ids)
+        return None if found is None else {name: row for name, row in found.items() if name in names}
 
     def forget(self) -> None:
         """Rows will be written."""
@@ -118,29 +188,30 @@ class Ahead:
 
     def spaces(self, wanted: Sequence[str]) -> dict[str, Space] | None:
         """Heads of spaces; None when they were not foreseen."""
-        found = self._found("spaces")
-        if found is None or not set(wanted) <= set(self._need.spaces):
+        if self._spaces is None or not set(wanted) <= {*self._need.spaces, *self._need.after}:
             return None
         names = set(wanted)
-        return {row[0]: Space(*row) for row in found if row[0] in names}
+        return {name: space for name, space in self._spaces.items() if name in names}
 
     def chain(self, space: str, head: int) -> tuple[str | None] | None:
         """The chain of the space at that head, None inside: it never stood there; None when it was not foreseen."""
-        found = self._found("chains")
-        if found is None or self._need.after.get(space, (0, 0))[1] != head:
+        if self._spaces is None or self._need.after.get(space, (0, 0))[1] != head:
             return None
-        return (next((chain for name, chain in found if name == space), None),)
+        return (self._stood.get(space),)
 
     def feed(self, space: str, after: int, until: int, *, patches: bool) -> tuple[list[tuple[int, bytes]], bool]:
         """The first rows of a feed, and whether more may follow."""
-        found = self._found("feeds")
         seq, head = self._need.after.get(space, (0, 0))
         # Read from an earlier place, a patch that would do may be missing: the image in its stead does as well.
-        if found is None or space not in self._need.after or after < seq or patches != (seq == head):
+        if self._spaces is None or space not in self._need.after or after < seq or patches != (seq == head):
             return [], True
-        rows = sorted((seq, image) for name, seq, image in found if name == space)
-        more = len(rows) == FEED_AHEAD and rows[-1][0] < until
+        rows = self._feeds.get(space, [])
+        more = len(rows) == self._most and rows[-1][0] < until
         return [row for row in rows if after < row[0] <= until], more
+
+
+_NEVER = 2**62
+"""A place in a feed behind all rows."""
 
 
 def pages(first: list[tuple[int, bytes]], rest: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:

@@ -7,17 +7,43 @@ BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY
 BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE
 
 -- name: settings
--- For this transaction only, so that a pooler may give the connection to somebody else afterwards. Without sequential scans a plan
--- that was made while a table was small stays right when it has grown. A hub that hangs in a transaction loses it, and its locks.
-SELECT set_config('holdfast.applying', 'on', true), set_config('enable_seqscan', 'off', true),
+-- For this transaction only, so that a pooler may give the connection to somebody else afterwards. A plan that was made
+-- while a table was small stays right when it has grown, if it looks up what it is given by index: so none is made anew for each call. A hub that hangs in a
+-- transaction loses it, and its locks.
+SELECT set_config('holdfast.applying', 'on', true), set_config('plan_cache_mode', 'force_generic_plan', true),
+  set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
   set_config('lock_timeout', %s::text, true), set_config('idle_in_transaction_session_timeout', %s::text, true)
 
--- name: hub
--- The hub's identity and clock, and whether a row waits to be sequenced: what every transaction asks first. A hub of an earlier or
--- later schema leaves the notes of tables that it does not have to those that have them. And whether a row waits aside.
+-- name: look
+-- What every snapshot is asked first: the hub's identity and clock; whether a row waits to be sequenced (a hub of an earlier or later
+-- schema leaves the notes of tables that it does not have to those that have them), and whether one waits aside; then the named spaces that were written, each
+-- with its chain at one of its heads, and the first images of its feed after a place, or patches where they will do. One statement:
+-- by itself it is a snapshot, without BEGIN and COMMIT.
 SELECT h.hub, (SELECT max(c.hlc) FROM holdfast.clock c),
   EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NULL AND tbl = ANY (%s::text[])),
-  EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NOT NULL)
+  EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NOT NULL),
+  f.name, f.epoch, f.head, f.chain, f.stood, f.seq, f.image
+FROM holdfast.hub h LEFT JOIN (
+  SELECT s.name, s.epoch, s.head, s.chain, w.seq, w.image,
+    (SELECT c.chain FROM holdfast.commit c WHERE c.space = s.id AND c.head = r.head) AS stood
+  FROM json_to_recordset(%s::json) AS r(name text, after bigint, head bigint, patches boolean)
+  JOIN holdfast.space s ON s.name = r.name AND s.head > 0
+  LEFT JOIN LATERAL (
+    SELECT w.seq, CASE WHEN r.patches AND w.before <= r.after THEN w.patch ELSE w.image END AS image
+    FROM holdfast."row" w WHERE w.space = s.id AND w.seq > r.after ORDER BY w.seq LIMIT %s
+  ) w ON true
+) f ON true
+
+-- name: state
+-- What every writer is asked first: the hub's identity and clock, whether a row waits to be sequenced or aside, then the origins and the
+-- counters that it named, as JSON. Nothing is locked by it.
+SELECT h.hub, (SELECT max(c.hlc) FROM holdfast.clock c),
+  EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NULL AND tbl = ANY (%s::text[])),
+  EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NOT NULL),
+  (SELECT json_agg(json_build_array(o.origin, o.device, o."user", o.last_n, o.seen))::text
+    FROM holdfast.origin o WHERE o.origin = ANY (%s::text[])),
+  (SELECT json_agg(json_build_array(s.id, s.name, s.epoch, s.head, s.chain))::text
+    FROM holdfast.space s WHERE s.name = ANY (%s::text[]))
 FROM holdfast.hub h
 
 -- name: set_clock
@@ -41,6 +67,15 @@ SELECT id FROM holdfast.space WHERE name = %s
 -- The counters, locked in order of name and held to commit (trap 3).
 SELECT id, name, epoch, head, chain FROM holdfast.space WHERE name = ANY (%s::text[]) ORDER BY name FOR UPDATE
 
+-- name: lock_unchanged
+-- The counters, locked in order of name and held to commit, if they are as they were read (each by its chain, which has the head in
+-- it) and nobody has noted one of the rows written before. Else an error: nothing behind it is done then, the commit neither.
+SELECT CASE WHEN count(*) = %s AND NOT EXISTS (
+  SELECT FROM json_to_recordset(%s::json) AS r(tbl text, key text) JOIN holdfast.dirty d ON d.tbl = r.tbl AND d.key = r.key
+) THEN 0 ELSE ('another writer was faster, this is done again: ' || count(*))::int END
+FROM (SELECT s.id, s.chain FROM holdfast.space s WHERE s.name = ANY (%s::text[]) ORDER BY s.name FOR UPDATE) l
+JOIN json_to_recordset(%s::json) AS r(id int, chain text) ON r.id = l.id AND r.chain = l.chain
+
 -- name: add_spaces
 -- Names for spaces, in order; the head is 0 until the space is written. Two processes that add one name: the second waits.
 INSERT INTO holdfast.space (name, epoch, head, chain)
@@ -51,32 +86,16 @@ ON CONFLICT (name) DO NOTHING
 -- The chain of a space at one of its heads.
 SELECT c.chain FROM holdfast.commit c JOIN holdfast.space s ON s.id = c.space WHERE s.name = %s AND c.head = %s
 
--- name: chains
--- The chains of spaces at one of the heads of each.
-SELECT s.name, c.chain FROM unnest(%s::text[], %s::bigint[]) AS r(name, head)
-JOIN holdfast.space s ON s.name = r.name JOIN holdfast.commit c ON c.space = s.id AND c.head = r.head
-
--- name: feeds
--- The first images of several feeds after a place in each, or patches where they will do.
-SELECT s.name, w.seq, CASE WHEN r.patches AND w.before <= r.after THEN w.patch ELSE w.image END
-FROM unnest(%s::text[], %s::bigint[], %s::boolean[]) AS r(name, after, patches)
-JOIN holdfast.space s ON s.name = r.name AND s.head > r.after
-CROSS JOIN LATERAL (
-  SELECT f.seq, f.before, f.patch, f.image FROM holdfast."row" f WHERE f.space = s.id AND f.seq > r.after ORDER BY f.seq LIMIT %s
-) w
-
 -- name: lock_all_origins
 -- Nobody else works on any origin.
 SELECT pg_advisory_xact_lock(%s, -1)
 
 -- name: lock_origins
 -- Nobody else works on these origins (trap 13: the same transaction sent to two hubs). They need not exist yet, so there is no row
--- to lock; the numbers are those of stripes, in order, so that the locks are few.
-SELECT pg_advisory_xact_lock_shared(%s, -1);
-
--- name: lock_stripes
--- One after the other, in the order given.
-SELECT count(pg_advisory_xact_lock(%s, s.stripe)) FROM unnest(%s::int[]) AS s(stripe)
+-- to lock; the numbers are those of stripes, so that the locks are few, one after the other in the order given.
+SELECT pg_advisory_xact_lock_shared(p.place, -1), (
+  SELECT count(pg_advisory_xact_lock(p.place, s.stripe)) FROM unnest(%s::int[]) AS s(stripe)
+) FROM (SELECT %s::int) AS p(place)
 
 -- name: origins
 -- Origins by name.
@@ -87,16 +106,16 @@ SELECT origin, device, "user", last_n, seen FROM holdfast.origin WHERE origin = 
 SELECT origin, n, body FROM holdfast.result WHERE origin = ANY (%s::text[]) ORDER BY origin, n
 
 -- name: lock_rows
--- Lock feed rows in key order. What they hold is read by the next statement: this one would show the partner tables of a join as
--- they were before it waited.
-SELECT count(*) FROM (
-  SELECT w.tbl FROM json_to_recordset(%s::json) AS r(tbl int, key text)
+-- Feed rows, locked in key order, as they stand when they are locked. The name of a space that was made while this waited is NULL:
+-- then it is asked again. (A join would show the partner of a row as it was before it waited.)
+SELECT l.tbl, l.key, (SELECT s.name FROM holdfast.space s WHERE s.id = l.space), l.seq, l.life, l.image, l.kept FROM (
+  SELECT w.tbl, w.key, w.space, w.seq, w.life, w.image, w.kept FROM json_to_recordset(%s::json) AS r(tbl int, key text)
   JOIN holdfast."row" w ON w.tbl = r.tbl AND w.key = r.key AND w.mark = 0
   ORDER BY w.tbl, w.key FOR UPDATE OF w
-) locked
+) l
 
 -- name: rows
--- Feed rows, with the names of their spaces.
+-- Feed rows in a snapshot, with the names of their spaces.
 SELECT w.tbl, w.key, s.name, w.seq, w.life, w.image, w.kept
 FROM json_to_recordset(%s::json) AS r(tbl int, key text)
 JOIN holdfast."row" w ON w.tbl = r.tbl AND w.key = r.key AND w.mark = 0

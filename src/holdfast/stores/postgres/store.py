@@ -17,9 +17,10 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from holdfast.errors import HoldfastError
 from holdfast.schema.model import Schema
-from holdfast.stores.base import HubState, Need, Phase, Question, Step, StoreUnavailable
+from holdfast.stores.base import Need, Phase, Question, Step, StoreUnavailable
 from holdfast.stores.postgres.adopt import adopt
 from holdfast.stores.postgres.ahead import Ahead
+from holdfast.stores.postgres.at_once import at_once
 from holdfast.stores.postgres.failures import refused_open, translate
 from holdfast.stores.postgres.install import Installer, remove, script
 from holdfast.stores.postgres.listener import Listener
@@ -28,7 +29,7 @@ from holdfast.stores.postgres.plan import Plan, removal
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.transaction import PostgresTransaction
 from holdfast.stores.postgres.undo import Connection, roll_back
-from holdfast.stores.postgres.writing import Catalog
+from holdfast.stores.postgres.writing import PROGRAMS, Catalog
 
 _CLOCK_SLOT_BITS = 6
 _RECONNECT = 2
@@ -226,11 +227,11 @@ class PostgresStore:
     def _write(self, need: Need) -> Iterator[PostgresTransaction]:
         with self._taking_turns(), self._translated():
             catalog = self._opened()
-            ahead = Ahead(need, catalog.ids, write=True)
             patience = f"{int(self._patience * 1000)}ms"
-            with self._begun(self._writers, catalog, (patience, patience), ahead) as (connection, state, waits):
+            ahead = Ahead(need, catalog.tables, catalog.ids, (f"{PROGRAMS}ms" if need.at_once else patience, patience))
+            with self._begun(self._writers, ahead) as connection:
                 transaction = PostgresTransaction(
-                    connection, catalog, self._new_name, self._translated, state, waits, patience, ahead, write=True
+                    connection, catalog, self._new_name, self._translated, patience, ahead, write=True
                 )
                 yield transaction
                 transaction.end()
@@ -239,39 +240,33 @@ class PostgresStore:
                         "A statement of this transaction failed and was not undone by a savepoint: nothing was kept."
                     )
                     raise HoldfastError("store_failed", message, database=self._name)
-                with connection.pipeline():
-                    transaction.send_waiting()
-                    if transaction.hlc > state.hlc:
-                        connection.execute(QUERIES["set_clock"], (self._slot, transaction.hlc))
-                    if transaction.news:
-                        connection.execute(QUERIES["announce"], (self._voice,))
+                with at_once(need.at_once), connection.pipeline():
+                    transaction.send_last(self._slot, self._voice)
                     connection.execute(b"COMMIT")
 
     @contextmanager
     def _read(self, need: Need) -> Iterator[PostgresTransaction]:
         with self._translated():
             catalog = self._opened()
-            ahead = Ahead(need, catalog.ids, write=False)
-            with self._begun(self._readers, catalog, None, ahead) as (connection, state, waits):
+            ahead = Ahead(need, catalog.tables, catalog.ids, None)
+            with self._begun(self._readers, ahead) as connection:
                 yield PostgresTransaction(
-                    connection, catalog, self._new_name, self._translated, state, waits, "0", ahead, write=False
+                    connection, catalog, self._new_name, self._translated, "0", ahead, write=False
                 )
                 if not need.only:
                     connection.execute(b"COMMIT", prepare=False)
 
     @contextmanager
-    def _begun(
-        self, pool: ConnectionPool[Connection], catalog: Catalog, settings: tuple[str, ...] | None, ahead: Ahead
-    ) -> Iterator[tuple[Connection, HubState, tuple[bool, bool]]]:
-        """A connection in a transaction, for writing when there are settings, and the hub's state, read first: it takes
-        the snapshot, which BEGIN does not.
+    def _begun(self, pool: ConnectionPool[Connection], ahead: Ahead) -> Iterator[Connection]:
+        """A connection in a transaction that has begun and was asked what is foreseen.
 
         A connection that broke while it lay idle is replaced here: nothing was sent on it yet.
         """
         for attempt in range(pool.max_size + 1):
             connection = pool.getconn(self._patience)
             try:
-                state, waits = _begin(connection, settings, [*catalog.tables], ahead)
+                with at_once(ahead.at_once):
+                    ahead.begin(connection)
                 break
             except BaseException as error:
                 lost = isinstance(error, psycopg.OperationalError) and connection.broken
@@ -282,7 +277,7 @@ class PostgresStore:
         else:
             raise AssertionError("the loop above ends by break or raise")
         try:
-            yield connection, state, waits
+            yield connection
         except BaseException:
             roll_back(connection)
             raise
@@ -331,21 +326,6 @@ class PostgresStore:
                 self._closed = True
                 self._readers.close()
                 self._writers.close()
-
-
-def _begin(
-    connection: Connection, settings: tuple[str, ...] | None, tables: list[str], ahead: Ahead
-) -> tuple[HubState, tuple[bool, bool]]:
-    with connection.pipeline():
-        connection.execute(QUERIES["begin_read" if settings is None else "begin_write"])
-        if settings is not None:
-            connection.execute(QUERIES["settings"], settings)
-        found = connection.execute(QUERIES["hub"], (tables,))
-        ahead.send(connection)
-        if ahead.only:
-            connection.execute(b"COMMIT")
-    ((hub, hlc, has_dirty, has_aside),) = found.fetchall()
-    return HubState(hub, hlc or 0), (has_dirty, has_aside)
 
 
 def _shown(dsn: str) -> str:

@@ -21,20 +21,23 @@ from holdfast.stores.base import (
     StoreConflict,
     StoredResult,
     StoredRow,
+    Unforeseen,
 )
 from holdfast.stores.chain import INITIAL_CHAIN
 from holdfast.stores.postgres import access, leases
-from holdfast.stores.postgres.ahead import LOCK_SPACE, Ahead, ask_origins, ask_rows, pages, rows_of
+from holdfast.stores.postgres.ahead import LOCK_SPACE, Ahead, Rows, ask_origins, ask_rows, pages, rows_of
+from holdfast.stores.postgres.at_once import at_once, write_at_once
+from holdfast.stores.postgres.feeds import history_row
 from holdfast.stores.postgres.queries import QUERIES
+from holdfast.stores.postgres.statements import RELEASE, Statement, Together, Waiting
 from holdfast.stores.postgres.undo import Connection, undo_to
 from holdfast.stores.postgres.user_tables import UserTable, as_json
-from holdfast.stores.postgres.writing import Catalog, Writing, history_row, write_batch
+from holdfast.stores.postgres.writing import Catalog, Writing, write_batch
 
 logger = logging.getLogger("holdfast.stores")
 
 FEED_PAGE = 2_000
 
-Statement = tuple[bytes, Sequence[Any]]
 Translated = Callable[[], AbstractContextManager[None]]
 
 
@@ -50,8 +53,6 @@ class PostgresTransaction:
         catalog: Catalog,
         new_epoch: Callable[[], str],
         translated: Translated,
-        state: HubState,
-        waits: tuple[bool, bool],
         patience: str,
         ahead: Ahead,
         *,
@@ -61,21 +62,20 @@ class PostgresTransaction:
         self._catalog = catalog
         self._new_epoch = new_epoch
         self._translated = translated
-        self._state = state
+        self._state = ahead.state
         self._patience = patience
         self._ahead = ahead
-        self._waiting: list[Statement] = []
-        """What is sent with the next exchange, at the latest with the commit."""
+        self._waiting = Waiting()
+        self._written = False
         self._write = write
         self._open = True
         self._looked = False
-        self._has_dirty: bool | None = waits[0]  # as the first statement saw it; None: ask again
-        self._has_aside = waits[1]  # as well, or since then by this transaction
+        self._has_dirty: bool | None = ahead.has_dirty  # as the first statement saw it; None: ask again
+        self._has_aside = ahead.has_aside  # as well, or since then by this transaction
         self._marks: dict[int, list[int]] = {}
-        self.hlc = state.hlc
+        self.hlc = ahead.state.hlc
         """The latest time; the store keeps it at the commit when it was written here."""
-        self.news = False
-        """Whether a feed has changed."""
+        self._news = False
 
     def end(self) -> None:
         """Nothing more can be read or written here."""
@@ -100,31 +100,33 @@ class PostgresTransaction:
     def _check_asking(self) -> None:
         self._check_open()
         if self._ahead.only:
-            raise HoldfastError("transaction_closed", "This transaction said that it would ask nothing else.")
+            raise Unforeseen
 
     @contextmanager
     def _together(self) -> Iterator[Connection]:
         """One exchange of everything in the block, after what waits; answers can be read behind it."""
         self._check_asking()
-        with self._translated(), self._db.pipeline():
-            self.send_waiting()
+        with self._translated(), at_once(self._ahead.at_once), self._db.pipeline():
+            self._waiting.send(self._db)
             yield self._db
 
     @contextmanager
     def _using(self) -> Iterator[Connection]:
         """For statements whose answers are read at once."""
         self._check_asking()
-        with self._translated():
+        with self._translated(), at_once(self._ahead.at_once):
             if self._waiting:
                 with self._db.pipeline():
-                    self.send_waiting()
+                    self._waiting.send(self._db)
             yield self._db
 
-    def send_waiting(self) -> None:
-        """Send what waits, in the pipeline of the caller."""
-        waiting, self._waiting = self._waiting, []
-        for sql, values in waiting:
-            self._db.execute(sql, values or None)
+    def send_last(self, slot: int, voice: str) -> None:
+        """Send what waits, the clock of this process and, if a feed has changed, the news of it from `voice`, in the
+        pipeline of the caller."""
+        last = Together()
+        if self.hlc > self._state.hlc:
+            last.add("set_clock", slot, self.hlc)
+        self._waiting.send_last(self._db, last, *([voice] if self._news else []))
 
     def hub(self) -> HubState:
         """The hub's identity and clock."""
@@ -169,9 +171,12 @@ class PostgresTransaction:
         foreseen = self._ahead.rows(keys)
         if foreseen is not None or not keys:
             return foreseen or {}
-        with self._together() as db:
-            found = ask_rows(db, self._catalog.ids, keys, write=self._write)
-        return rows_of(found, self._catalog.ids)
+        rows: Rows | None = None
+        while rows is None:
+            with self._together() as db:
+                found = ask_rows(db, self._catalog.ids, keys, write=self._write)
+            rows = rows_of(found, self._catalog.ids)
+        return rows
 
     def feed(self, space: str, after: int, until: int, *, patches: bool = False) -> Iterator[tuple[int, bytes]]:
         """(seq, image) with after < seq <= until, in order; read in pages, each a range of the index."""
@@ -349,15 +354,19 @@ class PostgresTransaction:
         self._ahead.forget()
         self._has_dirty = None
         marks = [mark for group in self._marks.values() for mark in group] if self._looked else None
-        with self._translated():
-            if any(values for _, values in self._waiting):
-                with self._db.pipeline():
-                    self.send_waiting()  # an error of what was written before is not one of what comes now
-            write = Writing(self._db, self._catalog, self._new_epoch, self._patience, marks, self.send_waiting)
-            heads, statements = write_batch(write, batch)
-        self._waiting += statements
+        with self._translated(), at_once(self._ahead.at_once):
+            write = Writing(self._db, self._catalog, self._new_epoch, self._patience, marks, self._waiting)
+            heads = None
+            if self._ahead.at_once and not self._written:
+                heads = write_at_once(write, batch, self._ahead.counters)
+            if heads is None:
+                if self._waiting.writes:
+                    with self._db.pipeline():
+                        self._waiting.send(self._db)  # an error of what was written before is not one of what comes now
+                heads = write_batch(write, batch)
+        self._written = True
         self.hlc = max(self.hlc, batch.hlc)
-        self.news = self.news or bool(heads)
+        self._news = self._news or bool(heads)
         return heads
 
     def lease(self, table: str, device: str, ask: str, size: int) -> list[tuple[int, int]]:
@@ -372,32 +381,19 @@ class PostgresTransaction:
         """A part that is undone alone when an exception leaves it."""
         self._writing()
         self._check_open()
-        hlc, nothing = self.hlc, list[Any]()
-        savepoint = (b"SAVEPOINT holdfast_part", nothing)  # like no other one
-        self._waiting.append(savepoint)
+        hlc, savepoint = self.hlc, self._waiting.savepoint()
         try:
             yield
         except StoreConflict:
             raise  # nothing of the transaction stays
         except BaseException:
             self.hlc = hlc
-            self._undo(savepoint)
+            if not self._waiting.forget_since(savepoint):
+                with self._using() as db:
+                    undo_to(db, "holdfast_part")
+                self._waiting.add(Statement(RELEASE))
             raise
-        if self._waiting and self._waiting[-1] is savepoint:
-            self._waiting.pop()
-        else:
-            self._waiting.append((b"RELEASE SAVEPOINT holdfast_part", ()))
-
-    def _undo(self, savepoint: Statement) -> None:
-        """Undo what was written since the savepoint, and forget what was not sent."""
-        places = [place for place, statement in enumerate(self._waiting) if statement is savepoint]
-        if places:
-            del self._waiting[places[0] :]
-            return
-        self._waiting.clear()
-        with self._using() as db:
-            undo_to(db, "holdfast_part")
-        self._waiting.append((b"RELEASE SAVEPOINT holdfast_part", ()))
+        self._waiting.release(savepoint)
 
     def histories(self, table: str) -> Iterator[HistoryEntry]:
         """Entries of all rows of a table, oldest first; read in pages."""
@@ -432,11 +428,11 @@ class PostgresTransaction:
         """Delete acknowledged results; unknown ones are ignored."""
         self._writing()
         records = [{"origin": origin, "n": n} for origin, n in sorted(results)]
-        self._waiting.append((QUERIES["forget"], (as_json(records),)))
+        self._waiting.add(Statement(QUERIES["forget"], (as_json(records),)))
 
     def clean(self, notes: Sequence[DirtyRow]) -> None:
         """Delete these notes, and older ones of the same rows that were read with them here; no newer ones."""
         self._writing()
         self._has_dirty = None
         marks = [mark for note in notes for mark in self._marks.get(note.mark, [note.mark])]
-        self._waiting.append((QUERIES["clean"], (marks,)))
+        self._waiting.add(Statement(QUERIES["clean"], (marks,)))

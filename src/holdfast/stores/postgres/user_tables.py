@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -24,6 +24,13 @@ _encode = msgspec.json.Encoder().encode
 def as_json(records: Sequence[Any]) -> str:
     """The parameter for `json_to_recordset`."""
     return _encode(records).decode()
+
+
+def text_array(names: Iterable[str]) -> str:
+    """A parameter for `text[]`. One text has one type; a list's depends on its members, and the statement is prepared
+    for each."""
+    escaped = (name.replace("\\", "\\\\").replace('"', '\\"') for name in sorted(set(names)))
+    return "{" + ",".join(f'"{name}"' for name in escaped) + "}"
 
 
 class UserTable:
