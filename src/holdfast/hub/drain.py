@@ -43,9 +43,14 @@ class Drain:
     def __init__(self, schema: Schema, origin: str) -> None:
         self._schema = schema
         self._origin = origin
+        self.more = False
+        self.spaces: set[str] = set()
+        """Where the rows went that were sequenced."""
 
     def run(self, tx: Transaction, now: int) -> int:
-        """Sequence up to 1,000 rows in the given write transaction. Gives the number of notes taken."""
+        """Sequence up to 1,000 rows in the given write transaction. Gives the number of notes taken; `more` says
+        whether some may be left, or have come by it."""
+        self.more = False
         notes = tx.dirty(BATCH)
         if not notes:
             return 0
@@ -56,6 +61,8 @@ class Drain:
         taken = [note for note in notes if (note.table, note.key) not in self._waiting]
         self._settle(tx, taken)
         take_up(tx, self._schema, self._arrived)
+        parents = {name for name, _ in self._arrived} & self._schema.offspring.keys()
+        self.more = bool(taken) and (len(notes) >= BATCH or bool(parents))
         return len(taken)
 
     def _settle(self, tx: Transaction, notes: Sequence[DirtyRow]) -> None:
@@ -131,7 +138,7 @@ class Drain:
         writes = workspace.writes()
         if writes:
             digests = workspace.digest_changes(writes, self._hub.encode())
-            tx.write(Batch(writes, history, [], [], digests, content_of(writes), self._hlc, now))
+            self.spaces |= set(tx.write(Batch(writes, history, [], [], digests, content_of(writes), self._hlc, now)))
 
     def _stamp(self) -> str:
         """A stamp of this hub's own."""

@@ -222,7 +222,7 @@ class Hub:
                 self.observation.nothing_waits()
                 yield snapshot
                 return
-        self.sequence_foreign_writes()
+        self.sequence_foreign_writes(seen=True)
         with self._snapshot(need) as snapshot:
             yield snapshot
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 
 from holdfast.hub.batch import Submission
@@ -13,11 +14,33 @@ from holdfast.schema.model import Schema
 from holdfast.stores.base import Need
 
 MOST_SPACES = 100
-"""Of somebody who may write in more spaces, the counters are asked for when it is known which ones he writes in."""
+"""Of more spaces the counters are not asked for before it is known which ones are written in."""
 
 
-def of_push(schema: Schema, submissions: Sequence[Submission]) -> Need:
-    """Of writing a group: its origins, its rows, and the parents that inserts name."""
+class RecentSpaces:
+    """The spaces that a hub has written in last: mostly those in which it writes next. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, None] = {}
+        self._lock = threading.Lock()
+
+    def add(self, names: Iterable[str]) -> None:
+        """These were written in now."""
+        with self._lock:
+            for name in names:
+                self._names.pop(name, None)
+                self._names[name] = None
+            for name in list(self._names)[:-MOST_SPACES]:
+                del self._names[name]
+
+    def names(self) -> list[str]:
+        """At most 100, in order of name."""
+        with self._lock:
+            return sorted(self._names)
+
+
+def of_push(schema: Schema, submissions: Sequence[Submission], recent: RecentSpaces) -> Need:
+    """Of writing a group: its origins, its rows, the parents that inserts name, and the spaces where it may write."""
     transactions = [transaction for submission in submissions for transaction in submission.transactions]
     operations = [op for transaction in transactions for op in transaction.ops]
     rows = {(op.table, op.key) for op in operations} | named_parents(schema, operations)
@@ -25,9 +48,14 @@ def of_push(schema: Schema, submissions: Sequence[Submission]) -> Need:
     return Need(
         origins=sorted({one.origin for one in transactions}),
         rows=sorted(rows),
-        spaces=sorted(spaces) if len(spaces) <= MOST_SPACES else (),
+        spaces=sorted(spaces) if len(spaces) <= MOST_SPACES else recent.names(),
         at_once=True,
     )
+
+
+def of_drain(rows: int, recent: RecentSpaces) -> Need:
+    """Of sequencing so many rows of other programs."""
+    return Need(dirty=rows, spaces=recent.names(), at_once=True)
 
 
 def of_answer(request: m.Request, spaces: Iterable[str] | None) -> Need:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from holdfast.hub import needs
 from holdfast.hub.batch import Outcome, Submission
-from holdfast.hub.drain import Drain
+from holdfast.hub.drain import BATCH, Drain
 from holdfast.hub.group import GroupCommit
 from holdfast.hub.hooks import Hooks
 from holdfast.hub.merging import MergeFunctions
@@ -27,7 +27,7 @@ GROUP_OPERATIONS = 20_000
 ATTEMPTS = 10
 """How often a write is tried when other processes are faster with its rows; then the device tries again later."""
 
-NOTHING = Need()
+NOTHING, ONLY_LOOK = Need(), Need(only=True)
 
 HELD_PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds before each further try of transactions whose rows another program holds. The first is for rows that it has
@@ -62,6 +62,7 @@ class Writer:
         self._hooks, self._functions = hooks, functions
         self._observation, self._watch = observation, watch
         self._origin, self._now, self._look = origin, now, look
+        self._recent = needs.RecentSpaces()
         self._closing = threading.Event()
         self._group: GroupCommit[Submission, Outcome] = GroupCommit(self.write_group, _weight, GROUP_OPERATIONS)
 
@@ -86,6 +87,7 @@ class Writer:
             self._hooks.after(changes, context)
         moved = {written.space for written in outcome.written.values()} | outcome.left
         if moved:
+            self._recent.add(moved)
             self._watch.changed(moved)
 
     def write_group(self, submissions: Sequence[Submission]) -> Sequence[Outcome | Exception]:
@@ -93,13 +95,13 @@ class Writer:
 
         A mistake that one submission provokes must not hit those who came with it by chance: each is tried alone then.
         """
-        need = needs.of_push(self._schema, submissions)
+        need = needs.of_push(self._schema, submissions, self._recent)
         try:
             with self._observation.group(submissions):
                 try:
                     return self.change(lambda tx: self._push_all(tx, submissions, first=True), need)
                 except ForeignFirst:
-                    self.sequence_foreign_writes()
+                    self.sequence_foreign_writes(seen=True)
                 return self.change(lambda tx: self._push_all(tx, submissions), need)
         except StoreUnavailable:
             raise
@@ -135,24 +137,24 @@ class Writer:
                 need = need._replace(at_once=False)
         raise AssertionError("the loop above ends by return or raise")
 
-    def sequence_foreign_writes(self) -> int:
-        """Sequence what other programs wrote in the hub's tables. Gives the number of rows looked at."""
+    def sequence_foreign_writes(self, *, seen: bool = False) -> int:
+        """Sequence what other programs wrote in the hub's tables; `seen`: somebody has seen that there is something.
+        Gives the number of rows looked at."""
         total, began = 0, time.perf_counter()
-        with self._store.transaction(write=False) as tx:
-            self._look(tx)
-            if not tx.has_dirty():
-                self._observation.nothing_waits()
-                return 0
+        if not seen:
+            with begin(self._store, ONLY_LOOK, write=False) as tx:
+                self._look(tx)
+                if not tx.has_dirty():
+                    self._observation.nothing_waits()
+                    return 0
+        drain = Drain(self._schema, self._origin)
         while True:
-            count = self.change(self._drain)
-            total += count
-            if count == 0:
+            total += self.change(lambda tx: drain.run(tx, self._now()), needs.of_drain(BATCH, self._recent))
+            self._recent.add(drain.spaces)
+            if not drain.more:
                 self._observation.sequenced(total, time.perf_counter() - began)
                 self._watch.everyone()
                 return total
-
-    def _drain(self, tx: Transaction) -> int:
-        return Drain(self._schema, self._origin).run(tx, self._now())
 
     def write(self, make: Callable[[Transaction], Submission]) -> Outcome:
         """Write the submission that `make` gives, read and written in one transaction; a row that another program holds

@@ -283,7 +283,8 @@ class Transaction(Protocol):
     def dirty(self, limit: int) -> list[DirtyRow]:
         """Up to `limit` rows that other programs wrote, oldest note first, with what the user tables hold now.
 
-        A row that does not fit the schema is left out, and a write transaction sets it aside."""
+        A row that does not fit the schema is left out, and a write transaction sets it aside; there fewer than `limit`
+        are all that there are."""
         ...
 
     def aside(self) -> list[Aside]:
@@ -379,6 +380,7 @@ class Need(NamedTuple):
     to the cursors that will be read on from, as (seq, head). `only`: nothing else will be asked of a snapshot; what is
     asked nevertheless raises `Unforeseen`. `at_once`: of a writer that writes only in `spaces`, one batch, mostly. What
     `write` gives is then how it will be, and what stands in the way raises `NotAtOnce`, at the commit at the latest.
+    `dirty`: of a writer that will first ask for so many rows of other programs.
     """
 
     origins: Sequence[str] = ()
@@ -387,6 +389,7 @@ class Need(NamedTuple):
     after: Mapping[str, tuple[int, int]] = {}
     only: bool = False
     at_once: bool = False
+    dirty: int = 0
 
 
 class Foreseeing(Protocol):

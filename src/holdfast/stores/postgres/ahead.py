@@ -56,6 +56,12 @@ def ask_rows(db: Connection, ids: Mapping[str, int], names: Names, *, write: boo
     return db.execute(QUERIES["lock_rows" if write else "rows"], (as_json(wanted),), binary=True)
 
 
+def ask_dirty(db: Connection, tables: str, limit: int) -> Cursor:
+    """Send for the notes of other programs, to be the only one in all processes who takes them until the end."""
+    db.execute(QUERIES["lock_dirty"], (LOCK_SPACE,))
+    return db.execute(QUERIES["dirty"], (tables, limit), binary=True)
+
+
 def rows_of(found: Cursor | None, ids: Mapping[str, int]) -> Rows | None:
     """What `ask_rows` has found, by (table, key). None when a space was made meanwhile: it must be asked again."""
     tables = {number: name for name, number in ids.items()}
@@ -82,6 +88,7 @@ class Ahead:
         self._ids = ids
         self._settings = settings
         self._asked: dict[str, Cursor | None] = {}
+        self._rows_asked: frozenset[tuple[str, str]] = frozenset()
         self._origins: dict[str, Origin] | None = None
         self._spaces: dict[str, Space] | None = None
         self._stood: dict[str, str | None] = {}
@@ -115,6 +122,7 @@ class Ahead:
                 if need.origins:
                     self._asked["origins"] = ask_origins(db, need.origins, write=False)
                 if need.rows:
+                    self._rows_asked = frozenset(need.rows)
                     self._asked["rows"] = ask_rows(db, self._ids, need.rows, write=False)
                 if need.only:
                     db.execute(b"COMMIT")
@@ -127,8 +135,10 @@ class Ahead:
                     lock_origins(db, need.origins)
                 named = (self._tables, text_array(need.origins), text_array(need.spaces))
                 found = db.execute(QUERIES["state"], named, binary=True)
+                if need.dirty:
+                    self._asked["dirty"] = ask_dirty(db, self._tables, need.dirty)
                 if need.rows:
-                    self._asked["rows"] = ask_rows(db, self._ids, need.rows, write=True)
+                    self.ask_rows(db, need.rows)
             self._take_state(found)
 
     def _look(self, db: Connection) -> Cursor:
@@ -175,9 +185,19 @@ class Ahead:
         names = set(wanted)
         return {name: origin for name, origin in found.items() if name in names}
 
+    def dirty(self, limit: int) -> list[tuple[Any, ...]] | None:
+        """Notes of other programs; None when they were not foreseen."""
+        asked = self._asked.pop("dirty", None)
+        return asked.fetchall() if asked is not None and limit == self._need.dirty else None
+
+    def ask_rows(self, db: Connection, names: Names) -> None:
+        """Send for feed rows that a writer will ask for next, in the pipeline of the caller."""
+        self._rows_asked = frozenset(names)
+        self._asked["rows"] = ask_rows(db, self._ids, names, write=True)
+
     def rows(self, wanted: Names) -> Rows | None:
         """Feed rows by (table, key); None when they were not foreseen."""
-        if "rows" not in self._asked or not set(wanted) <= set(self._need.rows):
+        if "rows" not in self._asked or not self._rows_asked.issuperset(wanted):
             return None
         names, found = set(wanted), rows_of(self._asked.pop("rows"), self._ids)
         return None if found is None else {name: row for name, row in found.items() if name in names}

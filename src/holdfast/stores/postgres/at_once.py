@@ -25,11 +25,12 @@ _NOT_THE_WRITE = ("08", "42", "53", "57", "58", "XX")
 
 def write_at_once(writing: Writing, batch: Batch, counters: Spaces) -> dict[str, Space] | None:
     """Let a batch wait for the commit, and give the heads that it leaves; None when it is not one for this way: one
-    that goes into a space of which no counter was read, or in which writes of other programs are sequenced."""
+    that goes into a space of which no counter was read, or that writes where notes of other programs are taken."""
     names = spaces_of(batch)
-    if not names or writing.known_marks is None or writing.known_marks or not counters.keys() >= set(names):
-        return None
     changes = changes_of(writing.catalog.tables, batch.rows)
+    known = writing.known_marks
+    if not names or known is None or (known and changes) or not counters.keys() >= set(names):
+        return None
     waiting = writing.waiting
     if changes:
         # One row alone needs no order among constraints.

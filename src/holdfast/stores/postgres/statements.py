@@ -33,6 +33,10 @@ class Together:
         self._names.append(name)
         self._values += values
 
+    def clashes(self, other: Together) -> bool:
+        """Whether both hold a query of one name: those write the same tables, one after the other."""
+        return not set(self._names).isdisjoint(other._names)
+
     def join(self, other: Together) -> None:
         """Take in what another one holds."""
         self._names += other._names
@@ -78,6 +82,14 @@ class Waiting:
         """Behind what waits already."""
         self._statements += statements
 
+    def join(self, name: str, *values: Any) -> None:
+        """A query that reads nothing of what the last one writes, with that one if it can be."""
+        if not (self._statements and isinstance(self._statements[-1], Together)):
+            self._statements.append(Together())
+        together = self._statements[-1]
+        assert isinstance(together, Together)
+        together.add(name, *values)
+
     def savepoint(self) -> Statement:
         """Begin a part that may be undone alone."""
         savepoint = Statement(SAVEPOINT, list[Any]())  # like no other one
@@ -108,7 +120,7 @@ class Waiting:
         """Send all, with `last` joined to it and, if there is `news`, its announcement: the commit follows. No part can
         be undone alone any more, so savepoints are left out."""
         statements = self._without_savepoints()
-        if statements and isinstance(together := statements[-1], Together):
+        while statements and isinstance(together := statements[-1], Together) and not together.clashes(last):
             statements.pop()
             together.join(last)
             last = together

@@ -25,13 +25,13 @@ from holdfast.stores.base import (
 )
 from holdfast.stores.chain import INITIAL_CHAIN
 from holdfast.stores.postgres import access, leases
-from holdfast.stores.postgres.ahead import LOCK_SPACE, Ahead, Rows, ask_origins, ask_rows, pages, rows_of
+from holdfast.stores.postgres.ahead import Ahead, Names, Rows, ask_dirty, ask_origins, ask_rows, pages, rows_of
 from holdfast.stores.postgres.at_once import at_once, write_at_once
 from holdfast.stores.postgres.feeds import history_row
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.statements import RELEASE, Statement, Together, Waiting
 from holdfast.stores.postgres.undo import Connection, undo_to
-from holdfast.stores.postgres.user_tables import UserTable, as_json
+from holdfast.stores.postgres.user_tables import Record, as_json, text_array
 from holdfast.stores.postgres.writing import Catalog, Writing, write_batch
 
 logger = logging.getLogger("holdfast.stores")
@@ -243,24 +243,42 @@ class PostgresTransaction:
         """
         if limit <= 0:
             return []
-        if self._write:
-            self._looked = True
-            if self.has_dirty():
-                self._run("lock_dirty", LOCK_SPACE)
-            self._has_dirty = None
+        self._looked = self._looked or self._write
         while True:
-            notes = self._run("dirty", [*self._catalog.tables], limit)
-            problems: dict[int, str] = {}
-            values: dict[int, tuple[list[Any], list[Any]]] = {}
-            for name, table in self._catalog.tables.items():
-                own = {mark: key for mark, tbl, key, _ in notes if tbl == name}
-                if own:
-                    self._read_native(table, own, values, problems)
+            notes = self._notes(limit)
+            if self._write:
+                self._has_dirty = None
+            if not notes:
+                return []
             self._marks.update({mark: marks for mark, _, _, marks in notes})
+            names = [(tbl, key) for _, tbl, key, _ in notes]
+            values, problems = self._read_native(
+                {note[0]: name for note, name in zip(notes, names, strict=True)}, names
+            )
             self._put_aside(problems)
-            found = [DirtyRow(tbl, key, mark, values.get(mark)) for mark, tbl, key, _ in notes if mark not in problems]
-            if found or not notes or not self._write:
-                return found
+            if not problems or not self._write:
+                # Those that do not fit are gone when this is done again, so that others come in their places.
+                return [
+                    DirtyRow(*name, note[0], values.get(note[0]))
+                    for note, name in zip(notes, names, strict=True)
+                    if note[0] not in problems
+                ]
+
+    def _notes(self, limit: int) -> list[tuple[Any, ...]]:
+        """The latest note of each row that another program wrote, oldest first."""
+        foreseen = self._ahead.dirty(limit)
+        if foreseen is not None:
+            return foreseen
+        if self._write and not self.has_dirty():
+            return []
+        tables = text_array(self._catalog.tables)
+        with self._together() as db:
+            found = (
+                ask_dirty(db, tables, limit)
+                if self._write
+                else db.execute(QUERIES["dirty"], (tables, limit), binary=True)
+            )
+        return found.fetchall()
 
     def answer(self, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """The rows that the application's question gives; see `stores.base.AnsweringTransaction`."""
@@ -274,11 +292,7 @@ class PostgresTransaction:
 
     def current(self, names: Sequence[tuple[str, str]]) -> list[DirtyRow]:
         """What the user tables hold now of these rows; one that does not fit the schema is left out."""
-        problems: dict[int, str] = {}
-        values: dict[int, tuple[list[Any], list[Any]]] = {}
-        for name in {table for table, _ in names}:
-            own = {number: key for number, (table, key) in enumerate(names) if table == name}
-            self._read_native(self._catalog.tables[name], own, values, problems)
+        values, problems = self._read_native(dict(enumerate(names)))
         found = enumerate(names)
         return [DirtyRow(table, key, 0, values.get(n)) for n, (table, key) in found if n not in problems]
 
@@ -294,27 +308,38 @@ class PostgresTransaction:
         return found
 
     def _read_native(
-        self,
-        table: UserTable,
-        notes: dict[int, str],
-        values: dict[int, tuple[list[Any], list[Any]]],
-        problems: dict[int, str],
-    ) -> None:
-        """Put the wire forms of the noted rows into `values`, and what cannot be read into `problems`, by mark."""
-        keys, unusable = [], {}
-        for mark, key in notes.items():
+        self, marks: Mapping[int, tuple[str, str]], next_rows: Names = ()
+    ) -> tuple[dict[int, tuple[list[Any], list[Any]]], dict[int, str]]:
+        """The wire forms of the marked rows, and what cannot be read of them, by mark. `next_rows`: what a writer asks
+        for next is asked with it."""
+        keys: dict[str, list[Record]] = {}
+        unusable: dict[str, dict[str, int]] = {}
+        values: dict[int, tuple[list[Any], list[Any]]] = {}
+        problems: dict[int, str] = {}
+        tables = self._catalog.tables
+        for mark, (table, key) in marks.items():
             try:
-                keys.append(table.to_key(key_values(table.table, key), mark))
+                record = tables[table].to_key(key_values(tables[table].table, key), mark)
+                keys.setdefault(table, []).append(record)
             except InvalidValue as problem:
-                unusable[mark] = f"row {key!r} of {table.name}: {problem.message}"
-        if unusable:
-            there = {key for (key,) in self._fetch(table.noted_keys, ([notes[mark] for mark in unusable],))}
-            problems.update({mark: problem for mark, problem in unusable.items() if notes[mark] in there})
-        for mark, *row in self._fetch(table.read, (as_json(keys),)):
-            try:
-                values[mark] = table.from_row(row)
-            except InvalidValue as problem:
-                problems[mark] = f"row {notes[mark]!r} of {table.name}: {problem.message}"
+                unusable.setdefault(table, {})[key] = mark
+                problems[mark] = f"row {key!r} of {table}: {problem.message}"
+        with self._together() as db:
+            there = [(name, db.execute(tables[name].noted_keys, ([*own],))) for name, own in unusable.items()]
+            found = [(name, db.execute(tables[name].read, (as_json(own),), binary=True)) for name, own in keys.items()]
+            if next_rows and self._write:
+                self._ahead.ask_rows(db, next_rows)
+        for name, cursor in there:
+            gone = unusable[name].keys() - {key for (key,) in cursor.fetchall()}
+            for key in gone:
+                del problems[unusable[name][key]]
+        for name, cursor in found:
+            for mark, *row in cursor.fetchall():
+                try:
+                    values[mark] = tables[name].from_row(row)
+                except InvalidValue as problem:
+                    problems[mark] = f"row {marks[mark][1]!r} of {name}: {problem.message}"
+        return values, problems
 
     def set_aside(self, notes: Sequence[tuple[DirtyRow, str]]) -> None:
         """These rows wait aside, with the reason; older notes of them are of no use any more."""
@@ -435,4 +460,4 @@ class PostgresTransaction:
         self._writing()
         self._has_dirty = None
         marks = [mark for note in notes for mark in self._marks.get(note.mark, [note.mark])]
-        self._waiting.add(Statement(QUERIES["clean"], (marks,)))
+        self._waiting.join("clean", marks)

@@ -181,7 +181,7 @@ class SqliteTransaction:
                     self._read_native(table, own, values, problems)
             self._put_aside(problems)
             found = [DirtyRow(tbl, key, mark, values.get(mark)) for mark, tbl, key in notes if mark not in problems]
-            if found or not notes or not self._write:
+            if not problems or not self._write:
                 return found
 
     def current(self, names: Sequence[tuple[str, str]]) -> list[DirtyRow]:
