@@ -186,6 +186,9 @@ def foreign_operation(table: Table, key: str, row: Row | None, values: Sequence[
     if row is None or not alive:
         changes, life = {}, row.life if row is not None else 0
         for slot, column in enumerate(table.cells):
+            if column.merge == "register":
+                changes[slot] = values[slot]
+                continue
             empty = BY_NAME[column.merge].empty
             changes[slot] = written(column, empty, started(column, life), values[slot], stamp[15:])
         return Op("insert", key, stamp, life, changes, {})

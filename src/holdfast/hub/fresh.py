@@ -1,13 +1,14 @@
 """New rows of plain tables, decided by the short way: most of what devices send after a long time alone.
 
-A transaction that inserts one row which the hub never had, into a table of registers that neither has nor is a parent,
-with no hook asking: the kernel would give every cell the insert's stamp, and nothing could conflict. Everything else,
-and everything that is wrong with such a one, goes the long way, which decides and says why. A test compares both ways.
+A transaction that only inserts rows which the hub never had, each once, into tables of registers that neither have nor
+are a parent, with no hook asking: the kernel would give every cell the insert's stamp, and nothing could conflict.
+Everything else, and everything that is wrong with such a one, goes the long way, which decides and says why. A test
+compares both ways.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -53,7 +54,17 @@ class FreshRows:
     def __init__(self, schema: Schema) -> None:
         self._tables = {table.name: (table, cells) for table in schema.tables if (cells := _cells(schema, table))}
 
-    def decide(self, op: m.AnyOperation, user: str) -> Fresh | None:
+    def decide(self, ops: Sequence[m.AnyOperation], user: str) -> dict[tuple[str, str], tuple[m.AnyOperation, Fresh]]:
+        """The rows that the inserts make, by (table, key) in their order; none when only the long way will do."""
+        found: dict[tuple[str, str], tuple[m.AnyOperation, Fresh]] = {}
+        for op in ops:
+            fresh = self._row(op, user)
+            if fresh is None or (op.table, op.key) in found:
+                return {}
+            found[op.table, op.key] = op, fresh
+        return found
+
+    def _row(self, op: m.AnyOperation, user: str) -> Fresh | None:
         """The row that an insert makes; None when only the long way will do."""
         found = self._tables.get(op.table)
         if found is None or not isinstance(op, m.Insert) or op.life:

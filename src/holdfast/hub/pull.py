@@ -108,15 +108,19 @@ def plan(
 def own_rows(cursors: Mapping[str, str], outcome: Outcome) -> dict[str, frozenset[int]]:
     """Rows that the device need not get back: plain in every operation, and unchanged since its cursor before that."""
     own: dict[str, set[int]] = {}
+    seen: dict[str, int] = {}
     for name in outcome.plain - outcome.mixed:
         written = outcome.written.get(name)
         if written is None:
             continue
-        text = cursors.get(written.space)
-        cursor = parse_cursor(text) if text is not None else None
-        # Within a first load by classes, rows of the later classes have been passed without having been sent.
-        if written.before <= (cursor.seq if cursor is not None and not cursor.level else 0):
-            own.setdefault(written.space, set()).add(written.seq)
+        space = written.space
+        if space not in seen:
+            text = cursors.get(space)
+            cursor = parse_cursor(text) if text is not None else None
+            # Within a first load by classes, rows of the later classes have been passed without having been sent.
+            seen[space], own[space] = cursor.seq if cursor is not None and not cursor.level else 0, set()
+        if written.before <= seen[space]:
+            own[space].add(written.seq)
     return {space: frozenset(seqs) for space, seqs in own.items()}
 
 

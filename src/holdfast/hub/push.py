@@ -241,7 +241,7 @@ class Push:
         """Apply all operations of one transaction to a draft and accept it. Raises `Refusal`."""
         if transaction.withdrawn:
             raise Refusal("withdrawn", "the device has taken the transaction back before it had an effect")
-        short = self._insert_alone(transaction, submission)
+        short = self._inserts_alone(transaction, submission)
         if short is not None:
             return short
         draft = Draft(self._workspace)
@@ -276,24 +276,26 @@ class Push:
         # page: so all rows of this one go back, also those to which nothing else had happened.
         return accepted._replace(result=result, plain=set(), mixed=accepted.mixed | accepted.plain)
 
-    def _insert_alone(self, transaction: m.Transaction, submission: Submission) -> Accepted | None:
-        """Decide the insert of one new row by the short way; None when it has to go the long one."""
-        if len(transaction.ops) != 1 or self._mends or self._hooks.wants_after:
+    def _inserts_alone(self, transaction: m.Transaction, submission: Submission) -> Accepted | None:
+        """Decide a transaction that only inserts new rows by the short way; None when it has to go the long one."""
+        if self._mends or self._hooks.wants_after:
             return None
-        (op,) = transaction.ops
-        fresh = fresh_rows(self._schema).decide(op, submission.identity.user)
-        if fresh is None or submission.spaces.get(fresh.space) != "rw" or self._hooks.wants_before(op.table):
+        found = fresh_rows(self._schema).decide(transaction.ops, submission.identity.user)
+        latest = 0
+        for name, (op, fresh) in found.items():
+            if submission.spaces.get(fresh.space) != "rw" or self._hooks.wants_before(op.table):
+                return None
+            if self._workspace.standing(self._schema.by_name[op.table], name).row is not None:
+                return None
+            latest = max(latest, clock.hlc_of(op.stamp))
+        if not found or latest > clock.wall(self._now + MAX_AHEAD):
             return None
-        hlc, name = clock.hlc_of(op.stamp), (op.table, op.key)
-        if hlc > clock.wall(self._now + MAX_AHEAD):
-            return None
-        if self._workspace.standing(self._schema.by_name[op.table], name).row is not None:
-            return None
-        self._hlc = max(self._hlc, hlc)
-        context = Context(submission.identity, submission.device, fresh.space, self._now)
-        self._history.append(fresh_entry(op, fresh, transaction, context))
-        self._workspace.accept({name: Standing(fresh.row, fresh.space)})
-        return Accepted(None, {name}, set(), [], [])
+        self._hlc = max(self._hlc, latest)
+        for op, fresh in found.values():
+            context = Context(submission.identity, submission.device, fresh.space, self._now)
+            self._history.append(fresh_entry(op, fresh, transaction, context))
+        self._workspace.accept({name: Standing(fresh.row, fresh.space) for name, (_, fresh) in found.items()})
+        return Accepted(None, set(found), set(), [], [])
 
     def _note(self, table: Table, key: str, status: str, accepted: Accepted) -> bool:
         """Note how an operation ended; gives whether it was not plain."""

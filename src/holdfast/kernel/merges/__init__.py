@@ -62,11 +62,12 @@ BY_NAME: dict[str, Merge] = {
     "custom": Decided(),
 }
 
+_DOCUMENTS = {name: merge for name, merge in BY_NAME.items() if isinstance(merge, Document)}
+
 
 def document(column: Column) -> Document | None:
     """The merge type of a document column, None for any other column."""
-    merge = BY_NAME[column.merge]
-    return merge if isinstance(merge, Document) else None
+    return _DOCUMENTS.get(column.merge)
 
 
 def written(column: Column, old_value: Any, old_state: Any, new_value: Any, writer: str) -> Any:
