@@ -21,7 +21,7 @@ Spaces = dict[str, tuple[int, Space]]
 
 
 class _Row(Struct, omit_defaults=True):
-    """A member of `add_rows` and `put_rows`: `a`, `n` say where the image is, `k`, `m` what is kept, `p`, `q` the
+    """A member of `add_rows` and `put_rows`: `a`, `n` say where the image is, `k`, `m` what is kept, `p`, `size` the
     patch."""
 
     tbl: int
@@ -35,7 +35,7 @@ class _Row(Struct, omit_defaults=True):
     k: int | None = None
     m: int | None = None
     p: int | None = None
-    q: int | None = None
+    size: int | None = None
     before: int | None = None
 
 
@@ -126,7 +126,7 @@ class Feeds:
             if row.kept is not None:
                 record.k, record.m = content.add(row.kept)
             if row.patch is not None and not row.fresh:
-                record.p, record.q = content.add(row.patch)
+                record.p, record.size = content.add(row.patch)
                 record.before = row.before
             records.append(record)
             if row.left is not None:

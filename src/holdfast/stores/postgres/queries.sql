@@ -246,9 +246,9 @@ FROM (SELECT %b::bytea) AS b(bytes), json_to_recordset(%s::json)
 -- Feed rows or leave marks, new or in place of the earlier ones.
 INSERT INTO holdfast."row" (tbl, key, mark, space, seq, life, image, kept, patch, before)
 SELECT r.tbl, r.key, r.mark, r.space, r.seq, r.life, substring(b.bytes FROM r.a FOR r.n), substring(b.bytes FROM r.k FOR r.m),
-  substring(b.bytes FROM r.p FOR r.q), r.before
+  substring(b.bytes FROM r.p FOR r.size), r.before
 FROM (SELECT %b::bytea) AS b(bytes), json_to_recordset(%s::json)
-  AS r(tbl int, key text, mark int, space int, seq bigint, life bigint, a int, n int, k int, m int, p int, q int, before bigint)
+  AS r(tbl int, key text, mark int, space int, seq bigint, life bigint, a int, n int, k int, m int, p int, size int, before bigint)
 ON CONFLICT (tbl, key, mark) DO UPDATE
 SET space = excluded.space, seq = excluded.seq, life = excluded.life, image = excluded.image, kept = excluded.kept,
   patch = excluded.patch, before = excluded.before
