@@ -26,8 +26,9 @@ from holdfast.protocol.conflicts import Conflict, chosen
 from holdfast.protocol.happened import Happened
 from holdfast.replica.documents import require_library
 from holdfast.schema.model import Schema
-from holdfast.stores.base import Aside, Migrating, Phase, Step, Store, StoreUnavailable
+from holdfast.stores.base import Aside, Store, StoreUnavailable
 from holdfast.stores.memory import MemoryStore
+from holdfast.stores.migrating import Migrating, Phase, Step
 from holdfast.stores.sqlite import SqliteStore
 
 if TYPE_CHECKING:

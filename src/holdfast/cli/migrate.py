@@ -14,7 +14,7 @@ from holdfast.cli.options import AsJson
 from holdfast.cli.terminal import Terminal, number
 from holdfast.errors import HoldfastError
 from holdfast.server import Server
-from holdfast.stores.base import Phase, Step
+from holdfast.stores.migrating import Phase, Step
 
 Switch = Annotated[bool, Parameter(negative="", show_default=False)]
 

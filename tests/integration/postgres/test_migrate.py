@@ -16,7 +16,7 @@ import pytest
 import holdfast as hf
 from holdfast.cli import main
 from holdfast.edge.local import LocalTransport
-from holdfast.stores.base import Step
+from holdfast.stores.migrating import Step
 from holdfast.stores.postgres import PostgresStore, install
 from holdfast.stores.postgres.install import Installer
 from holdfast.stores.postgres.numbered import MIGRATIONS, Migration

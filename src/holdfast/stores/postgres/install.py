@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from psycopg import errors
 
 from holdfast.errors import HoldfastError
-from holdfast.stores.base import Phase, Step
+from holdfast.stores.migrating import Phase, Step
 from holdfast.stores.postgres.ahead import LOCK_SPACE
 from holdfast.stores.postgres.plan import Plan, removal
 from holdfast.stores.postgres.queries import QUERIES

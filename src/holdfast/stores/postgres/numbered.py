@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from holdfast.errors import HoldfastError
 from holdfast.schema.emit.postgres_text import text_literal
-from holdfast.stores.base import Phase
+from holdfast.stores.migrating import Phase
 
 
 class Migration(NamedTuple):

@@ -14,7 +14,8 @@ from holdfast.schema.emit.postgres import add_foreign_key, create_indexes, creat
 from holdfast.schema.emit.postgres_dirty import EVENTS, create_triggers, drop_triggers, fire_always, trigger_name
 from holdfast.schema.emit.postgres_text import qualified, quote, text_literal
 from holdfast.schema.model import ForeignKey, Schema, Table
-from holdfast.stores.base import Question, Step
+from holdfast.stores.base import Question
+from holdfast.stores.migrating import Step
 from holdfast.stores.postgres import access, fit, grants
 from holdfast.stores.postgres.looking import altered, lost_triggers, note_rows, place, placed
 from holdfast.stores.postgres.numbered import MIGRATIONS, Migration, pending

@@ -17,7 +17,8 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from holdfast.errors import HoldfastError
 from holdfast.schema.model import Schema
-from holdfast.stores.base import Need, Phase, Question, Step, StoreUnavailable
+from holdfast.stores.base import Need, Question, StoreUnavailable
+from holdfast.stores.migrating import Phase, Step
 from holdfast.stores.postgres.adopt import adopt
 from holdfast.stores.postgres.ahead import Ahead
 from holdfast.stores.postgres.at_once import at_once
@@ -144,14 +145,14 @@ class PostgresStore:
             raise refused_open(error, self._name) from error
 
     def plan(self, schema: Schema, grant: str | None = None) -> list[Step]:
-        """What is still to be done for the schema; see `stores.base.Migrating`."""
+        """What is still to be done for the schema; see `stores.migrating.Migrating`."""
         with self._alone() as connection:
             return self._installer(connection, schema, grant).plan().steps
 
     def migrate(
         self, schema: Schema, phases: Collection[Phase], grant: str | None, done: Callable[[Step], None]
     ) -> None:
-        """Take the steps of these phases; see `stores.base.Migrating`. Raises `store_open`, `store_format`,
+        """Take the steps of these phases; see `stores.migrating.Migrating`. Raises `store_open`, `store_format`,
         `schema_mismatch_table`, `migrate_locked`."""
         with self._alone() as connection:
             self._installer(connection, schema, grant).migrate(phases, done)
@@ -161,12 +162,12 @@ class PostgresStore:
         return script(steps)
 
     def removal(self) -> list[Step]:
-        """The step that takes everything of Holdfast out; see `stores.base.Migrating`."""
+        """The step that takes everything of Holdfast out; see `stores.migrating.Migrating`."""
         with self._alone() as connection:
             return removal(connection)
 
     def remove(self) -> list[Step]:
-        """Take everything of Holdfast out; see `stores.base.Migrating`. Raises `store_open`, `migrate_locked`."""
+        """Take everything of Holdfast out; see `stores.migrating.Migrating`. Raises `store_open`, `migrate_locked`."""
         with self._alone() as connection:
             return remove(connection, self._name)
 

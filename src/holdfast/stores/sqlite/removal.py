@@ -5,7 +5,7 @@ from __future__ import annotations
 import apsw
 
 from holdfast.schema.emit.sqlite_text import quote
-from holdfast.stores.base import Step
+from holdfast.stores.migrating import Step
 from holdfast.stores.sqlite.queries import QUERIES, fetch
 
 

@@ -15,7 +15,8 @@ import apsw
 from holdfast import one_sqlite
 from holdfast.errors import HoldfastError
 from holdfast.schema.model import Schema
-from holdfast.stores.base import Phase, Question, Step, StoreUnavailable
+from holdfast.stores.base import Question, StoreUnavailable
+from holdfast.stores.migrating import Phase, Step
 from holdfast.stores.sqlite import access
 from holdfast.stores.sqlite.adopt import adopt, check_file
 from holdfast.stores.sqlite.failures import translate
@@ -84,12 +85,12 @@ class SqliteStore:
         """Nothing: see `plan`."""
 
     def removal(self) -> list[Step]:
-        """What takes everything of the hub out of the file; see `stores.base.Migrating`."""
+        """What takes everything of the hub out of the file; see `stores.migrating.Migrating`."""
         with self._alone() as connection:
             return removal(connection)
 
     def remove(self) -> list[Step]:
-        """Take everything of the hub out of the file; see `stores.base.Migrating`. The store must not be open.
+        """Take everything of the hub out of the file; see `stores.migrating.Migrating`. The store must not be open.
 
         Raises `store_open`; `StoreUnavailable` when another process holds the file for too long.
         """
