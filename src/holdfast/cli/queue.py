@@ -174,7 +174,9 @@ def show_list(terminal: Terminal, db: Path, waiting: Sequence[Pending], refused:
         age = "" if isinstance(item, Refused) else short_age(item.age)
         changed = changes_of(item.operations)
         what = f"{item.label}: {changed}" if item.label else changed
-        table.add_row(str(item.txn), Text(state, STYLES[state]), item.queue, age, what, Text(note_of(item), "dim"))
+        table.add_row(
+            str(item.txn), Text(state, STYLES[state]), shortened(item.queue), age, what, Text(note_of(item), "dim")
+        )
     terminal.out.print()
     terminal.out.print(Padding(table, (0, 0, 0, 2), expand=False))
 
@@ -191,10 +193,20 @@ def note_of(item: Pending | Refused) -> str:
 
 
 def changes_of(operations: Sequence[dict[str, Any]]) -> str:
-    """`insert form f1`, and how many more."""
+    """`insert form f1`, and how many more; a long key by its beginning and end, so that a line is a transaction."""
     first = operations[0]
-    text = f"{first['op']} {first['table']} {first['key']}"
+    text = f"{first['op']} {first['table']} {brief(first['key'])}"
     return text if len(operations) == 1 else f"{text} and {number(len(operations) - 1, 'more', 'more')}"
+
+
+def brief(text: str) -> str:
+    """At most 16 characters of it; those at the end tell UUIDs of one moment apart."""
+    return text if len(text) <= 16 else f"{text[:8]}…{text[-7:]}"
+
+
+def shortened(text: str) -> str:
+    """At most 16 characters of a name."""
+    return text if len(text) <= 16 else f"{text[:15].rstrip()}…"
 
 
 def short_age(milliseconds: int) -> str:

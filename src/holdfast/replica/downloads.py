@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import apsw
 
@@ -28,8 +28,9 @@ Begin = Callable[[m.Header], dict[str, LocalSpace]]
 class Downloads:
     """Pages on their way into the file. Not thread-safe.
 
-    `kept` counts the pages since the last request, `rows` those of the last answer that were written at once, and
-    `conflicts` are the keys of conflicts among them. `seal` seals what was captured, before anything is written.
+    `asked` are the cursors of the last request. `kept` counts the pages since the last request, `rows` those of the
+    last answer that were written at once, and `conflicts` are the keys of conflicts among them. `seal` seals what was
+    captured, before anything is written.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Downloads:
         self._spaces = LocalSpaces(db)
         self._direct: list[StagedPage] = []
         self.stage = Stage(db, device.path)
+        self.asked: Mapping[str, str] = {}
         self.kept = self.rows = 0
         self.conflicts: list[str] = []
 
@@ -61,6 +63,7 @@ class Downloads:
         arrival: Arrival | None = None
         self.rows = 0
         loaded: int | None = None
+        further = False
         for line in lines(chunks):
             part = decode_line(line)
             if isinstance(part, m.Header):
@@ -71,6 +74,9 @@ class Downloads:
                 raise HoldfastError("response_malformed", "the hub's answer does not begin with a header")
             elif isinstance(part, m.Footer):
                 self._write_direct()
+                if part.more and not further:
+                    message = "the hub says that more comes, but this answer leads no further than the request"
+                    raise HoldfastError("response_malformed", message)
                 return header, part
             elif part.space not in header.spaces:
                 raise HoldfastError(
@@ -82,6 +88,7 @@ class Downloads:
                     self._write_direct()
                     with applying(self._db, self._device.path):
                         self._spaces.load(loaded)
+                further = further or self.asked.get(part.space) != part.cursor
                 page = StagedPage(part.space, part.cursor, bytes(part.rows))
                 self.kept += 1
                 self._transfer.page(count_rows(page.rows), len(page.rows))

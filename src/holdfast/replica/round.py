@@ -120,7 +120,7 @@ class Rounds:
         acknowledged: list[Any] = self._db.execute("SELECT origin, n FROM holdfast_acknowledge LIMIT 10000").fetchall()
         layout, user = self._db.execute("SELECT layout, user FROM holdfast_state").get
         self.transfer.asks(sends=bool(sending))
-        self._downloads.kept = 0
+        self._downloads.kept, self._downloads.asked = 0, self._cursors()
         self._acknowledged = acknowledged
         self._sent_at = self._device.now()
         request = m.Request(
@@ -129,7 +129,7 @@ class Rounds:
             schema=m.SchemaName(self._device.schema.version, self._device.schema.hash),
             clock=self._sent_at,
             layout=msgspec.json.decode(layout)["hash"] if layout else "",
-            cursors=self._cursors(),
+            cursors=dict(self._downloads.asked),
             acknowledged=acknowledged,
             limit=limit,
             page=page,

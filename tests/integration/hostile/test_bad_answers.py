@@ -205,6 +205,26 @@ def test_a_page_of_a_space_that_is_not_granted_is_not_taken(day: Day) -> None:
     day.heals()
 
 
+@pytest.mark.parametrize("pages", [False, True])
+def test_an_answer_that_promises_more_for_ever_is_not_asked_for_for_ever(day: Day, pages: bool) -> None:
+    """Without an end to it a sync would neither end nor rest, and so would every device of such a hub."""
+    header, *rest = day.real_answer().splitlines(keepends=True)
+    page = [line for line in rest if line.startswith(b'{"page"')][:1]
+    asked: list[bytes] = []
+
+    def again(body: bytes, carry: Any) -> Answer:
+        asked.append(body)
+        return Answer(200, [header, *(page if pages else []), b'{"footer":{"more":true}}\n'])
+
+    day.network.faults = [again] * 20
+    with pytest.raises(hf.HoldfastError) as caught:
+        day.anna.sync()
+    assert caught.value.code == "response_malformed"
+    assert len(asked) == (2 if pages else 1)
+    day.network.faults = []
+    day.heals()
+
+
 @pytest.mark.parametrize("name", ["no key", "number too big", "stamps of nonsense", "unknown table"])
 def test_a_malformed_row_does_not_come_back_after_a_restart(day: Day, name: str) -> None:
     header = day.real_answer().splitlines(keepends=True)[0]
