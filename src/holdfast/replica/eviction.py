@@ -48,7 +48,7 @@ class Eviction:
         db.create_scalar_function("holdfast_written", written_at, 1, deterministic=True)
 
     def expired(self, user: UserTable, now: int, limit: int) -> list[Candidate]:
-        """Rows that are past the retention of their table at `now` (corrected), oldest first."""
+        """Rows that are past the retention of their table at `now` (corrected), in any order."""
         retention = user.table.retention
         if not (retention.hours or retention.last):
             return []
@@ -66,16 +66,16 @@ class Eviction:
             values["last"] = retention.last
         conditions.append(_UNUSED)
         values |= {"from": now - GRACE_MS, "to": now + GRACE_MS, "limit": limit}
-        return self._candidates(user, conditions, f"{dated}, r.key", values)
+        return self._candidates(user, conditions, "", values)
 
     def least_used(self, user: UserTable, now: int | None, limit: int) -> list[Candidate]:
         """Evictable rows of a table, the least recently used first; none that is in use at `now`, if that is given."""
         if not user.table.retention.evictable:
             return []
         if now is None:
-            return self._candidates(user, [], "1, r.key", {"limit": limit})
+            return self._candidates(user, [], "ORDER BY 1, r.key", {"limit": limit})
         values = {"from": now - USE_MS, "to": now + USE_MS, "limit": limit}
-        return self._candidates(user, [_UNUSED], "1, r.key", values)
+        return self._candidates(user, [_UNUSED], "ORDER BY 1, r.key", values)
 
     def _candidates(
         self, user: UserTable, conditions: Sequence[str], order: str, values: Mapping[str, object]
@@ -90,7 +90,7 @@ class Eviction:
                   JOIN holdfast_row r ON r.tbl = {number} AND r.key = {key_expression(table, "t")}
                   JOIN {quoted(state_view_name(table))} s ON {same_key}
                   LEFT JOIN holdfast_used u ON u.tbl = {number} AND u.key = r.key
-                  WHERE {where} ORDER BY {order} LIMIT :limit"""
+                  WHERE {where} {order} LIMIT :limit"""
         return [Candidate(used, (number, key), size) for used, key, size in self._db.execute(sql, values)]
 
     def _unneeded(self, user: UserTable) -> Iterator[str]:
@@ -154,6 +154,14 @@ class Eviction:
                           WHERE r.evicted"""
                 found.update((number, str(key)) for (key,) in self._db.execute(sql, (number,)))
         return sorted(found)
+
+
+def forget_unused(db: apsw.Connection) -> None:
+    """Forget the use of rows that are gone."""
+    db.execute(
+        """DELETE FROM holdfast_used WHERE NOT EXISTS (
+               SELECT 1 FROM holdfast_row r WHERE r.tbl = holdfast_used.tbl AND r.key = holdfast_used.key)"""
+    )
 
 
 def note_used(db: apsw.Connection, names: Sequence[RowName], now: int) -> None:

@@ -143,6 +143,8 @@ class Exchanges:
         self.error_down: HoldfastError | None = None
         self.reconcile: Callable[[Transport], None] | None = None
         """Compares the spaces that are behind the hub's horizon; called with the file's sync lock held."""
+        self.complete: Callable[[Transport], None] | None = None
+        """Brings back rows that have left and that rows need which came; called with the file's sync lock held."""
         self._reconciling = False
         self.on_full: Callable[[], int] = lambda: 0
         """Makes room on a full disk and gives how many bytes; the round is tried again when there are any."""
@@ -209,13 +211,15 @@ class Exchanges:
             return again
 
     def _catch_up(self, way: Transport) -> None:
-        """Compare with the hub what is behind its horizon."""
-        if self.reconcile is not None and LocalSpaces(self._rounds.connection).behind():
-            self._reconciling = True
-            try:
+        """Compare with the hub what is behind its horizon, and bring back what rows need that came."""
+        self._reconciling = True
+        try:
+            if self.reconcile is not None and LocalSpaces(self._rounds.connection).behind():
                 self.reconcile(way)
-            finally:
-                self._reconciling = False
+            if self.complete is not None and not (self._rounds.compare or self._rounds.asked_after):
+                self.complete(way)
+        finally:
+            self._reconciling = False
 
     def _round(self, trigger: Trigger, channel: Channel, way: Transport, *, uploads: bool) -> bool:
         round_ = self._begin(trigger, channel, way)

@@ -22,6 +22,29 @@ BATCH = 500
 """Rows that are asked for in one exchange."""
 
 
+class Completing:
+    """Brings back rows that have left and to which rows refer that came later: at the end of a round, when the engine
+    has written since it was looked for last.
+    """
+
+    def __init__(self, rounds: Rounds, exchanges: Exchanges) -> None:
+        self._rounds = rounds
+        self._exchanges = exchanges
+        self._looked_at: int | None = None
+
+    def run(self, way: Transport) -> None:
+        """Look, and fetch. Raises what a sync raises."""
+        db = self._rounds.connection
+        if db.execute("SELECT 1 FROM holdfast_row WHERE evicted LIMIT 1").get is None:
+            return
+        written: int = db.execute("SELECT sum(version) FROM holdfast_table").get
+        if written == self._looked_at:
+            return
+        offset: int = db.execute("SELECT clock_offset FROM holdfast_state").get
+        Fetching(db, self._rounds, self._exchanges, [way]).complete(self._rounds.now() + offset)
+        self._looked_at = written
+
+
 class Fetching:
     """Fetches on the syncing connection of a device, for somebody who holds the file's sync lock."""
 
@@ -39,10 +62,6 @@ class Fetching:
         for place in range(0, len(left), BATCH):
             self._bring(left[place : place + BATCH], now)
         self.complete(now)
-
-    def anything_left(self) -> bool:
-        """Whether any row has left; cheap."""
-        return self._db.execute("SELECT 1 FROM holdfast_row WHERE evicted LIMIT 1").get is not None
 
     def complete(self, now: int) -> int:
         """Bring back rows that have left and to which rows here refer; gives how many."""

@@ -282,9 +282,10 @@ def _complete(db: apsw.Connection, schema: Schema) -> None:
         db.execute(f"DROP VIEW IF EXISTS {quote(sqlite_states.state_view_name(table))}")
         db.execute(sqlite_states.create_state_view(table, numbers[table.name]))
     db.execute(resources.files("holdfast.replica").joinpath("storage.sql").read_text("utf-8"))
-    for table in schema.declared:
-        for event in sqlite_evicted.EVENTS:
-            db.execute(f"DROP TRIGGER IF EXISTS {quote(sqlite_evicted.guard_name(table, event))}")
+    sql = "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND name GLOB 'holdfast_evicted_*'"
+    guards: list[Any] = db.execute(sql).fetchall()
+    for (guard,) in guards:
+        db.execute(f"DROP TRIGGER {quote(guard)}")
     for statement in _guards(db, schema).values():
         db.execute(statement)
 

@@ -13,7 +13,7 @@ import apsw
 from holdfast.errors import HoldfastError
 from holdfast.replica.budgets import Storage, class_of
 from holdfast.replica.compaction import Compacted, compact, worth_while
-from holdfast.replica.eviction import Candidate, Eviction
+from holdfast.replica.eviction import Candidate, Eviction, forget_unused
 from holdfast.replica.file import LEAST_BYTES, applying, connect, free_bytes, snapshot
 from holdfast.replica.sqlite_errors import sqlite_errors
 from holdfast.replica.tables import UserTable, UserTables
@@ -24,6 +24,8 @@ log = logging.getLogger("holdfast.replica")
 
 BATCH = 500
 """Rows that leave in one transaction."""
+USED_BATCH = 2_000
+"""The same of the least recently used, which have to be sorted each time."""
 SMALL_BATCH = 50
 """The same on a full disk, where the log may have room for a few pages only."""
 GOAL = 0.9
@@ -116,6 +118,9 @@ class Keeper:
         for _ in range(PASSES if self._leaving else 0):
             if not self._over(db, eviction, gone) or self.clock() >= until:
                 break
+        if gone:
+            with applying(db, self._path):
+                forget_unused(db)
         return self._pruned(gone)
 
     def _over(self, db: apsw.Connection, eviction: Eviction, gone: list[Candidate]) -> bool:
@@ -145,7 +150,7 @@ class Keeper:
     ) -> list[Candidate]:
         """One transaction of that; a small one, and whatever is in use, when it is urgent."""
         taken: list[Candidate] = []
-        batch = SMALL_BATCH if urgent else BATCH
+        batch = SMALL_BATCH if urgent else USED_BATCH
         with applying(db, self._path):
             now = None if urgent else self._now() + int(db.execute(_OFFSET).get)
             found = sorted(candidate for user in members for candidate in eviction.least_used(user, now, batch))
@@ -222,21 +227,29 @@ class Keeper:
                 return found
         return []
 
-    def tend(self) -> None:
-        """Between two rounds: what is due of all this, for a moment only. Never raises for what the file does: it is
-        tried again later.
+    def tend(self, looking: apsw.Connection) -> None:
+        """Between two rounds: what is due of all this, for a moment only; `looking` is read, to see what is. Never
+        raises for what the file does: it is tried again later.
         """
         try:
-            with self._connection(QUIET_BUSY_MS) as db:
-                self._tend(db, self.clock() + QUIET_SECONDS)
+            with sqlite_errors(self._path):
+                due = self._due(looking)
+                idle = not worth_while(looking) and free_bytes(self._path) >= LEAST_BYTES
+            if any(due) or not idle:
+                with self._connection(QUIET_BUSY_MS) as db:
+                    self._tend(db, *due, self.clock() + QUIET_SECONDS)
         except HoldfastError as error:
             log.debug("%s: pruning waits: %s", self._path, error)
 
-    def _tend(self, db: apsw.Connection, until: float) -> None:
-        moment, used = self._last_synced(), in_use(db)
+    def _due(self, db: apsw.Connection) -> tuple[bool, bool]:
+        """Whether rows have to be looked for that are past their time, and whether the file has to be measured."""
+        moment, used = self._last_synced() if self._leaving else None, in_use(db)
         is_due = moment is not None and (self._looked_at is None or moment - self._looked_at >= EXPIRY_MS)
         step = min([self._storage.total, *self._storage.classes.values()]) // STEPS
-        has_changed = self._measured is None or abs(used - self._measured) >= step
+        return is_due, self._measured is None or abs(used - self._measured) >= step
+
+    def _tend(self, db: apsw.Connection, is_due: bool, has_changed: bool, until: float) -> None:
+        moment = self._last_synced()
         if self._leaving and (is_due or (has_changed and self._is_over(db))):
             self._prune(db, until)
             if self.clock() < until:

@@ -339,3 +339,24 @@ def test_fetching_needs_the_hub_only_for_what_left(anna: hf.Replica, clock: Cloc
         with pytest.raises(hf.HoldfastError) as caught:
             alone.fetch("form", 7)
         assert caught.value.code == "row_missing"
+
+
+def test_a_connected_device_prunes_fetches_and_completes(
+    tmp_path: Path, server: hf.Server, ben: hf.Replica, clock: Clock
+) -> None:
+    with opened(tmp_path / "anna.db", server, clock, hf.Storage(total=1)) as anna:
+        anna.execute("insert into project (id, title) values ('q', 'tower')")
+        form(anna, "old", clock.day(-40))
+        anna.connect()
+        anna.sync()
+        anna.prune()
+        assert (keys(anna, "project"), keys(anna, "form")) == ([], [])
+        assert anna.fetch("form", "old")[0]["id"] == "old"
+        assert anna.status.state != "stopped", "the loop goes on"
+        ben.sync()
+        form(ben, "new", clock.day(0), project="q")
+        ben.sync()
+        anna.sync()
+        assert keys(anna, "project") == ["q"]
+        anna.disconnect()
+        assert agree(anna, server)

@@ -26,6 +26,7 @@ from holdfast.replica.device import Device
 from holdfast.replica.documents import Documents, require_library
 from holdfast.replica.events import Events, RoundEnded, SyncEvent
 from holdfast.replica.exchange import Exchanges
+from holdfast.replica.fetching import Completing
 from holdfast.replica.file import applying, connect, prepare, table_numbers
 from holdfast.replica.keeper import Keeper
 from holdfast.replica.loop import Loop
@@ -124,6 +125,7 @@ class Opened:
             parts = (self.path, device, self.schema, self._tables, self._now, self._random_bits, self._only_chosen)
             self._rounds = Rounds(db, Device(*parts))
             self._exchanges = Exchanges(self.path, self._rounds, self._lock, self.events)
+            self._exchanges.complete = Completing(self._rounds, self._exchanges).run
             self._exchanges.reconcile = Reconciling(self._rounds, self._exchanges, self._credentials).run
             self._keeper = Keeper(
                 self.path, self.schema, self._tables, self._storage, self._sql_clock, self._hub_time, self._now
@@ -185,7 +187,7 @@ class Opened:
         complete = bool(self._rounds.whole) and not getattr(event, "error", None)
         self._sync_log.hears(event, self._rounds.transfer, complete=complete, now=self._now())
         if isinstance(event, RoundEnded):
-            self._keeper.tend()
+            self._keeper.tend(self._sync_db)
 
     def _state(self) -> str:
         """What the loop is doing, or that a `sync()` is under way."""

@@ -14,7 +14,6 @@ from holdfast.protocol.transport import Transport
 from holdfast.replica.compare import local_rows, sums_of
 from holdfast.replica.exchange import renew, sync_now
 from holdfast.replica.facade.opened import Opened
-from holdfast.replica.fetching import Fetching
 from holdfast.replica.loop import Loop, Options
 from holdfast.replica.presence import Present
 from holdfast.replica.report import SyncReport
@@ -40,18 +39,10 @@ class Syncing(Opened):
             self._syncing = True
             try:
                 sync_now(self._exchanges, self._reach(), self._credentials)
-                self._fetch_needed()
             finally:
                 self._syncing = False
                 report = self._exchanges.report()
             return report
-
-    def _fetch_needed(self) -> None:
-        """Rows have come that refer to rows which have left: those come back."""
-        with sqlite_errors(self.path):
-            fetching = Fetching(self._sync_db, self._rounds, self._exchanges, self._reach())
-            if fetching.anything_left():
-                fetching.complete(self._now())
 
     def connect(self) -> None:
         """Keep in sync in the background, over the hub's live channel or, without one, by rounds; returns at once.

@@ -7,18 +7,9 @@ the row was: so it is refused, with the remedy, also in other programs.
 
 from __future__ import annotations
 
-from typing import Final
-
 from holdfast.schema.emit.sqlite_replace import changed
 from holdfast.schema.emit.sqlite_text import key_expression, names, quote, text_literal
 from holdfast.schema.model import Table
-
-EVENTS: Final = ("insert", "update")
-
-
-def guard_name(table: Table, event: str) -> str:
-    """The name of a guard; `event` is one of `EVENTS`."""
-    return f"holdfast_evicted_{table.name}_{event}"
 
 
 def create_guards(table: Table, number: int) -> dict[str, str]:
@@ -33,7 +24,7 @@ def create_guards(table: Table, number: int) -> dict[str, str]:
     active = "(SELECT applying FROM holdfast_state) = 0"
     body = f"BEGIN\n  SELECT RAISE(ABORT, {message});\nEND"
     on = f"ON {quote(table.name)}"
-    insert, update = (guard_name(table, event) for event in EVENTS)
+    insert, update = (f"holdfast_evicted_{table.name}_{event}" for event in ("insert", "update"))
     moved = f"({changed(table, table.key_names)})"
     return {
         insert: f"CREATE TRIGGER {quote(insert)} BEFORE INSERT {on}\nWHEN {active} AND {left}\n{body}",
