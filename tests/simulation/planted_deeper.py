@@ -6,6 +6,8 @@ from typing import Any
 
 from pytest import MonkeyPatch
 
+from holdfast.hub.inbox import Inbox
+from holdfast.replica import undo
 from holdfast.replica.apply import Apply
 from holdfast.replica.confirmed import Confirmed
 from holdfast.replica.exchange import Exchanges
@@ -133,3 +135,21 @@ def hub_does_not_check_foreign_keys(patch: MonkeyPatch) -> None:
     """The store takes children without their parents."""
     patch.setattr(UserTables, "_check_parents", lambda self, view, name, row: None)
     patch.setattr(UserTables, "_check_children", lambda self, view, old_parents: None)
+
+
+@planted("somebody else's work", "undo", 20, 22)
+def undo_takes_what_is_not_its_own(patch: MonkeyPatch) -> None:
+    """An undo puts the value before back, whoever has written since."""
+    patch.setattr(undo, "_equal", lambda user, slot, a, b: True)
+    patch.setattr(undo._Reversal, "_is_own", lambda self, name, slot: True)
+
+
+@planted("somebody else's work", "undo", 20, 23)
+def conflicts_of_decided_columns_are_not_written(patch: MonkeyPatch) -> None:
+    """The inbox writes no row where the value that stood stays."""
+    real = Inbox.decide
+
+    def decide(self: Any, meeting: Any, conflicts: Any, draft: Any, hlc: int) -> Any:
+        return real(self, meeting, tuple(c for c in conflicts if c.winner != "theirs"), draft, hlc)
+
+    patch.setattr(Inbox, "decide", decide)

@@ -219,12 +219,23 @@ def losing_side(conflict: Conflict) -> Literal["mine", "theirs"]:
 
 def _chosen(column: Column, conflict: Conflict, choice: Choice) -> Any:
     if not isinstance(choice, Other):
-        return conflict.mine if choice == "mine" else conflict.theirs
+        side = conflict.mine if choice == "mine" else conflict.theirs
+        return _text_of_edit(conflict, side) if column.merge == "merge_text" and isinstance(side, dict) else side
     try:
         wire = None if choice.value is None else wire_of(column.type, choice.value, column.element)
         return column.accept(wire)
     except InvalidValue as error:
         raise HoldfastError(error.code, f"{conflict.table}.{column.name}: {error.message}") from None
+
+
+def _text_of_edit(conflict: Conflict, change: Mapping[str, Any]) -> str:
+    """What an edit typed whose text nobody knows any more (`spec/merge.md`, section 12, apply, 3). One that also kept
+    or deleted something is no text of its own: a person has to say what shall stand.
+    """
+    if not all(isinstance(part, str) for part in change["op"]):
+        message = "this side is an edit of a text that is not kept; choose the other side, or give the text to stand"
+        raise HoldfastError("conflict_choice", message, table=conflict.table, key=conflict.key)
+    return "".join(change["op"])
 
 
 def _about_life(table: Table, conflict: Conflict, choice: Choice, *, there: bool) -> Decided:

@@ -19,6 +19,7 @@ from holdfast.replica.pages import Held, PageWriter, layout_of
 from holdfast.replica.places import Places
 from holdfast.replica.seal import batches
 from holdfast.replica.spaces import LocalSpaces
+from holdfast.replica.steps import without_effect
 from holdfast.replica.tables import UserTables
 from holdfast.schema.model import Schema
 from holdfast.schema.queue import UPLOAD
@@ -172,6 +173,7 @@ class Apply:
                 promoted.setdefault((tbl, key), []).append(m.decode_operation(body))
         others = [*answered.merged, *answered.cancelled, *(txn for txn, _ in answered.refused)]
         shown = {(tbl, key) for _, tbl, key, _ in self._outbox.operations(others)} | held.keys()
+        without_effect(self._db, answered.cancelled)
         self._outbox.done([*answered.plain, *answered.merged, *answered.cancelled])
         for txn in answered.released:
             self._outbox.release(txn, self._tables.queue_by_name)

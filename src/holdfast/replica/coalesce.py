@@ -20,6 +20,7 @@ from holdfast.protocol import messages as m
 from holdfast.replica.confirmed import RowName
 from holdfast.replica.dependencies import needs
 from holdfast.replica.outbox import Outbox, among
+from holdfast.replica.steps import joined
 from holdfast.replica.tables import UserTable, UserTables
 
 
@@ -171,6 +172,7 @@ class Coalescing:
             self._db.executemany(
                 f"UPDATE OR IGNORE {table} SET {column} = ? WHERE {column} = ?", ((last, txn) for txn in earlier)
             )
+        joined(self._db, earlier, last)
         self._outbox.done(earlier)
         self._db.execute("DELETE FROM holdfast_operation WHERE txn = ?", (last,))
         self._db.executemany(

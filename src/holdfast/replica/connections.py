@@ -18,7 +18,8 @@ from holdfast.replica.documents import Documents
 from holdfast.replica.file import LEAST_BYTES, WRITER_CACHE_KIB, connect, free_bytes, immediate, snapshot
 from holdfast.replica.results import ResultRow, result_rows
 from holdfast.replica.sqlite_errors import sqlite_errors
-from holdfast.replica.steps import Kind, note_step
+from holdfast.replica.steps import DO, Purpose, note_step
+from holdfast.replica.tables import UserTables
 from holdfast.schema.sqlite_values import to_parameter
 
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -42,10 +43,12 @@ class Connections:
         path: str,
         now: Callable[[], int] | None,
         new_documents: Callable[[apsw.Connection], Documents],
+        tables: UserTables,
     ) -> None:
         self._path = path
         self._now = now
         self._new_documents = new_documents
+        self._tables = tables
         self._opened_writer: apsw.Connection | None = None
         self._closed = False
         self._writing = threading.RLock()
@@ -144,7 +147,7 @@ class Connections:
                 self.documents.after_statement()
 
     @contextmanager
-    def transaction(self, label: str = "", after: Sequence[Receipt] = (), kind: Kind = "do") -> Iterator[Receipt]:
+    def transaction(self, label: str = "", after: Sequence[Receipt] = (), purpose: Purpose = DO) -> Iterator[Receipt]:
         """One SQL transaction, and one on the wire. Inside another one of the same thread: a savepoint of it."""
         with self._writing:
             if self._depth:
@@ -163,7 +166,7 @@ class Connections:
                     yield receipt
                     if self.documents is not None:
                         self.documents.end(keep=True)
-                    mark = self._mark(first, label, after, kind)
+                    mark = self._mark(first, label, after, purpose)
                 finally:
                     self._depth = 0
                     if self.documents is not None:
@@ -215,7 +218,7 @@ class Connections:
     def _next_op(self) -> int:
         return int(self._writer.execute("SELECT coalesce(max(op), 0) + 1 FROM holdfast_capture").get)
 
-    def _mark(self, first: int, label: str, after: Sequence[Receipt], kind: Kind) -> int | None:
+    def _mark(self, first: int, label: str, after: Sequence[Receipt], purpose: Purpose) -> int | None:
         """Note what this transaction captured, as one transaction on the wire; None when it captured nothing."""
         last = self._next_op() - 1
         if last < first:
@@ -226,7 +229,7 @@ class Connections:
             (first, last, label, json.dumps(earlier) if earlier else None),
         )
         mark = self._writer.last_insert_rowid()
-        note_step(self._writer, mark, first, last, label, kind)
+        note_step(self._writer, self._tables, mark, (first, last), label, purpose)
         return mark
 
     def require_outermost(self) -> None:

@@ -23,7 +23,7 @@ from holdfast.schema.emit import sqlite_capture, sqlite_evicted, sqlite_states
 from holdfast.schema.emit.sqlite_text import quote
 from holdfast.schema.model import Schema
 
-FORMAT = 2
+FORMAT = 3
 BUSY_TIMEOUT_MS = 10_000
 CACHE_KIB = 32 * 1024
 """Of the connection that syncs: it goes over many rows at once."""

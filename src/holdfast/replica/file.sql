@@ -37,8 +37,9 @@ CREATE TABLE holdfast_mark (
 -- like holdfast_capture, holds a copy of their changes.
 CREATE TABLE holdfast_step (
     step INTEGER PRIMARY KEY AUTOINCREMENT,
-    mark INTEGER NOT NULL,
+    mark INTEGER NOT NULL,                    -- of the transaction that holds it, which others may have been joined to
     kind TEXT NOT NULL CHECK (kind IN ('do', 'undo', 'redo')),
+    reverses INTEGER,                         -- the step that an undo or redo reversed
     label TEXT NOT NULL,
     state TEXT NOT NULL DEFAULT 'done' CHECK (state IN ('done', 'reversed', 'over'))
 ) STRICT;

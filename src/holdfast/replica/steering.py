@@ -19,6 +19,7 @@ from holdfast.replica.dependencies import dependants, needs, uses_of
 from holdfast.replica.outbox import Outbox
 from holdfast.replica.queued import UNDECIDED
 from holdfast.replica.seal import batches
+from holdfast.replica.steps import without_effect
 from holdfast.replica.tables import UserTable, UserTables
 from holdfast.schema.model import Column
 from holdfast.schema.wire import wire_of
@@ -61,6 +62,7 @@ class Steering:
         state = self._require(txn, "drop")
         if state == "parked":
             return self._take_back(txn, with_dependants)
+        without_effect(self._db, [txn])
         self._outbox.done([txn])
         return Cancelled([txn], [])
 
@@ -76,6 +78,7 @@ class Steering:
         gone, asked = [t for t in every if t not in sent], [t for t in every if t in sent]
         self._outbox.withdraw(asked, "cancel")
         names = {(tbl, key) for _, tbl, key, _ in self._outbox.operations(gone)}
+        without_effect(self._db, gone)
         self._outbox.done(gone)
         refresh(self._confirmed, names)
         return Cancelled(gone, asked)

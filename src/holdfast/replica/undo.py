@@ -24,7 +24,7 @@ from holdfast.replica.connections import Connections
 from holdfast.replica.document_seal import Reversal, edit_of, reversal_of
 from holdfast.replica.document_undo import take_back
 from holdfast.replica.json_undo import taken_back
-from holdfast.replica.steps import HAS_LEFT, Kind
+from holdfast.replica.steps import HAS_LEFT, Kind, Purpose
 from holdfast.replica.tables import UserTable, UserTables, quoted
 from holdfast.schema.rules import CONFLICT_TABLE, WHOLE_MERGES
 
@@ -76,7 +76,8 @@ class Undo:
     def _reverse(self, kinds: Sequence[str], kind: Kind) -> Undone | None:
         while (step := self._latest(kinds)) is not None:
             name = step[1].removeprefix("undo: ").removeprefix("redo: ")
-            with self._connections.transaction(f"{kind}: {name}"[:200], kind=kind), self._connections.writing() as db:
+            compensating = self._connections.transaction(f"{kind}: {name}"[:200], purpose=Purpose(kind, step[0]))
+            with compensating, self._connections.writing() as db:
                 taken = "UPDATE holdfast_step SET state = 'reversed' WHERE step = ? AND state = 'done' RETURNING step"
                 if db.execute(taken, (step[0],)).get is None:
                     continue  # another thread or process was faster
@@ -99,15 +100,11 @@ def _changes(db: apsw.Connection, step: int) -> list[Captured]:
 
 
 def _without_suspects(changes: list[Captured]) -> Iterator[Captured]:
-    """What REPLACE overwrote becomes an update, what it removed a deletion."""
-    later = {change.name: change for change in changes if change.kind == "insert"}
+    """What REPLACE overwrote becomes an update."""
     replaced: dict[RowName, Captured] = {}
     for change in changes:
         if change.kind == "suspect":
-            if change.name in later:
-                replaced[change.name] = change
-            else:
-                yield change._replace(kind="delete")
+            replaced[change.name] = change
         elif change.kind == "insert" and change.name in replaced:
             yield change._replace(kind="update", old=replaced.pop(change.name).old)
         else:

@@ -9,6 +9,7 @@ from typing import Any
 from holdfast.schema import sqlite_values
 from holdfast.testing.clock import DAY, HOUR, MINUTE
 from holdfast.testing.device import SimulatedDevice
+from holdfast.testing.drafts import do_draft, do_redo, do_undo
 from holdfast.testing.hub import FAULTS
 from holdfast.testing.network import KINDS, Fault
 from holdfast.testing.scenes import do_both_edit, do_held_back, do_lost_history, do_lost_permission, do_made_again
@@ -17,7 +18,9 @@ from holdfast.testing.steering import do_cancel, do_drop, do_edit, do_edits, do_
 from holdfast.testing.trial import CHANGING_SPACES, EXPECTED_SQL, Trial
 from holdfast.testing.workload import TABLES, cell_value, key_of
 
-UNDECIDABLE = frozenset(("forbidden_space", "conflict_gone", "value_null", "value_type", "value_format", "value_range"))
+UNDECIDABLE = frozenset(
+    ("forbidden_space", "conflict_choice", "conflict_gone", "value_null", "value_type", "value_format", "value_range")
+)
 Action = Callable[[Trial, random.Random], str]
 
 
@@ -314,6 +317,9 @@ def do_disk_free(trial: Trial, dice: random.Random) -> str:
 
 ACTIONS: dict[str, Action] = {
     "write": do_write,
+    "draft": do_draft,
+    "undo": do_undo,
+    "redo": do_redo,
     "edits": do_edits,
     "cancel": do_cancel,
     "retry": do_retry,

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from holdfast.edge.local import LocalTransport
 from holdfast.errors import HoldfastError
 from holdfast.hub.identity import Access, Identity
+from holdfast.hub.merging import NeedsReview
 from holdfast.kernel import digest
 from holdfast.protocol.messages import Image
 from holdfast.protocol.transport import Exchange
@@ -62,6 +63,20 @@ class FragileStore:
             self.inner.close()
 
 
+MOST_WORDS = 6
+
+
+def words_of_both(base: Any, local: Any, remote: Any, context: Any) -> Any:
+    """The merge function of every `Custom` column at a simulated hub: the words of both sides, and of many of them it
+    leaves the choice to a person. The simulation gives another one with `Server.merge`.
+    """
+    del base, context
+    words = sorted({*str(local).split(), *str(remote).split()})
+    if len(words) > MOST_WORDS:
+        raise NeedsReview("too many words")
+    return " ".join(words)
+
+
 class SimulatedHub:
     """`processes` servers at one `place`, with one clock.
 
@@ -91,6 +106,8 @@ class SimulatedHub:
     def _start(self, number: int | None = None) -> None:
         store = FragileStore(self.place.store(), shared=self.place.shared)
         server = Server(store, self.schema, spaces=self._spaces, now=self.clock, random_bits=self._entropy.getrandbits)
+        for name in sorted({column.function for table in self.schema.tables for column in table.columns} - {""}):
+            server.merge(name)(words_of_both)
         _ = server.hub
         if number is None:
             self.stores.append(store)

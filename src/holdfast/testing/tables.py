@@ -14,6 +14,7 @@ from typing import Literal
 from holdfast.schema import (
     BigInt,
     Counter,
+    Custom,
     Earliest,
     GrowSet,
     Json,
@@ -21,7 +22,9 @@ from holdfast.schema import (
     Latest,
     MergeText,
     Queue,
+    Review,
     Schema,
+    ServerWins,
     Set,
     Table,
     Text,
@@ -173,5 +176,20 @@ class Bare(Table, key=("project", "id"), space="p:{project}"):
     id: str
 
 
-SCHEMA = Schema(Entry, Echo, Account, Form, Item, Code, Owner, Pet, Toy, Page, Line, Node, Mine, Bare, version=1)
+class Draft(Table, key="id", space="p:1"):
+    """What people write and take back: types that somebody decides, and documents."""
+
+    id: str
+    title: str = ""
+    clerk: ServerWins[str] = ""
+    checked: Review[str] = ""
+    remark: Custom[str, Literal["words"]] = ""
+    hits: Counter = 0
+    tags: Set[str]
+    story: Text
+    memo: MergeText = ""
+    setup: Json = {}  # noqa: RUF012
+
+
+SCHEMA = Schema(Draft, Entry, Echo, Account, Form, Item, Code, Owner, Pet, Toy, Page, Line, Node, Mine, Bare, version=1)
 ACCOUNTS = ("a", "b", "c")

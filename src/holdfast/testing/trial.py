@@ -26,6 +26,7 @@ from holdfast.testing.device import CRASHED, OK, SimulatedDevice
 from holdfast.testing.hub_places import read_rows
 from holdfast.testing.invariants import Violation
 from holdfast.testing.ledger import Ledger
+from holdfast.testing.lost_values import check_inbox
 from holdfast.testing.simulation import Simulation
 from holdfast.testing.tables import ACCOUNTS, SCHEMA
 from holdfast.testing.workload import (
@@ -57,10 +58,12 @@ DISK = {"disk full": 2, "disk free": 3}
 
 DECISIONS = {"resolve": 20}
 SCENES = {"lost permission": 14, "lost history": 14, "both edit": 10, "made again": 6, "held back": 12, "drop": 6}
+UNDO = {"draft": 40, "undo": 20, "redo": 12}
 
 PROFILES: dict[str, dict[str, int]] = {
     "calm": CALM,
     "conflicts": CALM | FAULTY | CRASHES | ACCESS | HUB | DECISIONS,
+    "undo": FAULTY | CRASHES | HUB | ACCESS | UNDO | {"sync": 25, "sync all": 6, "write": 6, "resolve": 5, "pass": 5},
     "queue": CALM | FAULTY | ACCESS | STEERING,
     "network": CALM | FAULTY,
     "poison": CALM | FAULTY | STEERING | POISON,
@@ -183,6 +186,8 @@ class Trial:
         self.covered: Counter[str] = Counter()
         self.coverage = Coverage(self.covered)
         self.simulation.on_request = self.coverage.seen
+        self.drafts: dict[str, dict[str, dict[tuple[str, str], tuple[Any, Any]]]] = {}
+        """Device -> label of a draft -> (key, column) -> value before and after it."""
         self._labels = 0
         self._unsynced: dict[str, set[str]] = {}
         account = SCHEMA.by_name["account"]
@@ -225,6 +230,8 @@ class Trial:
             self.ledger.look(device)
         simulation.watch.check_stamps()
         self.ledger.settle()
+        if self.drafts:
+            check_inbox(simulation.hub.servers[0], SCHEMA.by_name["draft"], ("k", "l"))
         self.coverage.settled(simulation.hub)
         return needed
 

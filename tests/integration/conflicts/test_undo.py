@@ -169,6 +169,47 @@ def test_a_refused_transaction_is_passed_over(place: Site) -> None:
     assert undone is not None and undone.label == "first"
 
 
+@pytest.mark.parametrize("how", ["cancel", "drop", "join and drop"])
+def test_what_had_no_effect_is_not_taken_back(how: str, place: Site) -> None:
+    ann, _ = pair(place)
+    if how != "cancel":
+
+        @place.server.before_write("task")
+        def refuse(change: object, context: object) -> None:
+            raise hf.Refuse("not today")
+
+    for _ in range(2 if how == "join and drop" else 1):
+        with ann.transaction(label="five more"):
+            ann.execute("update task set hits = hits + 5, body = 'none'")
+    if how == "cancel":
+        ann.cancel(ann.pending()[0].txn)
+    else:
+        ann.sync()
+        if how == "join and drop":
+            assert len(ann.refused()) == 1
+        else:
+            ann.drop(ann.refused()[0].txn)
+    assert task(ann, "hits, body") == (0, "one two three")
+    undone = ann.undo()
+    assert undone is not None and undone.label == "new task"
+    assert ann.execute("select * from task") == []
+
+
+def test_an_undo_that_is_cancelled_can_be_made_again(place: Site) -> None:
+    ann, ben = pair(place)
+    with ann.transaction(label="five more"):
+        ann.execute("update task set hits = hits + 5")
+    place.rest(ann, ben)
+    ann.undo()
+    ann.cancel(ann.pending()[0].txn)
+    assert task(ann, "hits") == (5,)
+    assert ann.redo() is None
+    undone = ann.undo()
+    assert undone is not None and undone.label == "five more"
+    place.rest(ann, ben)
+    assert task(ben, "hits") == (0,)
+
+
 def test_a_new_row_goes_and_comes_back(place: Site) -> None:
     ann, ben = pair(place)
     assert (undone := ann.undo()) is not None and undone.label == "new task"
@@ -229,6 +270,21 @@ def test_what_replace_overwrote_comes_back(place: Site) -> None:
     ann.undo()
     assert sorted(ann.execute("select * from code")) == [(1, "x"), (2, "y")]
     place.rest(ann, ben)
+
+
+def test_an_insert_that_was_ignored_is_no_deletion(place: Site) -> None:
+    ann, ben = pair(place)
+    with ann.transaction(label="ignored"):
+        ann.execute("insert or ignore into task (id, title) values ('k', 'new')")
+        ann.execute("update task set title = 'A'")
+    ann.execute("insert or ignore into task (id, title) values ('k', 'new')")
+    place.rest(ann, ben)
+    ben.execute("delete from task")
+    place.rest(ann, ben)
+    while (undone := ann.undo()) is not None:
+        assert undone.rows == 0
+    place.rest(ann, ben)
+    assert ben.execute("select * from task") == []
 
 
 def test_a_changed_key_changes_back(place: Site) -> None:

@@ -23,6 +23,7 @@ class Sheet(hf.Table, space="s"):
     title: str = ""
     size: hf.Counter = 0
     tags: hf.Set[str]
+    memo: hf.MergeText = ""
     note: str | None = None
 
 
@@ -139,3 +140,11 @@ def test_what_is_no_decision(body: bytes) -> None:
     with pytest.raises(hf.HoldfastError) as refused:
         decode_decision(body)
     assert refused.value.code == "request_malformed"
+
+
+def test_an_edit_whose_text_is_not_kept_is_chosen_as_what_it_typed() -> None:
+    conflict = found(column_name="memo", rule="merge_text", winner="theirs", mine='{"op":["a"]}')
+    assert decided(SCHEMA, conflict, "mine", {"memo": "b"}).values == {"memo": "a"}
+    conflict = found(column_name="memo", rule="merge_text", winner="theirs", mine='{"op":[3,"a"]}')
+    with pytest.raises(hf.HoldfastError, match="an edit of a text that is not kept"):
+        decided(SCHEMA, conflict, "mine", {"memo": "b"})

@@ -111,7 +111,7 @@ class Opened:
                 try:
                     device = prepare(db, self.path, self.schema, self._random_bits)
                     self._tables = UserTables(self.schema, table_numbers(db))
-                    self._connections = Connections(self.path, self._sql_clock, self._new_documents)
+                    self._connections = Connections(self.path, self._sql_clock, self._new_documents, self._tables)
                     self._deciding = Deciding(self._connections, self.schema, self._tables, device, self._now)
                 except BaseException:
                     db.close()
