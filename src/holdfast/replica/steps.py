@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import apsw
 
@@ -61,7 +61,8 @@ def _settle_suspects(db: apsw.Connection, tables: UserTables, step: int) -> None
     sql = """SELECT op, tbl, key, (SELECT n.kind FROM holdfast_done n WHERE n.step = s.step AND n.op > s.op
                                    AND (n.tbl, n.key) = (s.tbl, s.key) ORDER BY n.op LIMIT 1)
              FROM holdfast_done s WHERE step = ? AND kind = 'suspect'"""
-    for op, tbl, key, following in db.execute(sql, (step,)).fetchall():
+    found: list[Any] = db.execute(sql, (step,)).fetchall()
+    for op, tbl, key, following in found:
         if following is None and tables.by_number[tbl].read(db, key) is None:
             db.execute("UPDATE holdfast_done SET kind = 'delete' WHERE step = ? AND op = ?", (step, op))
         elif following != "insert":

@@ -11,10 +11,10 @@ import decimal
 import uuid
 from typing import Literal
 
+from holdfast import schema
 from holdfast.schema import (
     BigInt,
     Counter,
-    Custom,
     Earliest,
     GrowSet,
     Json,
@@ -183,7 +183,7 @@ class Draft(Table, key="id", space="p:1"):
     title: str = ""
     clerk: ServerWins[str] = ""
     checked: Review[str] = ""
-    remark: Custom[str, Literal["words"]] = ""
+    remark: schema.Custom[str, Literal["words"]] = ""
     hits: Counter = 0
     tags: Set[str]
     story: Text
