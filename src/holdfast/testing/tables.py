@@ -183,7 +183,7 @@ class Draft(Table, key="id", space="p:1"):
     title: str = ""
     clerk: ServerWins[str] = ""
     checked: Review[str] = ""
-    remark: schema.Custom[str, Literal["words"]] = ""
+    remark: schema.Custom[str, Literal["words"]] = ""  # type: ignore[valid-type] # to mypy it is Annotated
     hits: Counter = 0
     tags: Set[str]
     story: Text
