@@ -1,10 +1,9 @@
-"""A parent goes while a child and its child are made, both living where their parents live: each of the four policies."""
+"""A parent goes while a child and its child are made, both living where their parents live: all four policies."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
