@@ -238,7 +238,8 @@ class _Reversal:
                 updates.append(decoded(edit_of(one.new[slot]) or ""))
         row = self._rows.get(change.name)
         epoch = row.states[slot][0] if row is not None and slot in row.states else 1
-        sql = f"SELECT old_{slot} FROM holdfast_done WHERE tbl = ? AND key = ? AND old_{slot} IS NOT NULL ORDER BY step, op"
+        sql = f"""SELECT old_{slot} FROM holdfast_done WHERE tbl = ? AND key = ? AND old_{slot} IS NOT NULL
+                  ORDER BY step, op"""
         kept = (reversal_of(stored) for (stored,) in self._db.execute(sql, change.name))
         renamed = [one for found in kept if found is not None for one in found.again]
         text = self._connections.document(user.table.name, change.name[1], column)
