@@ -7,14 +7,17 @@ value before it stands what an undo needs: a `Reversal`.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import apsw
 import msgspec
 
 from holdfast.kernel import operational
 from holdfast.kernel.column import Cell, Column, default_of
 from holdfast.kernel.documents.content import decoded, encoded
 from holdfast.kernel.documents.update import read_update
+from holdfast.kernel.edit_script import edits
 from holdfast.kernel.merges import document
 from holdfast.kernel.row import Row
 
@@ -65,6 +68,33 @@ def captured_edit(change: str) -> bytes:
 def edit_of(stored: Any) -> str | None:
     """The update in a captured cell, in base64; None for a plain value."""
     return encoded(stored[len(MARK) :]) if isinstance(stored, bytes) and stored.startswith(MARK) else None
+
+
+class Undoable(NamedTuple):
+    """A text that was written plainly, as an undo needs it: change and slot, and what shall stand there."""
+
+    op: int
+    slot: int
+    before: bytes
+    edit: bytes
+
+
+def written_text(op: int, slot: int, old: str, new: str, state: Any, update: str) -> Undoable:
+    """What takes back the update that turned a text document from `old` into `new`."""
+    gone = "".join(old[start:end] for start, end, _, _ in edits(old, new))
+    epoch = state[0] if state is not None else 1
+    return Undoable(op, slot, Reversal(op, epoch, gone).captured(), captured_edit(update))
+
+
+def keep_undoable(db: apsw.Connection, texts: Sequence[Undoable]) -> None:
+    """Note with the steps of earlier transactions, whose changes are captured still, what their plain writes of texts
+    became: an undo is exact then.
+    """
+    for op, slot, before, edit in texts:
+        sql = f"""UPDATE holdfast_done SET old_{slot} = ?1, new_{slot} = ?2
+                  WHERE op = ?3 AND kind = 'update' AND step = (
+                  SELECT step FROM holdfast_step JOIN holdfast_mark USING (mark) WHERE ?3 BETWEEN first AND last)"""
+        db.execute(sql, (before, edit, op))
 
 
 def typed(stored: Any, *, text: bool) -> Any:

@@ -21,7 +21,7 @@ from holdfast.kernel.merges.document import Document
 from holdfast.kernel.row import Row
 from holdfast.kernel.values import InvalidValue, canonical_json, same
 from holdfast.replica.confirmed import RowName
-from holdfast.replica.document_seal import Reversal, captured_edit, edit_of
+from holdfast.replica.document_seal import Reversal, captured_edit, edit_of, keep_undoable
 from holdfast.replica.document_text import DocumentText
 from holdfast.replica.json_undo import differing
 from holdfast.replica.seal import Seal, Unsendable
@@ -201,6 +201,7 @@ class Documents:
                     plain = captured.kind == "update" and isinstance(old, str) and isinstance(new, str)
                     before = Reversal(captured.op, old=old, new=new).captured() if plain else None
                     self._freeze(captured.op, slot, change, before)
+        keep_undoable(self._db, seal.undoable)
         return row
 
     def _freeze(self, op: int, slot: int, update: str, before: bytes | None) -> None:

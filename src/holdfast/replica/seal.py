@@ -35,7 +35,7 @@ from holdfast.replica.capture import (
 )
 from holdfast.replica.confirmed import Confirmed, RowName, fold
 from holdfast.replica.dependencies import Use, uses_of
-from holdfast.replica.document_seal import edit_of, meant, typed, value_in
+from holdfast.replica.document_seal import Undoable, edit_of, keep_undoable, meant, typed, value_in, written_text
 from holdfast.replica.fresh import fresh_insert
 from holdfast.replica.sealed import Meta, Sealed
 from holdfast.replica.tables import UserTable, UserTables
@@ -76,6 +76,7 @@ class Seal:
         self._sealed = Sealed(db, tables.queues)
         self._fresh: set[RowName] = set()
         self._uses: list[Use] = []
+        self.undoable: list[Undoable] = []
 
     def run(self) -> int:
         """Seal everything captured, inside the caller's transaction. Gives the number of transactions made."""
@@ -187,6 +188,7 @@ class Seal:
             return 1
         touched = {change.name for change in transaction.changes}
         self._uses = []
+        self.undoable.clear()
         before, hlc = {name: self._seen[name] for name in touched}, self._hlc
         transaction = without_suspects(self._db, self._tables, transaction)
         try:
@@ -197,6 +199,7 @@ class Seal:
             self._mend |= touched
             self._refuse(transaction, problem)
             return 1
+        keep_undoable(self._db, self.undoable)
         self._mend |= touched.difference(name for name, _ in operations)
         parts = [operations] if transaction.marked else parts_of(operations)
         for part in parts if operations else ():
@@ -330,7 +333,10 @@ class Seal:
         try:
             if seen is not None and column.merge in ("text", "merge_text"):
                 old, new = seen, meant(old, new, seen)
-            return written(column, old, state, new, self._origin)
+            change_made = written(column, old, state, new, self._origin)
+            if column.merge == "text" and change.kind == "update":
+                self.undoable.append(written_text(change.op, slot, old, new, state, change_made))
+            return change_made
         except InvalidValue as error:
             message = f"{user.table.name}.{column.name}: {error.message}"
             raise Unsendable(error.code, message, change.name, column.name) from None

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import apsw
 import pytest
 import urllib3
 
@@ -275,3 +276,13 @@ def test_over_http(place: Site) -> None:
         (400, "request_malformed"),
         (422, "value_type"),
     ]
+
+
+def test_a_list_of_conflicts_reads_no_others(tmp_path: Path) -> None:
+    """Neither at the hub nor on a device; by the plan of SQLite, which an index decides."""
+    with site("sqlite", tmp_path, SCHEMA) as place:
+        _ = place.device("ann").execute("select 1")
+        for file in ("hub.db", "ann.db"):
+            with apsw.Connection(str(tmp_path / file)) as db:
+                sql = "explain query plan select id from holdfast_conflict where space = 's' and state = 'open'"
+                assert "holdfast_conflict(state, space)" in str(list(db.execute(sql)))

@@ -125,6 +125,28 @@ def test_every_edit_of_a_transaction_is_one_undo_however_it_was_made(place: Site
     assert ben.execute("select body, title from note") == [("pump is on. Well checked. By me. [ben]", "t")]
 
 
+def test_plain_writes_and_edits_of_one_text_are_taken_back_in_turn(place: Site) -> None:
+    ann, ben = pair(place, "one two")
+    with ann.transaction(label="typed"):
+        ann.document("note", "k", "body").insert(3, " alpha")
+    ann.execute("update note set body = replace(body, 'alp', '')")
+    with ann.transaction(label="typed again"):
+        ann.document("note", "k", "body").insert(0, "zero ")
+    ann.execute("update note set body = replace(body, 'zero one', '')")
+    shown = [body_of(ann)]
+    place.rest(ann, ben)
+    ben.execute("update note set body = body || '!'")
+    place.rest(ann, ben)
+    for wanted in ("zero one ha two!", "one ha two!", "one alpha two!", "one two!"):
+        undone = ann.undo()
+        assert undone is not None and undone.left == []
+        assert body_of(ann) == wanted
+    while ann.redo() is not None:
+        continue
+    place.rest(ann, ben)
+    assert body_of(ben) == shown[0] + "!"
+
+
 def test_a_plain_write_makes_the_open_document_longer(place: Site) -> None:
     ann, _ = pair(place, "short")
     with ann.transaction():

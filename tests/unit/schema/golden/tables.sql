@@ -66,4 +66,4 @@ CREATE TABLE "holdfast_conflict" (
   PRIMARY KEY ("id")
 ) STRICT;
 CREATE INDEX "holdfast_conflict(table_name, row_key)" ON "holdfast_conflict" ("table_name", "row_key");
-CREATE INDEX "holdfast_conflict(state)" ON "holdfast_conflict" ("state");
+CREATE INDEX "holdfast_conflict(state, space)" ON "holdfast_conflict" ("state", "space");
