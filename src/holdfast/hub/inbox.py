@@ -129,6 +129,8 @@ class Inbox:
         else:
             # Two inserts of one key: neither writer had seen a row.
             seen = self._trace.cell(table, op.key, slot, None, current)._replace(known=False, base=None)
+        if column.merge == "merge_text":
+            seen = _text_seen(op.changes[slot], seen)
         mine, theirs = conflict.mine, conflict.theirs
         if column.merge == "custom":
             return self._custom(meeting, conflict, slot, row, stamp, seen)
@@ -177,6 +179,18 @@ class Inbox:
             return NOBODY
         newest = max(slots, key=lambda slot: before.stamps[slot] or "")
         return self._trace.cell(table, op.key, newest, None, before.stamps[newest]).writer
+
+
+def _text_seen(change: Any, seen: Seen) -> Seen:
+    """What the writer of a merged text had seen, as a text: his edit says it, or the history, which keeps edits, holds
+    one that began with nothing."""
+    if isinstance(change, dict) and "text" in change:
+        return seen._replace(known=True, base=change["text"])
+    if not isinstance(seen.base, dict):
+        return seen
+    parts = seen.base["op"]
+    whole = all(isinstance(part, str) for part in parts)
+    return seen._replace(known=whole, base="".join(parts) if whole else None)
 
 
 def put(row: Row, slot: int, cell: Cell) -> None:
