@@ -17,7 +17,7 @@ from holdfast.edge.local import LocalTransport
 from holdfast.hub import pull
 from holdfast.kernel import digest
 from holdfast.protocol.transport import Exchange, Transport
-from holdfast.replica import downloads, outbox, stage
+from holdfast.replica import downloads, outbox, stage, sync_log
 from tests.integration.crash.points import Points
 
 
