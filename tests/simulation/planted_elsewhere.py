@@ -21,9 +21,9 @@ from holdfast.kernel.merges.counter import Counter
 from holdfast.kernel.merges.document import Document
 from holdfast.kernel.merges.register import Register
 from holdfast.protocol import tags
-from holdfast.replica import compare, file
+from holdfast.replica import compare, connections, file
 from holdfast.replica.compare import Comparison
-from holdfast.replica.facade import syncing
+from holdfast.replica.facade import opened, syncing
 from holdfast.schema.emit import sqlite_checks, sqlite_text
 from holdfast.stores.postgres.queries import QUERIES
 
@@ -209,7 +209,8 @@ def commits_do_not_wait_for_the_disk(patch: Patcher) -> None:
         db.execute("PRAGMA synchronous = OFF")
         return db
 
-    patch.setattr(file, "connect", connect)
+    for module in (file, opened, connections):  # each has it by its name
+        patch.setattr(module, "connect", connect)
 
 
 @planted(

@@ -20,6 +20,7 @@ import shutil
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -111,6 +112,8 @@ def both(folder: Path, points: Points) -> bool:
 
     def live() -> None:
         points.install()
+        # The hub's own threads look at its file now and then: that is no part of the day.
+        points.thread = threading.get_ident()
         with scenario.serve(folder / "hub.db", **hub.given()) as server:
             points.arm()
             transport = scenario.PointedTransport(LocalTransport(server, scenario.ANNA), points)

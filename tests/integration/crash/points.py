@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ class Points:
         self.where = where
         self.count = 0
         self.armed = False
+        self.thread: int | None = None
+        """Only what this thread does counts; None: what any does."""
         self.state = ""
         """What the death left behind, as a hash, if anybody asked."""
         self._record = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if chosen == 0 else -1
@@ -60,7 +63,7 @@ class Points:
 
     def passed(self, name: str) -> None:
         """The process stands at a point."""
-        if not self.armed:
+        if not self.armed or self.thread not in (None, threading.get_ident()):
             return
         self.count += 1
         if self._record >= 0:
