@@ -20,7 +20,7 @@ SEEDS = dict.fromkeys(PROFILES, 110) | {"everything": 470, "mixed": 200}
 """2,100 and more."""
 CHUNK = 50
 STEPS = 60
-SHORT = 12
+SHORT = 10
 LONG_ONES = 10
 """One seed of so many has STEPS steps, the others have SHORT ones."""
 

@@ -22,7 +22,7 @@ from holdfast.testing.network import Link
 
 OK = "ok"
 CRASHED = "crashed"
-MADE_ANEW = 0.25
+MADE_ANEW = 0.1
 """So many of the files are made by the engine, which may crash over it; the others are copies of such a file."""
 PLACE_OF_DEVICE = "f1e2d3c4b5a69788"
 

@@ -80,6 +80,14 @@ class Watch:
         self._latest: dict[str, Snapshot] = {}
         self._known: dict[tuple[str, str, int, str], Snapshot] = {}
         self._checked: dict[str, int] = {}
+        self._tables: dict[tuple[Any, ...], UserTables] = {}
+
+    def _tables_of(self, device: SimulatedDevice, numbers: dict[str, int]) -> UserTables:
+        """To make these texts takes longer than to run them."""
+        known = self._tables.get((device.schema.hash, *numbers.items()))
+        if known is None:
+            known = self._tables[device.schema.hash, *numbers.items()] = UserTables(device.schema, numbers)
+        return known
 
     def hub_restored(self) -> None:
         """The hub went back to a copy: its heads may be lower now."""
@@ -286,7 +294,7 @@ class Watch:
                     raise Violation(17, f"{device.name}: something is left in holdfast_{left}")
             if db.execute("SELECT 1 FROM holdfast_transaction WHERE state <> 'refused' LIMIT 1").get is not None:
                 raise Violation(17, f"{device.name}: transactions wait for ever: {device.replica.pending()}")
-            tables = UserTables(device.schema, table_numbers(db))
+            tables = self._tables_of(device, table_numbers(db))
             digests = {name: digest.root(sums_of(local_rows(db, tables, name))) for name in spaces & readable.keys()}
         wanted: dict[str, list[tuple[Any, ...]]] = {name: [] for name in shown}
         for space in readable:
