@@ -18,6 +18,7 @@ from holdfast.kernel import causality, clock, digest, row, stamps, values
 from holdfast.kernel.column import Cell
 from holdfast.kernel.merges import BY_NAME
 from holdfast.protocol import codec, images, messages
+from holdfast.schema.model import Column as SchemaColumn
 
 Form = dict[str, Any]
 
@@ -141,6 +142,12 @@ def _merge_difference(form: Form) -> Any:
     return BY_NAME[column.merge].difference(column, form["old_value"], form["old_state"], form["new_value"])
 
 
+def _accept(form: Form) -> Any:
+    given = dict(form["column"])
+    choices = given.pop("choices", None)
+    return SchemaColumn(**given, choices=None if choices is None else tuple(choices)).accept(form["value"])
+
+
 def _merge_apply(form: Form) -> Form:
     column, cell = DriverColumn(**form["column"]), _read_cell(form["cell"])
     merge = BY_NAME[column.merge]
@@ -209,6 +216,7 @@ CALLS: dict[str, Callable[[Form], Any]] = {
     "values.canonical_json": lambda c: values.canonical_json(json.loads(c["json"])),
     "values.same": lambda c: values.same(c["a"], c["b"]),
     "values.compare": lambda c: values.compare(c["type"], c["a"], c["b"]),
+    "schema.accept": _accept,
     "clock.pack": lambda c: clock.pack(c["ms"], c["counter"]),
     "clock.unpack": lambda c: list(clock.unpack(c["hlc"])),
     "clock.wall": lambda c: clock.wall(c["ms"]),

@@ -12,6 +12,8 @@ import { HoldfastError } from "../src/errors";
 import * as codec from "../src/protocol/codec";
 import * as images from "../src/protocol/images";
 import { parse } from "../src/protocol/json";
+import { compileColumn } from "../src/schema/compile";
+import type { ColumnForm } from "../src/schema/form";
 import * as forms from "./forms";
 import { type Form, formIn, numberIn, textIn } from "./forms";
 
@@ -25,6 +27,10 @@ const VALUES: Record<string, Call> = {
   "values.canonical_json": (form) => values.canonicalJson(parse(textIn(form, "json"))),
   "values.same": (form) => values.same(form["a"] ?? null, form["b"] ?? null),
   "values.compare": (form) => values.compare(textIn(form, "type"), form["a"] ?? null, form["b"] ?? null),
+};
+
+const SCHEMA: Record<string, Call> = {
+  "schema.accept": (form) => compileColumn(form["column"] as unknown as ColumnForm).accept(form["value"] ?? null),
 };
 
 const CLOCK: Record<string, Call> = {
@@ -136,7 +142,17 @@ const MESSAGES: Record<string, Call> = {
 };
 
 const CALLS = new Map(
-  Object.entries({ ...VALUES, ...CLOCK, ...CAUSALITY, ...ROWS, ...IMAGES, ...MERGES, ...DIGESTS, ...MESSAGES }),
+  Object.entries({
+    ...VALUES,
+    ...SCHEMA,
+    ...CLOCK,
+    ...CAUSALITY,
+    ...ROWS,
+    ...IMAGES,
+    ...MERGES,
+    ...DIGESTS,
+    ...MESSAGES,
+  }),
 );
 
 /** What a call makes of its input: `{"out": value}`, or `{"error": code}` when it refuses it with a code. */
