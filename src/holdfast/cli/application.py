@@ -13,6 +13,7 @@ from cyclopts.exceptions import CycloptsError
 import holdfast
 from holdfast.cli import (
     adopt,
+    codegen,
     compact,
     conflicts,
     history,
@@ -44,6 +45,7 @@ app = App(
 COMMANDS: tuple[Callable[..., int], ...] = (
     init.init,
     adopt.adopt,
+    codegen.codegen,
     serve.serve,
     migrate.migrate,
     sync.sync,

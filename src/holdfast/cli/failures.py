@@ -53,7 +53,12 @@ LOCAL: dict[str, LocalCode] = {
         Exit.USAGE, "The file does not define the name, or it is something else.", "Name it as FILE:name."
     ),
     "file_exists": LocalCode(
-        Exit.FAILURE, "`init` and `adopt` never overwrite a file.", "Choose another place, or move the file away."
+        Exit.FAILURE,
+        "`init` and `adopt` never overwrite a file, `codegen` none that it did not make.",
+        "Choose another place, or move the file away.",
+    ),
+    "codegen_stale": LocalCode(
+        Exit.FAILURE, "A generated file is not what its schema gives today.", "Run `holdfast codegen` without --check."
     ),
     "secret_missing": LocalCode(
         Exit.USAGE, "HOLDFAST_SECRET is not set, or too short.", 'export HOLDFAST_SECRET="$(openssl rand -hex 32)"'

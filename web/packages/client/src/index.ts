@@ -1,24 +1,15 @@
-// @holdfast/client: for now the kernel and the protocol, which every browser replica is built on. What only a hub needs
-// (version vectors, reading a request) is not exported, so that no bundle carries it.
-export { HoldfastError } from "./errors";
-export * as clock from "./kernel/clock";
-export type { Cell, Column, Table, Wire } from "./kernel/column";
-export * as digest from "./kernel/digest";
-export { BY_NAME } from "./kernel/merges/index";
-export type { Merge, MergeName } from "./kernel/merges/index";
-export { type DocumentLibrary, useDocuments } from "./kernel/documents/library";
-export { PENDING } from "./kernel/merges/counter";
-export * as row from "./kernel/row";
-export * as stamps from "./kernel/stamps";
-export * as values from "./kernel/values";
-export {
-  decodeError,
-  decodeLine,
-  decodeShortAnswer,
-  encodeRequest,
-  encodeShortRequest,
-  lineCutter,
-} from "./protocol/codec";
-export * as images from "./protocol/images";
-export * as json from "./protocol/json";
-export type * as messages from "./protocol/messages";
+// @holdfast/client: the core and compiled schemas, which every browser replica is built on.
+export * from "./core";
+export { type AppValue, appValueOf, wireOf } from "./schema/app_values";
+export * as schema from "./schema/compile";
+export type {
+  ColumnForm,
+  ForeignKeyForm,
+  Increment,
+  Json,
+  ScalarType,
+  SchemaForm,
+  SetChange,
+  SetGrowth,
+  TableForm,
+} from "./schema/form";

@@ -8,10 +8,10 @@ import { BUNDLE } from "../tools/bundle.mjs";
 const LIMIT = 20_000;
 
 test("the bundle in gzip", async () => {
-  const entry = fileURLToPath(new URL("../src/index.ts", import.meta.url));
+  const entry = fileURLToPath(new URL("../src/core.ts", import.meta.url));
   const { outputFiles } = await build({ ...BUNDLE, entryPoints: [entry], write: false });
   const size = gzipSync(outputFiles[0]?.contents ?? "", { level: 9 }).length;
-  console.info(`@holdfast/client: ${size} bytes in gzip, limit ${LIMIT}`);
+  console.info(`The core: ${size} bytes in gzip, limit ${LIMIT}`);
   expect(size).toBeGreaterThan(1000);
   expect(size).toBeLessThan(LIMIT);
 });
