@@ -1,10 +1,14 @@
 """Real processes, killed and stopped at random, judged by public checkers. `make soak` runs them for longer."""
 
+import json
 import os
+import subprocess
+import sys
 from contextlib import closing
 
 import pytest
 
+from holdfast.testing.histories.device import Orders
 from holdfast.testing.histories.run import Run, run
 from holdfast.testing.histories.workloads import PROFILES
 from tests import postgres
@@ -39,3 +43,14 @@ def test_postgresql_is_shut_down_at_once_again_and_again(tmp_path, profile):
     assert verdict.wrong == []
     assert verdict.disturbances["kill the database"] >= 2
     assert verdict.operations.total() >= 100
+
+
+def test_a_device_ends_when_the_run_has_gone(tmp_path):
+    """It would look for its hub for ever, without a pause."""
+    orders = Orders(
+        "bank", str(tmp_path / "d.db"), str(tmp_path / "log"), "http://127.0.0.1:9", "t", 0, 0, 1, begin=True
+    )
+    command = [sys.executable, "-m", "holdfast.testing.histories.device", json.dumps(orders._asdict())]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode != 0
+    assert "network" in ended.stderr

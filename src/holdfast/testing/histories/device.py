@@ -43,24 +43,25 @@ class Commands:
     def __init__(self) -> None:
         self.drain = threading.Event()
         self.finish = threading.Event()
+        self.gone = threading.Event()
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
         for line in sys.stdin:
             {"drain": self.drain, "finish": self.finish}[json.loads(line)["do"]].set()
-        self.drain.set()  # the parent has gone
-        self.finish.set()
+        for event in (self.gone, self.drain, self.finish):  # the parent has gone
+            event.set()
 
 
 def sync_until_done(replica: Replica, commands: Commands) -> None:
-    """Sync until nothing waits; a hub that is away is tried again, unless the parent is away too."""
+    """Sync until nothing waits; a hub that is away is tried again, unless the parent has gone: nobody starts one then."""
     while True:
         try:
             replica.sync()
             if not replica.pending():
                 return
         except HoldfastError:
-            if commands.finish.wait(RETRY) and not commands.drain.is_set():
+            if commands.gone.wait(RETRY):
                 raise
 
 
