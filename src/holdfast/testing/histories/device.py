@@ -54,7 +54,7 @@ class Commands:
 
 
 def sync_until_done(replica: Replica, commands: Commands) -> None:
-    """Sync until nothing waits; a hub that is away is tried again, unless the parent has gone: nobody starts it then."""
+    """Sync until nothing waits; a hub that is away is tried again, unless the parent has gone."""
     while True:
         try:
             replica.sync()
