@@ -101,6 +101,10 @@ class Uploads:
             sending, more = self._outbox.unanswered(answered, self._most, batch)
             if sending:
                 return sending, more or self._outbox.may_be_sent(now)
+            if self._outbox.withdrawn():
+                # Answered, in an answer that is not complete yet: what was let go will stand in the queue again, and
+                # nothing that needs it may go before.
+                return [], True
             Coalescing(self._db, self._device.tables).run()
             choice = self._outbox.choose(self._device.tables.queue_by_name, now, self._most, batch)
             return self._outbox.name(choice.chosen, self.origin, self._next_n), choice.more

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
 import holdfast as hf
@@ -120,3 +123,37 @@ def test_many_poisons_among_many(site: Site) -> None:
         assert device.sync().pushed == 196
         assert len(device.pending()) == 4
         assert site.way.requests < 120
+
+
+def test_what_depends_on_it_waits_also_when_the_answer_to_its_withdrawal_comes_in_parts(site: Site) -> None:
+    """Found by the simulator: between two parts of that answer the dependant went out, and was refused for ever."""
+    carry = site.way._way.exchange
+
+    def in_parts(body: bytes) -> Any:
+        if b'"withdrawn":true' in body and not written:
+            written.append(body)
+            for number in range(3):
+                other.execute("INSERT INTO form (id, title) VALUES (?, ?)", (f"news {number}", "a page" * 300))
+            other.sync()
+            device.execute("UPDATE fragile SET value = 15 WHERE id = 'poison'")
+            body = json.dumps(json.loads(body) | {"limit": 1, "page": 1}).encode()
+        return carry(body)
+
+    written: list[bytes] = []
+    with site.device() as device, site.device("other") as other:
+        other.sync()
+        device.sync()
+        device.execute("INSERT INTO fragile (id, value) VALUES ('poison', 13)")
+        site.way.dislikes = b'"value":13'
+        site.way._way.exchange = in_parts
+        device.sync()
+        assert len(written) == 1
+        assert device.refused() == []
+        first, second = device.pending()
+        assert (first.attempts, second.waits_for) == (1, [first.txn])
+        assert device.execute("SELECT value FROM fragile") == [(15,)]
+        assert device.execute("SELECT count(*) FROM form") == [(3,)]
+        site.way.dislikes = b""
+        device.retry(first.txn)
+        assert device.sync().pushed == 2
+    assert site.rows("fragile") == [("poison", 15)]
