@@ -121,6 +121,11 @@ FROM json_to_recordset(%s::json) AS r(tbl int, key text)
 JOIN holdfast."row" w ON w.tbl = r.tbl AND w.key = r.key AND w.mark = 0
 JOIN holdfast.space s ON s.id = w.space
 
+-- name: in_order
+-- For this transaction: a page is read along the index. A table that was just filled has no statistics yet, and every page of a
+-- long feed would sort all the rows behind it.
+SELECT set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true)
+
 -- name: feed
 -- Images between two places, in order.
 SELECT seq, image FROM holdfast."row" WHERE space = %s AND seq > %s AND seq <= %s ORDER BY seq

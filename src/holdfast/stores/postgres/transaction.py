@@ -67,6 +67,7 @@ class PostgresTransaction:
         self._ahead = ahead
         self._waiting = Waiting()
         self._written = False
+        self._in_order = False
         self._write = write
         self._open = True
         self._looked = False
@@ -196,7 +197,12 @@ class PostgresTransaction:
     ) -> Iterator[tuple[int, bytes]]:
         sql, until = QUERIES[query] + b" LIMIT %s", min(until, 2**62)
         while after < until:
-            page: list[Any] = self._fetch(sql, (*values, space, after, until, FEED_PAGE))
+            with self._together() as db:
+                if not self._in_order:
+                    db.execute(QUERIES["in_order"])
+                    self._in_order = True
+                cursor = db.execute(sql, (*values, space, after, until, FEED_PAGE), binary=True)
+            page: list[Any] = cursor.fetchall()
             yield from page
             if len(page) < FEED_PAGE:
                 return
