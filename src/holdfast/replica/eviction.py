@@ -84,11 +84,12 @@ class Eviction:
         table, number = user.table, user.number
         size = " + ".join(f"coalesce(octet_length(t.{quoted(column.name)}), 0)" for column in table.columns)
         same_key = " AND ".join(f"s.{quoted(name)} = t.{quoted(name)}" for name in table.key_names)
+        # CROSS JOIN keeps the order: what the row itself says is asked before what others say of it.
         where = " AND ".join(["r.life & 1", "NOT r.evicted", "s.state = 'synced'", *self._unneeded(user), *conditions])
         sql = f"""SELECT max(holdfast_written(r.stamps), coalesce(u.at, 0)), r.key, {size} + {ROW_OVERHEAD}
                   FROM {quoted(table.name)} t
-                  JOIN holdfast_row r ON r.tbl = {number} AND r.key = {key_expression(table, "t")}
-                  JOIN {quoted(state_view_name(table))} s ON {same_key}
+                  CROSS JOIN holdfast_row r ON r.tbl = {number} AND r.key = {key_expression(table, "t")}
+                  CROSS JOIN {quoted(state_view_name(table))} s ON {same_key}
                   LEFT JOIN holdfast_used u ON u.tbl = {number} AND u.key = r.key
                   WHERE {where} {order} LIMIT :limit"""
         return [Candidate(used, (number, key), size) for used, key, size in self._db.execute(sql, values)]

@@ -30,7 +30,7 @@ class Storing(Syncing):
 
     @property
     def storage(self) -> StorageReport:
-        """How much room the device takes and for what, measured now: all pages of the file are read (about a second
+        """How much room the device takes and for what, measured now: all pages of the file are read (some seconds
         for each GB).
         """
         self._open()
