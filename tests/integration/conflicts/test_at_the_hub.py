@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,6 +93,30 @@ def test_a_decision_of_the_office_reaches_every_device(place: Site) -> None:
     assert [c.resolved_by for c in ben.conflicts()] == ["office"]
     assert place.server.conflicts(OFFICE, open=True) == []
     assert len(place.server.conflicts()) == 1
+
+
+def test_many_offices_that_decide_at_once_agree(place: Site) -> None:
+    """Each is told what stands when he is answered; in the end one decision does, in the row, in the conflict and on
+    every device.
+    """
+    ann, ben = meet(place, "update note set due = ?", 1, 2)
+    (waiting,) = place.server.conflicts(open=True)
+    place.later()
+    start = threading.Barrier(6)
+
+    def decide(value: int) -> Any:
+        start.wait()
+        return place.server.resolve(waiting, value, OFFICE).result
+
+    with ThreadPoolExecutor(6) as offices:
+        answers = list(offices.map(decide, range(10, 16)))
+    assert set(answers) <= set(range(10, 16))
+    place.rest(ann, ben)
+    (decided,) = place.server.conflicts()
+    assert decided.state == "resolved"
+    assert ann.execute("select due from note") == [(decided.result,)]
+    assert [one.result for one in ben.conflicts()] == [decided.result]
+    assert decided.result in answers
 
 
 def test_another_value_and_one_that_the_column_refuses(place: Site) -> None:
