@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 from holdfast.hub.hooks import Context
 from holdfast.hub.identity import Identity
 from holdfast.hub.inbox import follow
+from holdfast.hub.lenses import settle
 from holdfast.hub.moves import Moves
+from holdfast.hub.operations import Refusal
 from holdfast.hub.orphans import take_up
 from holdfast.hub.placing import content_of
 from holdfast.hub.record import history_entry
@@ -160,11 +162,14 @@ class Drain:
                     rows[name] = before._replace(foreign=True)
                 return
             row = apply(table, before.row, op, self._hub).row
-        except InvalidValue as error:
+            assert row is not None
+            since = before.row if op.kind == "update" else None
+            row, derived = settle(self._schema, table, note.key, since, row, self._hub)
+            op = op._replace(changes={**op.changes, **derived})
+        except (InvalidValue, Refusal) as error:
             # A counter beyond its range: it must not hold up the other rows, nor any round.
             self._leave(*name, error.message)
             return
-        assert row is not None
         shown = note.values is not None and list(note.values[1]) == list(row.values)
         gone = note.values is None and row.life % 2 == 0
         # A merge type may have kept its own value: nothing is new in the feed then, but the user table must show it.

@@ -104,6 +104,8 @@ def _cells(schema: Schema, table: Table) -> tuple[Cell, ...] | None:
     plain = table not in BUILT_IN and all(c.merge == "register" and not c.read_only for c in table.cells)
     if not plain or table.via is not None or table.name in schema.offspring or not table.cells:
         return None
+    if table.name in schema.lenses:
+        return None
     return tuple(
         Cell(
             column.name,

@@ -27,6 +27,7 @@ from holdfast.hub.pull import Asked, answer
 from holdfast.hub.reading import classes_of, cursor_at, templates_of, wanted
 from holdfast.hub.requested import check_device, check_schema, check_want
 from holdfast.hub.response import Response, error_response
+from holdfast.hub.serving import Served, Serving
 from holdfast.hub.snapshot import Snapshot, guarded
 from holdfast.hub.watch import Watch
 from holdfast.hub.writer import Writer
@@ -38,7 +39,6 @@ from holdfast.protocol import messages as m
 from holdfast.protocol.codec import decode_request, decode_short_request, is_short
 from holdfast.protocol.errors import CODES
 from holdfast.protocol.happened import Happened
-from holdfast.protocol.images import layout_hash
 from holdfast.schema.model import Schema, Table
 from holdfast.stores.base import (
     Announcing,
@@ -46,6 +46,7 @@ from holdfast.stores.base import (
     Aside,
     Checking,
     Need,
+    Space,
     Store,
     StoreUnavailable,
     Transaction,
@@ -92,7 +93,8 @@ class Hub:
         listens: bool = True,
         horizon_days: float = HORIZON_DAYS,
     ) -> None:
-        self.schema = schema
+        self.serving = Serving(store, schema)
+        self.schema = self.serving.schema
         self.horizon_days = horizon_days
         self._housekeeper: Housekeeper | None = None
         self.hooks = hooks or Hooks()
@@ -106,11 +108,10 @@ class Hub:
         self._now = now
         if self._membership is not None:
             self._membership.prepare(store)
-        tables = store.open(schema)
-        self._layout = m.Layout(layout_hash(tables), tables)
+        self.serving.open(store)
         self._writer = Writer(
             store,
-            schema,
+            self.schema,
             hooks=self.hooks,
             functions=self.functions,
             observation=self.observation,
@@ -124,8 +125,10 @@ class Hub:
         with store.transaction(write=False) as tx:
             self.hub = tx.hub().hub
         self._looked = now()
-        self._classes = classes_of(schema)
-        self._templates = templates_of(schema)
+        self._classes = classes_of(self.schema)
+        self._templates = templates_of(self.schema)
+        if self.serving.unfilled:
+            self.fill()
         self.presence = Presence(store)
         self.desk = Desk(self, now, random_bits)
         self._stop_listening: Callable[[], None] | None = None
@@ -157,7 +160,8 @@ class Hub:
             return self._same(decode_short_request(body), identity)
         request = decode_request(body)
         seen.device = request.device
-        check_schema(self.schema, request.schema)
+        check_schema(self.serving, request.schema)
+        self.serving.take(request)
         check_user(request, identity)
         check_compare(request.compare)
         check_want(request.want, self._templates)
@@ -181,13 +185,22 @@ class Hub:
         with self._reading(Need(spaces=sorted(given or ()), only=given is not None)) as snapshot:
             spaces = wanted(self._access(snapshot.tx, identity, given), short.want, self._templates)
             heads = snapshot.tx.spaces(sorted(spaces))
-        cursors = {name: cursor_at(space, space.head) for name, space in heads.items()}
-        holds = {name: (access, cursors.get(name, "")) for name, access in spaces.items()}
-        named = self.schema.version, self.schema.hash, self._layout.hash
-        if digest.held(self.hub, identity.user, *named, holds) != short.same:
+        if short.same not in {self._held(view, identity, spaces, heads) for view in self.serving.views.values()}:
             raise HoldfastError("not_same", "there is something else for this device; it shall say its whole request")
         answer = m.encode(m.ShortAnswer(m.Unchanged(self._now()))) + b"\n"
         return Response(200, "", iter([answer]), lambda: None)
+
+    def _held(self, view: Served, who: Identity, spaces: Mapping[str, Access], heads: Mapping[str, Space]) -> str:
+        """The hash of what a device of that version holds when nothing is new for it."""
+        cursors = {name: cursor_at(space, space.head, view.mark) for name, space in heads.items()}
+        holds = {name: (access, cursors.get(name, "")) for name, access in spaces.items()}
+        named = view.schema.version, view.schema.hash, view.layout.hash
+        return digest.held(self.hub, who.user, *named, holds)
+
+    def fill(self) -> int:
+        """Write what lenses make of rows from before they were there; gives the number of rows looked at."""
+        self.sequence_foreign_writes()
+        return self.serving.fill(self._store, self._writer.change, self._now())
 
     def spaces_of(self, identity: Identity) -> dict[str, Access]:
         """What somebody may read and write now. Raises `identity_invalid`, `membership_failed`."""
@@ -252,8 +265,9 @@ class Hub:
         live: bool = False,
     ) -> Response:
         """The answer, which holds the snapshot until it was read; one that ended with its beginning is read at once."""
-        facts = (self.hub, identity.user, self._now(), spaces, self._layout, self.schema, request)
-        asked = Asked(*facts, live, blocks or {}, self._classes)
+        view = self.serving.view(request.schema)
+        facts = (self.hub, identity.user, self._now(), spaces, view.layout, self.schema, request)
+        asked = Asked(*facts, live, blocks or {}, self._classes, view.mark, self.serving.introduced)
         if snapshot.only:
             pages: list[int] = []
             whole = list(answer(snapshot.tx, asked, outcome, pages.append))
@@ -272,7 +286,8 @@ class Hub:
         def make(snapshot: Snapshot) -> Response | None:
             spaces = wanted(self._access(snapshot.tx, identity, given), last.want, self._templates)
             heads = snapshot.tx.spaces(sorted(spaces))
-            moved = any(last.cursors.get(name) != cursor_at(space, space.head) for name, space in heads.items())
+            mark = self.serving.view(last.schema).mark
+            moved = any(last.cursors.get(name) != cursor_at(space, space.head, mark) for name, space in heads.items())
             if not moved and spaces == access:
                 return None
             return self._answer(snapshot, last, identity, spaces, Outcome(), live=True)

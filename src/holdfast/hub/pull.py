@@ -38,6 +38,8 @@ class Asked(NamedTuple):
     live: bool = False
     blocks: Mapping[str, m.Block] = MappingProxyType({})
     classes: Classes = ()
+    version: int = 0
+    introduced: Callable[[int], Mapping[str, int]] = lambda _: {}
 
 
 def answer(
@@ -49,7 +51,8 @@ def answer(
     request = asked.request
     names = sorted(asked.spaces)
     heads = tx.spaces(names)
-    own = {} if request.echo else own_rows(request.cursors, outcome)
+    # Who does not know the layout yet cannot make the stamps of his own rows.
+    own = {} if request.echo or request.layout != asked.layout.hash else own_rows(request.cursors, outcome)
     readings, reset = plan(tx, asked, heads, names, own)
     yield encode_line(
         "header",
@@ -96,7 +99,9 @@ def plan(
     wanted = asked.request.want.spaces if asked.request.want is not None else {}
     for name in names:
         text = asked.request.cursors.get(name)
-        found, known = plan_space(tx, heads.get(name), text, asked.classes, wanted.get(name, 0))
+        found, known = plan_space(
+            tx, heads.get(name), text, asked.classes, wanted.get(name, 0), asked.version, asked.introduced
+        )
         if text is not None and not known:
             reset.append(name)
         skip = own.get(name, frozenset()) if known or text is None else frozenset()
@@ -149,7 +154,7 @@ def footer(tx: Transaction, asked: Asked, heads: Mapping[str, Space]) -> m.Foote
     """The last line: the cursors that changed, and what was asked for of the digests."""
     cursors = {}
     for name, space in heads.items():
-        text = cursor_at(space, space.head)
+        text = cursor_at(space, space.head, asked.version)
         if asked.request.cursors.get(name) != text:
             cursors[name] = text
     digests = {}

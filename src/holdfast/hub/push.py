@@ -16,6 +16,7 @@ from holdfast.hub.batch import Accepted, Held, Outcome, Submission, Unit, names_
 from holdfast.hub.fresh import fresh_entry, fresh_rows
 from holdfast.hub.hooks import Context, Hooks
 from holdfast.hub.inbox import Inbox, Meeting, follow
+from holdfast.hub.lenses import complete, settle
 from holdfast.hub.merging import MergeFunctions
 from holdfast.hub.moves import Moves
 from holdfast.hub.needs import named_parents
@@ -254,6 +255,8 @@ class Push:
             if table is None:
                 message = f"the hub's schema has no table {operation.table}"
                 raise Refusal("unknown_table", message, operation.table, operation.key)
+            if isinstance(operation, m.Insert):
+                complete(self._schema, operation)
             op = kernel_operation(table, operation)
             hlc = clock.hlc_of(op.stamp)
             if hlc > limit:
@@ -374,10 +377,13 @@ class Push:
             meeting = Meeting(table, op, before.row, row, context)
             row, decisions, self._hlc = self._inbox.decide(meeting, outcome.conflicts, draft, self._hlc)
             writing.accepted.rules.extend(decision.rule for decision in decisions)
+        since = None if op.kind == "insert" and (before.row is None or before.row.life % 2 == 0) else before.row
+        row, derived = settle(self._schema, table, op.key, since, row, self._hub)
         draft.rows[name] = Standing(row, before.space, edits=before.edits + edits_of(table, op))
         writing.steps.append(Step(table, op, before.row, row, len(self._history)))
-        self._history.append(history_entry(table, op, before.row, row, decisions, writing.transaction, context))
-        return "merged" if op.changes != given.changes else str(outcome.status)
+        told = op._replace(changes={**op.changes, **derived})
+        self._history.append(history_entry(table, told, before.row, row, decisions, writing.transaction, context))
+        return "merged" if derived or op.changes != given.changes else str(outcome.status)
 
     def _settle(self, draft: Draft, submission: Submission) -> dict[RowName, Standing]:
         """The draft's rows in their spaces, now that every row of the transaction is known, and those that move along.

@@ -7,7 +7,7 @@ sent at least once; an answer that breaks off goes on from the cursor, which nam
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from holdfast.hub.cursor import Cursor, is_behind, is_ours, parse_cursor
@@ -40,6 +40,7 @@ class Reading(NamedTuple):
     tables: frozenset[str] = frozenset()
     skip: frozenset[int] = frozenset()
     loaded: int | None = None
+    version: int = 0
 
     def takes(self, image: bytes) -> bool:
         """Whether a row, in wire form, is of the class that is read."""
@@ -58,7 +59,8 @@ class Reading(NamedTuple):
 
     def cursor(self, seq: int) -> str:
         """The cursor after a row of this part."""
-        return Cursor(self.space.epoch, seq, self.space.head, self.space.chain, self.level, self.base).text()
+        place = (self.space.epoch, seq, self.space.head, self.space.chain)
+        return Cursor(*place, self.level, self.base, self.version).text()
 
     def end(self) -> str:
         """The cursor after this part: where the next one begins."""
@@ -68,11 +70,19 @@ class Reading(NamedTuple):
 
 
 def plan_space(
-    tx: Transaction, space: Space | None, text: str | None, classes: Classes, priority: int
+    tx: Transaction,
+    space: Space | None,
+    text: str | None,
+    classes: Classes,
+    priority: int,
+    version: int = 0,
+    introduced: Callable[[int], Mapping[str, int]] = lambda _: {},
 ) -> tuple[list[Reading], bool]:
     """What to read of a space for a device with this cursor, and whether the cursor is of this history.
 
     `priority` is what the device says of the space; that of a part is the greater of it and the one of its tables.
+    A device that has read under an earlier `version` goes back to where the next one was `introduced`: it reads what
+    has the columns that are new to it.
     """
     cursor = parse_cursor(text) if text is not None else None
     known = cursor is not None and is_ours(cursor, space, tx)
@@ -80,12 +90,16 @@ def plan_space(
         cursor = None
     if space is None:
         return [], known
+    older = cursor is not None and cursor.version < version
+    if cursor is not None and older:
+        known_since = min(cursor.seq, introduced(cursor.version).get(space.name, 0))
+        cursor = None if cursor.level else cursor._replace(seq=known_since)
     if cursor is not None and not cursor.level:
-        patches = cursor.seq == cursor.head and not is_behind(cursor, space)
-        whole = Reading(space, cursor.seq, space.head, patches, priority)
+        patches = cursor.seq == cursor.head and not is_behind(cursor, space) and not older
+        whole = Reading(space, cursor.seq, space.head, patches, priority, version=version)
         return [whole] if cursor.seq < space.head else [], known
     if cursor is None and len(classes) < 2:
-        return [Reading(space, 0, space.head, False, priority)] if space.head else [], known
+        return [Reading(space, 0, space.head, False, priority, version=version)] if space.head else [], known
     level, base = (cursor.level, cursor.base) if cursor is not None else (1, space.head)
     readings = []
     for number in range(level, len(classes) + 1):
@@ -94,9 +108,11 @@ def plan_space(
             tables = frozenset().union(*(named for _, named in classes[:-1]))
         after = cursor.seq if cursor is not None and number == level else 0
         of_part = max(priority, of_tables)
-        readings.append(Reading(space, after, base, False, of_part, number, base, len(classes), tables))
+        parts = (space, after, base, False, of_part, number, base, len(classes), tables)
+        readings.append(Reading(*parts, version=version))
     if base < space.head:
-        readings.append(Reading(space, base, space.head, False, max([priority, *(part for part, _ in classes)])))
+        last = max([priority, *(part for part, _ in classes)])
+        readings.append(Reading(space, base, space.head, False, last, version=version))
     return readings, known
 
 
@@ -133,9 +149,9 @@ def rows_ahead(tx: Transaction, readings: Iterable[Reading]) -> int:
     return total
 
 
-def cursor_at(space: Space, seq: int) -> str:
+def cursor_at(space: Space, seq: int, version: int = 0) -> str:
     """The cursor after the row `seq`, read in the snapshot in which `space` is the head."""
-    return Cursor(space.epoch, seq, space.head, space.chain).text()
+    return Cursor(space.epoch, seq, space.head, space.chain, version=version).text()
 
 
 def wanted(spaces: dict[str, Access], want: m.Want | None, templates: Mapping[str, SpaceRule]) -> dict[str, Access]:

@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from holdfast.errors import HoldfastError
+from holdfast.hub.serving import Serving
 from holdfast.protocol import messages as m
-from holdfast.schema.model import Schema
 
 
-def check_schema(schema: Schema, named: m.SchemaName) -> None:
+def check_schema(serving: Serving, named: m.SchemaName) -> None:
     """Device and hub must mean the same by what they say."""
-    if named.version != schema.version:
-        message = f"the device runs schema version {named.version}, this hub knows {schema.version}"
-        raise HoldfastError("schema_version", message, device=named.version, hub=[schema.version])
-    if named.hash != schema.hash:
-        message = f"device and hub both say schema version {named.version} but their schemas differ"
-        raise HoldfastError("schema_mismatch", message, device=named.hash, hub=schema.hash)
+    serving.view(named)
 
 
 def check_want(want: m.Want | None, templates: Collection[str]) -> None:

@@ -56,6 +56,16 @@ CODES: dict[str, Code] = {
         "The hub does not know the schema version that the device runs.",
         "Update the app on the device, or deploy the schema on the hub first.",
     ),
+    "schema_outdated": Code(
+        409,
+        "The device runs a version of the schema that the hub no longer serves: its application is too old.",
+        "Update the application on the device. Nothing is lost: what waits is translated and sent by the new one.",
+    ),
+    "lens_failed": Code(
+        422,
+        "A function of `hf.lens` fails on a value, or gives one that its columns do not take.",
+        "Correct the function at the hub; the device keeps what was refused, to be sent again.",
+    ),
     "schema_mismatch": Code(
         409,
         "Device and hub run different schemas under the same version number.",
@@ -378,6 +388,11 @@ CODES: dict[str, Code] = {
         0,
         "Something between device and hub answered with an HTTP error that is not the hub's.",
         "Check the URL and the proxies in between.",
+    ),
+    "schema_change": Code(
+        0,
+        "A version of the schema cannot follow the one before without a word about what changed.",
+        "The message names table and column: declare `hf.rename`, `hf.lens` or `hf.drop` in `migrations=`.",
     ),
     "sql": Code(0, "SQLite refused the statement.", "The message is SQLite's own."),
 }

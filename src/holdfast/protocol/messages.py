@@ -72,7 +72,8 @@ AnyOperation = Insert | Update | Delete
 
 class Transaction(Struct, omit_defaults=True):
     """The operations of one local SQL transaction, named `(origin, n)`. `withdrawn`: the device takes it back, if the
-    hub has not processed it; it has no operations then.
+    hub has not processed it; it has no operations then. `schema` is the version of the schema under which it was
+    written, 0: that of the request.
     """
 
     origin: Origin
@@ -80,6 +81,7 @@ class Transaction(Struct, omit_defaults=True):
     ops: Annotated[list[AnyOperation], Meta(max_length=MAX_OPERATIONS)]
     label: Annotated[str, Meta(max_length=200)] = ""
     withdrawn: bool = False
+    schema: Integer = 0
 
 
 class SchemaName(Struct):
@@ -205,11 +207,14 @@ class Result(Struct, omit_defaults=True):
     details: dict[str, Any] = {}
 
 
-class Layout(Struct):
-    """Column names by slot, for each table; `hash` names this layout."""
+class Layout(Struct, omit_defaults=True):
+    """Column names by slot, for each table that the device's version has, "" for a column that it has not; `hash` names
+    this layout. `keys` has the number of key columns of the other tables, of which the device keeps no values.
+    """
 
     hash: str
     tables: dict[str, list[str]]
+    keys: dict[str, int] = {}
 
 
 class Block(Struct):

@@ -15,7 +15,7 @@ from holdfast.protocol.codec import decode_rows
 from holdfast.replica.confirmed import Confirmed, RowName, fold, local_operation
 from holdfast.replica.fresh import fresh_stamps, new_row
 from holdfast.replica.outbox import Outbox
-from holdfast.replica.pages import Held, PageWriter, layout_of
+from holdfast.replica.pages import Held, PageWriter
 from holdfast.replica.places import Places
 from holdfast.replica.seal import batches
 from holdfast.replica.spaces import LocalSpaces
@@ -78,8 +78,7 @@ class Apply:
         self._hub = header.hub
         self._spaces.grant(header.spaces)
         self._places = Places(self._db, self._tables, self._schema, header.user)
-        layout = self._db.execute("SELECT layout FROM holdfast_state").get
-        writer = PageWriter(self._db, self._tables, layout_of(layout))
+        writer = PageWriter(self._db, self._tables)
         held: dict[RowName, Held] = {}
         for space in self._spaces.all().values():
             if space.lost:
@@ -118,6 +117,7 @@ class Apply:
             for tbl, keys in by_table.items():
                 self._tables.by_number[tbl].delete(self._db, keys)
             self._confirmed.drop_metadata(names)
+        self._db.execute("DELETE FROM holdfast_unseen WHERE space = ?", (found,))
         return held
 
     def _revoke(self, header: m.Header) -> None:
@@ -179,8 +179,10 @@ class Apply:
             self._outbox.release(txn, self._tables.queue_by_name)
         for txn, result in answered.refused:
             self._outbox.refuse(txn, result)
+        here = {name for name in promoted.keys() | shown if name[0] in self._tables.by_number}
+        promoted = {name: operations for name, operations in promoted.items() if name in here}
         self._placed = self._places_together(promoted, held)
-        for names in batches(iter(sorted(promoted.keys() | shown))):
+        for names in batches(iter(sorted(here))):
             self._settle_rows(self._settle_fresh(names, promoted, shown), promoted, held, shown)
 
     def _settle_fresh(
@@ -216,8 +218,8 @@ class Apply:
 
     def _fold_own(self, name: RowName, before: Row | None, operations: Iterable[m.AnyOperation]) -> Row | None:
         """The confirmed row with our own accepted operations over it."""
-        table = self._tables.by_number[name[0]].table
-        return fold(table, before, (local_operation(table, op) for op in operations), self._hub)
+        user = self._tables.by_number[name[0]]
+        return fold(user.table, before, (local_operation(user, op) for op in operations), self._hub)
 
     def _places_together(
         self, promoted: dict[RowName, list[m.AnyOperation]], held: dict[RowName, Held]

@@ -71,6 +71,10 @@ class Arrival:
             groups.setdefault(image.table, []).append(image)
         for name, group in groups.items():
             user = self._tables.by_name.get(name)
+            if user is None and name in self._tables.keys:
+                with content_of_hub():
+                    check_unseen(group, self._tables.keys[name])
+                continue
             if user is None:
                 raise HoldfastError("response_malformed", f"the hub sent a row of the unknown table {name}", table=name)
             with content_of_hub():
@@ -120,6 +124,14 @@ class Arrival:
             found = [*user.table.key, *(own.get(name) for name in names)]
             self._columns[user.table.name] = found
         return found
+
+
+def check_unseen(images: Sequence[m.Image], keys: int) -> None:
+    """Rows of a table that this version does not have: their keys and stamps are kept."""
+    for image in images:
+        if len(image.values) < keys or not all(isinstance(part, (str, int)) for part in image.values[:keys]):
+            raise InvalidValue("value_format", f"a row of {image.table} has no key")
+        decode_stamps(image.stamps)
 
 
 def _check_values(user: UserTable, columns: Sequence[Column | None], rows: list[list[Any]], keys: int) -> None:

@@ -146,7 +146,7 @@ class Coalescing:
         """Rows that several pending transactions of only that row edit -> those, with their labels, in order."""
         allowed = [number for number, queue in self._tables.queues.items() if queue.coalesce]
         sql = """SELECT o.tbl, o.key, t.txn, t.label FROM holdfast_operation o JOIN holdfast_transaction t USING (txn)
-                 WHERE t.state = 'pending' AND t.withdraw = '' AND t.attempts = 0 AND o.position = 0
+                 WHERE t.state = 'pending' AND t.withdraw = '' AND t.attempts = 0 AND t.schema = 0 AND o.position = 0
                    AND (o.tbl, o.key) IN (SELECT tbl, key FROM holdfast_operation
                                           WHERE tbl IN (SELECT value FROM json_each(?))
                                           GROUP BY tbl, key HAVING count(*) > 1)

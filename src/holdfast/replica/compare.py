@@ -7,7 +7,7 @@ that differ, then the rows of the parts that differ. Three exchanges name the ro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import Literal, NamedTuple
 
 import apsw
@@ -18,6 +18,7 @@ from holdfast.kernel.stamps import decode_stamps
 from holdfast.protocol import messages as m
 from holdfast.protocol import tags
 from holdfast.replica.tables import UserTables
+from holdfast.replica.unseen import unseen_key, unseen_rows
 from holdfast.schema.key import key_text
 from holdfast.schema.model import Schema
 
@@ -64,8 +65,8 @@ def local_rows(db: apsw.Connection, tables: UserTables, space: str) -> Iterator[
     digest_key: bytes = db.execute("SELECT hub FROM holdfast_state").get.encode()
     sql = """SELECT tbl, key, life, stamps FROM holdfast_row
              WHERE life & 1 AND space = (SELECT id FROM holdfast_space WHERE name = ?)"""
-    for tbl, key, life, stamps in db.execute(sql, (space,)):
-        name = names[tbl]
+    known = ((names[tbl], *rest) for tbl, *rest in db.execute(sql, (space,)))
+    for name, key, life, stamps in chain(known, unseen_rows(db, space)):
         leaf = digest.leaf(digest_key, name, key, life, stamps)
         yield LocalRow(name, key, digest.bucket(name, key), leaf, life, stamps)
 
@@ -183,6 +184,8 @@ class Comparison:
 
     def _key(self, image: m.Image) -> str:
         table = self._schema.by_name.get(image.table)
+        if table is None and image.table in self._tables.keys:
+            return unseen_key(image, self._tables.keys[image.table])
         if table is None or len(image.values) < len(table.key):
             raise HoldfastError("response_malformed", f"the hub sent a row of the unknown table {image.table}")
         return key_text(table, image.values[: len(table.key)])

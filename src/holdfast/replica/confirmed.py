@@ -26,10 +26,12 @@ RowName = tuple[int, str]
 """Number of the table in this file, and key."""
 
 
-def local_operation(table: Table, op: m.AnyOperation) -> Op:
+def local_operation(user: UserTable, op: m.AnyOperation) -> Op:
     """The kernel's operation for one of our own, whose values were checked when it was sealed."""
+    table = user.table
     if isinstance(op, m.Delete):
-        return Op("delete", op.key, op.stamp, op.life, {}, decode_stamps(op.base))
+        base = decode_stamps(op.base)
+        return Op("delete", op.key, op.stamp, op.life, {}, user.order.own_stamps(base) if user.order else base)
     changes = {table.slot[name]: change for name, change in op.set.items()}
     if isinstance(op, m.Insert):
         return Op("insert", op.key, op.stamp, op.life, changes, {})
@@ -49,7 +51,7 @@ class Confirmed:
 
     def __init__(self, db: apsw.Connection, tables: UserTables) -> None:
         self._db = db
-        self._tables = tables
+        self._tables = tables.take_layout(db)
 
     def bases(self, names: Sequence[RowName]) -> dict[RowName, Row | None]:
         """The confirmed rows of those names that have waiting operations (None: the hub has none)."""
@@ -58,7 +60,11 @@ class Confirmed:
         found: dict[RowName, Row | None] = {}
         for tbl, key, image in self._db.execute(sql, (name_list(names),)):
             table = self._tables.by_number[tbl].table
-            found[(tbl, key)] = row_from_bytes(table, image) if image is not None else None
+            row = row_from_bytes(table, image) if image is not None else None
+            order = self._tables.by_number[tbl].order
+            if row is not None and order is not None:
+                row.stamps, row.states = order.own_stamps(row.stamps), order.own_states(row.states)
+            found[(tbl, key)] = row
         return found
 
     def metadata(self, names: Sequence[RowName]) -> dict[RowName, Row]:
@@ -68,7 +74,10 @@ class Confirmed:
         found = {}
         for tbl, key, life, stamps, states in self._db.execute(sql, (name_list(names),)):
             parsed = {int(slot): state for slot, state in json.loads(states).items()} if states else {}
-            found[(tbl, key)] = Row(life, [], decode_stamps(stamps), parsed)
+            row = found[(tbl, key)] = Row(life, [], decode_stamps(stamps), parsed)
+            order = self._tables.by_number[tbl].order
+            if order is not None:
+                row.stamps, row.states = order.own_stamps(row.stamps), order.own_states(row.states)
         return found
 
     def spaces(self, names: Sequence[RowName]) -> dict[RowName, int]:
@@ -85,13 +94,14 @@ class Confirmed:
 
     def waiting(self, names: Sequence[RowName]) -> dict[RowName, list[Op]]:
         """The operations that wait on those rows, oldest first; refused ones do not wait."""
-        sql = """SELECT o.tbl, o.key, o.body FROM holdfast_operation o JOIN holdfast_transaction t USING (txn)
+        sql = """SELECT o.tbl, o.key, coalesce(o.shown, o.body)
+                 FROM holdfast_operation o JOIN holdfast_transaction t USING (txn)
                  WHERE t.state <> 'refused'
                    AND (o.tbl, o.key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))
                  ORDER BY o.txn, o.position"""
         found: dict[RowName, list[Op]] = {}
         for tbl, key, body in self._db.execute(sql, (name_list(names),)):
-            op = local_operation(self._tables.by_number[tbl].table, m.decode_operation(body))
+            op = local_operation(self._tables.by_number[tbl], m.decode_operation(body))
             found.setdefault((tbl, key), []).append(op)
         return found
 
@@ -133,8 +143,10 @@ class Confirmed:
     def _image(self, name: RowName, row: Row | None) -> bytes | None:
         if row is None:
             return None
-        table = self._tables.by_number[name[0]].table
-        return image_of(table.name, key_values(table, name[1]), row)
+        user = self._tables.by_number[name[0]]
+        if user.order is not None:
+            row = Row(row.life, row.values, user.order.hub_stamps(row.stamps), user.order.hub_states(row.states))
+        return image_of(user.table.name, key_values(user.table, name[1]), row)
 
     def drop_bases(self, names: Iterable[RowName]) -> None:
         """Nothing waits on these rows any more: the user table shows what is confirmed."""
@@ -142,10 +154,14 @@ class Confirmed:
 
     def save_metadata(self, rows: Iterable[tuple[RowName, Row, int]]) -> None:
         """Life, stamps and states of confirmed rows, with the number of their space."""
-        self.save_texts(
-            (name[0], name[1], space, row.life, encode_stamps(row.stamps), states_text(row.states))
-            for name, row, space in rows
-        )
+        self.save_texts((*name, space, row.life, *self._texts(name[0], row)) for name, row, space in rows)
+
+    def _texts(self, tbl: int, row: Row) -> tuple[str, str | None]:
+        """Stamps and states as the file has them."""
+        order = self._tables.by_number[tbl].order
+        if order is None:
+            return encode_stamps(row.stamps), states_text(row.states)
+        return encode_stamps(order.hub_stamps(row.stamps)), states_text(order.hub_states(row.states))
 
     def save_texts(self, rows: Iterable[tuple[int, str, int, int, str, str | None]]) -> None:
         """The same, as the file has it: (table, key, space, life, stamps, states)."""

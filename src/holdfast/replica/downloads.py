@@ -124,8 +124,7 @@ class Downloads:
         try:
             with applying(self._db, self._device.path):
                 self._seal(self._db)
-                layout = self._db.execute("SELECT layout FROM holdfast_state").get
-                writer = PageWriter(self._db, self._device.tables, layout_of(layout))
+                writer = PageWriter(self._db, self._device.tables.take_layout(self._db))
                 arrival = self._arrival()
                 for page in direct:
                     images = decode_rows(page.rows)
@@ -145,7 +144,8 @@ class Downloads:
 
         It has no cursor of its own: the cursor of its space moves with the pages around it.
         """
-        images = [image for image in decode_rows(page.rows) if self._name(image) in held]
+        known = self._device.tables.by_name
+        images = [i for i in decode_rows(page.rows) if i.table in known and self._name(i) in held]
         return page._replace(cursor="", rows=m.encode(images))
 
     def _name(self, image: m.Image) -> RowName:

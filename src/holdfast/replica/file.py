@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
 import shutil
 import traceback
@@ -35,14 +36,24 @@ WRITER_CACHE_KIB = 8 * 1024
 READER_CACHE_KIB = 4 * 1024
 """Of each thread that reads."""
 YOUNGER = (
-    ("holdfast_table", "version"),
-    ("holdfast_state", "sealed"),
-    ("holdfast_table", "captured"),
-    ("holdfast_space", "behind"),
-    ("holdfast_space", "upload"),
-    ("holdfast_row", "evicted"),
+    ("holdfast_table", "version", "INTEGER NOT NULL DEFAULT 0"),
+    ("holdfast_state", "sealed", "INTEGER NOT NULL DEFAULT 0"),
+    ("holdfast_table", "captured", "INTEGER NOT NULL DEFAULT 0"),
+    ("holdfast_space", "behind", "INTEGER NOT NULL DEFAULT 0"),
+    ("holdfast_space", "upload", "INTEGER NOT NULL DEFAULT 0"),
+    ("holdfast_state", "schema_form", "TEXT NOT NULL DEFAULT ''"),
+    ("holdfast_transaction", "schema", "INTEGER NOT NULL DEFAULT 0"),
+    ("holdfast_operation", "shown", "TEXT"),
+    ("holdfast_row", "evicted", "INTEGER NOT NULL DEFAULT 0"),
 )
 """Columns that files of earlier releases get at their first opening."""
+UNSEEN = """CREATE TABLE IF NOT EXISTS holdfast_unseen (
+    tbl TEXT NOT NULL, key TEXT NOT NULL, space INTEGER NOT NULL, life INTEGER NOT NULL, stamps TEXT NOT NULL,
+    PRIMARY KEY (tbl, key)
+) STRICT, WITHOUT ROWID"""
+"""Rows of tables that this version of the schema does not have: what the hub has confirmed of them, for the digest."""
+_hashes: dict[str, str] = {}
+"""The hash of the schema under which this process has opened each file."""
 
 
 def connect(
@@ -129,9 +140,14 @@ def _write_back(db: apsw.Connection, path: str) -> None:
 
 
 @contextmanager
-def applying(db: apsw.Connection, path: str) -> Iterator[None]:
-    """A write transaction of the engine itself: nothing in it is captured. `db` is a connection of the engine."""
+def applying(db: apsw.Connection, path: str, *, foreign: bool = False) -> Iterator[None]:
+    """A write transaction of the engine itself: nothing in it is captured. `db` is a connection of the engine.
+
+    Raises `schema_changed` when another process has taken the file to another schema, unless it may be `foreign`.
+    """
     with immediate(db, path):
+        if not foreign and path in _hashes:
+            _check_still(db, path)
         db.execute("UPDATE holdfast_state SET applying = 1")
         _run_triggers_of_others(db)
         _written[db] = set()
@@ -139,6 +155,13 @@ def applying(db: apsw.Connection, path: str) -> Iterator[None]:
         sql = "UPDATE holdfast_table SET version = version + 1 WHERE id = ?"
         db.executemany(sql, [(number,) for number in sorted(_written.pop(db))])
         db.execute("UPDATE holdfast_state SET applying = 0")
+
+
+def _check_still(db: apsw.Connection, path: str) -> None:
+    version, found = db.execute("SELECT schema_version, schema_hash FROM holdfast_state").get
+    if found != _hashes[path]:
+        message = f"another program has taken {path} to schema version {version}: restart this one with that version"
+        raise HoldfastError("schema_changed", message, file=path)
 
 
 _written: weakref.WeakKeyDictionary[apsw.Connection, set[int]] = weakref.WeakKeyDictionary()
@@ -178,6 +201,7 @@ def prepare(
     with sqlite_errors(path):
         if "holdfast_state" in _tables(db):
             device = check(db, path, schema)
+            _hashes[path] = schema.hash
             if _is_whole(db, schema):
                 return device
     with immediate(db, path):
@@ -186,8 +210,20 @@ def prepare(
             device = check(db, path, schema)
             _complete(db, schema)
             return device
+        _hashes[path] = schema.hash
         _refuse_foreign(path, schema, names)
         return _create(db, schema, random_bits)
+
+
+def is_device_file(db: apsw.Connection, path: str) -> bool:
+    """Whether the file is that of a device, of the format that this release knows."""
+    with sqlite_errors(path):
+        if "holdfast_state" not in _tables(db):
+            return False
+        try:
+            return bool(db.execute("SELECT format FROM holdfast_state").get == FORMAT)
+        except (apsw.SQLError, UnicodeDecodeError):
+            return False
 
 
 def _tables(db: apsw.Connection) -> set[str]:
@@ -236,9 +272,6 @@ def _refuse_foreign(path: str, schema: Schema, names: set[str]) -> None:
 def _create(db: apsw.Connection, schema: Schema, random_bits: Callable[[int], int]) -> str:
     device = f"{random_bits(64):016x}"
     db.execute(resources.files("holdfast.replica").joinpath("file.sql").read_text("utf-8"))
-    width = max(len(table.cells) for table in schema.tables)
-    for statement in (sqlite_capture.capture_table(width), *sqlite_capture.done_tables(width)):
-        db.execute(statement)
     db.execute(
         "INSERT INTO holdfast_state (id, format, device, schema_version, schema_hash) VALUES (1, ?, ?, ?, ?)",
         (FORMAT, device, schema.version, schema.hash),
@@ -247,17 +280,29 @@ def _create(db: apsw.Connection, schema: Schema, random_bits: Callable[[int], in
         db.execute(statement)
     for number, table in enumerate(schema.tables, 1):
         db.execute("INSERT INTO holdfast_table (id, name) VALUES (?, ?)", (number, table.name))
-        for statement in sqlite_capture.create_triggers(table, number, schema.version):
-            db.execute(statement)
+    create_capture(db, schema)
     _complete(db, schema)
     return device
+
+
+def create_capture(db: apsw.Connection, schema: Schema) -> None:
+    """The tables that hold captured changes, and the triggers that fill them."""
+    width = max(len(table.cells) for table in schema.tables)
+    for statement in (sqlite_capture.capture_table(width), *sqlite_capture.done_tables(width)):
+        db.execute(statement)
+    numbers = table_numbers(db)
+    for table in schema.tables:
+        for statement in sqlite_capture.create_triggers(table, numbers[table.name], schema.version):
+            db.execute(statement)
 
 
 def _is_whole(db: apsw.Connection, schema: Schema) -> bool:
     """Whether the file has what `_complete` makes, for this schema."""
     rows: list[Any] = db.execute("SELECT name, sql FROM sqlite_schema WHERE name GLOB 'holdfast_*'").fetchall()
     found: dict[str, str] = dict(rows)
-    if not all(column in found[table] for table, column in YOUNGER):
+    if not all(column in found[table] for table, column, _ in YOUNGER):
+        return False
+    if "holdfast_unseen" not in found or not db.execute("SELECT schema_form FROM holdfast_state").get:
         return False
     if not {"holdfast_row_evicted", "holdfast_used", "holdfast_storage"} <= found.keys():
         return False
@@ -274,9 +319,16 @@ def _is_whole(db: apsw.Connection, schema: Schema) -> bool:
 def _complete(db: apsw.Connection, schema: Schema) -> None:
     """Make what only tells how things stand, and what keeps rows apart that have left: versions of tables, views of
     states, guards. A file of an earlier version gets it at its first opening."""
-    for name, column in YOUNGER:
+    for name, column, definition in YOUNGER:
         if not db.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", (name, column)).get:
-            db.execute(f"ALTER TABLE {name} ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
+            db.execute(f"ALTER TABLE {name} ADD COLUMN {column} {definition}")
+    db.execute(UNSEEN)
+    db.execute("UPDATE holdfast_state SET schema_form = ? WHERE schema_form = ''", (json.dumps(schema.to_json()),))
+    create_views(db, schema)
+
+
+def create_views(db: apsw.Connection, schema: Schema) -> None:
+    """The views that tell the states of rows, for this schema."""
     numbers = table_numbers(db)
     for table in schema.declared:
         db.execute(f"DROP VIEW IF EXISTS {quote(sqlite_states.state_view_name(table))}")

@@ -7,6 +7,7 @@ CREATE TABLE holdfast_state (
     device TEXT NOT NULL,
     schema_version INTEGER NOT NULL,
     schema_hash TEXT NOT NULL,
+    schema_form TEXT NOT NULL DEFAULT '',     -- JSON: the schema itself, from which a later version is reached
     applying INTEGER NOT NULL DEFAULT 0,      -- 1 only inside a transaction of the engine: capture is off
     hlc INTEGER NOT NULL DEFAULT 0,           -- latest hybrid time given or seen
     clock_offset INTEGER NOT NULL DEFAULT 0,  -- milliseconds to add to the device's clock
@@ -70,6 +71,7 @@ CREATE TABLE holdfast_transaction (
     size INTEGER NOT NULL,                    -- bytes of its operations on the wire
     parts INTEGER NOT NULL DEFAULT 1,         -- transactions of the application in it
     mark INTEGER,                             -- that of its receipt
+    schema INTEGER NOT NULL DEFAULT 0,        -- the version under which it was written, where that is not the file's
     attempts INTEGER NOT NULL DEFAULT 0,      -- requests that could not be processed because of it
     error TEXT NOT NULL DEFAULT '',           -- the last of these failures
     not_before INTEGER,                       -- when it is tried again; milliseconds since 2020-01-01 UTC
@@ -83,6 +85,7 @@ CREATE TABLE holdfast_operation (
     tbl INTEGER NOT NULL,
     key TEXT NOT NULL,
     body TEXT NOT NULL,                       -- the operation as it goes over the wire
+    shown TEXT,                               -- the same in the columns of the file, where it was written under earlier ones
     PRIMARY KEY (txn, position)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX holdfast_operation_row ON holdfast_operation (tbl, key);

@@ -147,16 +147,17 @@ class Outbox:
                 bodies[txn].append(body)
             else:
                 bodies[txn] = [body]
-        sql = f"""SELECT txn, label, withdraw FROM holdfast_transaction
-                  WHERE txn {wanted} AND (label <> '' OR withdraw <> '')"""
-        special = {txn: (label, withdraw) for txn, label, withdraw in self._db.execute(sql, given)}
+        sql = f"""SELECT txn, label, withdraw, schema FROM holdfast_transaction
+                  WHERE txn {wanted} AND (label <> '' OR withdraw <> '' OR schema <> 0)"""
+        special = {txn: rest for txn, *rest in self._db.execute(sql, given)}
         for txn, origin, n in chosen:
             found = bodies[txn]
             members = f'"ops":[{found[0] if len(found) == 1 else ",".join(found)}]'
             if txn in special:
-                label, withdraw = special[txn]
+                label, withdraw, schema = special[txn]
                 members = '"withdrawn":true,"ops":[]' if withdraw else members
                 members = f'"label":{msgspec.json.encode(label).decode()},{members}' if label else members
+                members = f'"schema":{schema},{members}' if schema else members
             yield Sending(txn, origin, n, f'{{"origin":"{origin}","n":{n},{members}}}', len(found))
 
     def rename(self, origin: str) -> None:
@@ -176,7 +177,8 @@ class Outbox:
     def operations(self, txns: Sequence[int]) -> Iterator[tuple[int, int, str, str]]:
         """(txn, table number, key, body) of the operations of those transactions, in order."""
         chosen, given = among(txns)
-        sql = f"SELECT txn, tbl, key, body FROM holdfast_operation WHERE txn {chosen} ORDER BY txn, position"
+        sql = f"""SELECT txn, tbl, key, coalesce(shown, body) FROM holdfast_operation
+                  WHERE txn {chosen} ORDER BY txn, position"""
         found: list[Any] = self._db.execute(sql, given).fetchall()
         return iter(found)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import apsw
 
@@ -17,7 +17,9 @@ from holdfast.kernel.values import InvalidValue
 from holdfast.protocol import messages as m
 from holdfast.protocol.images import added_to, patched, row_of
 from holdfast.replica.confirmed import Confirmed, RowName
+from holdfast.replica.slots import SlotOrder
 from holdfast.replica.tables import UserTable, UserTables, states_text
+from holdfast.replica.unseen import write_unseen
 from holdfast.schema.rules import CONFLICT_TABLE
 
 
@@ -51,13 +53,12 @@ class TableGroup:
 
 
 class PageWriter:
-    """Writes pages, inside a transaction of the engine. `layout` gives the column names by slot for each table."""
+    """Writes pages, inside a transaction of the engine."""
 
-    def __init__(self, db: apsw.Connection, tables: UserTables, layout: dict[str, list[str]]) -> None:
+    def __init__(self, db: apsw.Connection, tables: UserTables) -> None:
         self._db = db
         self._tables = tables
         self._confirmed = Confirmed(db, tables)
-        self._orders = {name: slot_order(user, layout.get(name)) for name, user in tables.by_name.items()}
         self._held: dict[RowName, Held] = {}
         self.rows = 0
         self.conflicts: list[str] = []
@@ -79,14 +80,15 @@ class PageWriter:
         held: dict[RowName, Held] = {}
         for name, group in groups.items():
             user = self._tables.by_name.get(name)
+            if user is None and name in self._tables.keys:
+                write_unseen(self._db, self._tables.keys[name], list(group.images()), space)
+                continue
             if user is None:
                 raise HoldfastError("response_malformed", f"the hub sent a row of the unknown table {name}", table=name)
-            order = self._orders[name]
-            if order is not None:
-                for image in group.alive:
-                    reorder(user, image, order)
-                for image in group.patches:
-                    reorder_patch(user, image, order)
+            if user.order is not None:
+                for image in group.images():
+                    if image.life:
+                        reorder(user, image, user.order)
             if any_base:
                 self._hold(user, group, space, held)
             if any_evicted and group.patches:
@@ -158,7 +160,11 @@ class PageWriter:
             keys = [user.key_of(image.values) for image in group.alive]
             self.conflicts += [key for key in keys if self._place(user, key) is None]
         self._write_patches(user, group.patches, space)
-        number, key_of = user.number, user.key_of
+        number, key_of, order = user.number, user.key_of, user.order
+        if order is not None:
+            for image in (*group.dead, *group.alive, *group.patches):
+                image.stamps = order.hub_text(image.stamps)
+                image.states = order.hub_states(image.states)  # type: ignore[assignment]
         self._db.executemany(
             "INSERT OR REPLACE INTO holdfast_row (tbl, key, space, life, stamps, states) VALUES (?, ?, ?, ?, ?, ?)",
             (
@@ -203,32 +209,27 @@ class PageWriter:
         return found
 
 
-def slot_order(user: UserTable, names: list[str] | None) -> list[int] | None:
-    """Where each of our cells stands in the hub's rows; None when the order is the same."""
-    own = [column.name for column in user.table.cells]
-    if names is None or names == own:
-        return None
-    missing = sorted(set(own) - set(names))
+def check_layout(user: UserTable, names: list[str]) -> None:
+    """Raise `schema_mismatch` unless the hub has each of our columns."""
+    missing = sorted({column.name for column in user.table.cells} - set(names))
     if missing:
         message = f"the hub's table {user.table.name} has no column {', '.join(missing)}"
         raise HoldfastError("schema_mismatch", message, table=user.table.name, columns=missing)
-    return [names.index(name) for name in own]
 
 
-def reorder(user: UserTable, image: m.Image, order: list[int]) -> None:
-    """Bring the values of an image into our order of slots."""
+def reorder(user: UserTable, image: m.Image, order: SlotOrder) -> None:
+    """Bring an image into our order of slots; a slot that we do not have is left out, but for its stamp."""
     keys = len(user.table.key)
-    values: list[Any] = user.whole(image.values)
-    image.values = [*values[:keys], *(values[keys + slot] for slot in order)]
-
-
-def reorder_patch(user: UserTable, image: m.Image, order: list[int]) -> None:
-    """Bring a patch into our order of slots; a slot of the hub's that we do not have is left out."""
-    keys = len(user.table.key)
-    found = dict(zip(image.slots or (), image.values[keys:], strict=True))
-    own = [slot for slot, place in enumerate(order) if place in found]
-    image.values = [*image.values[:keys], *(found[order[slot]] for slot in own)]
-    image.slots = own
+    if image.slots is not None:
+        pairs = [(order.own_slot(s), v) for s, v in zip(image.slots, image.values[keys:], strict=True)]
+        found = {slot: value for slot, value in pairs if slot is not None}
+        image.slots = sorted(found)
+        image.values = [*image.values[:keys], *(found[slot] for slot in image.slots)]
+    elif image.life % 2:
+        defaults = user.whole(image.values[:keys])[keys:]
+        image.values = [*image.values[:keys], *order.values(image.values[keys:], defaults)]
+    image.stamps = order.own_text(image.stamps)
+    image.states = {str(slot): state for slot, state in order.own_states(image.states).items()}
 
 
 def layout_of(text: str) -> dict[str, list[str]]:

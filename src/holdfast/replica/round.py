@@ -22,7 +22,7 @@ from holdfast.replica.downloads import Downloads
 from holdfast.replica.file import applying
 from holdfast.replica.looking import Looking
 from holdfast.replica.outbox import BATCH_BYTES, with_transactions
-from holdfast.replica.pages import MissingError, slot_order
+from holdfast.replica.pages import MissingError, check_layout
 from holdfast.replica.progress import Transfer
 from holdfast.replica.short import Short
 from holdfast.replica.spaces import LocalSpace, LocalSpaces
@@ -135,7 +135,7 @@ class Rounds:
             page=page,
             want=want(self._db, self._sent_at, only=self._device.only_chosen, upload=self._device.tables.upload_rules),
             digests=digests,
-            echo=self._waits_for_rows(),
+            echo=self._waits_for_rows() or bool(sending and not self._makes_stamps()),
             user=user,
             compare=self.compare,
             blocks=self._blocks.asks(),
@@ -156,6 +156,11 @@ class Rounds:
     def anything_waits(self) -> bool:
         """Whether something was captured, or waits to be sent, or a subscription has ended."""
         return ended(self._db, self._sent_at, self._device.now()) or self._uploads.anything_waits()
+
+    def _makes_stamps(self) -> bool:
+        """Whether our own rows get the stamps here that the hub gives them: it has no cells that we do not know."""
+        later = "SELECT EXISTS (SELECT 1 FROM holdfast_transaction WHERE schema <> 0)"
+        return self._device.tables.take_layout(self._db).in_order and not self._db.execute(later).get
 
     def _waits_for_rows(self) -> bool:
         """Whether rows have arrived, or will, that the operations of this request must not be taken for newer than."""
@@ -223,7 +228,7 @@ class Rounds:
             self._offset = header.time - (self._sent_at + self._device.now()) // 2
         if header.layout is not None:
             for name, user in self._device.tables.by_name.items():
-                slot_order(user, header.layout.tables.get(name, []))  # one that does not fit must not be remembered
+                check_layout(user, header.layout.tables.get(name, []))  # one that does not fit must not be remembered
         offset = self._offset
         acknowledged = [] if header.live else self._acknowledged
         access = {name: space.access for name, space in self._spaces.all().items() if space.access}

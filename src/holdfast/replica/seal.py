@@ -411,12 +411,14 @@ def wire_operation(user: UserTable, op: Op) -> m.AnyOperation:
     """The operation as it goes over the wire: slots become names."""
     cells, name = user.table.cells, user.table.name
     if op.kind == "delete":
-        return m.Delete(name, op.key, op.stamp, op.life, encode_stamps(list(op.base)))  # type: ignore[arg-type]
+        stamps: list[str | None] = list(op.base)  # type: ignore[arg-type]
+        base = stamps if user.order is None else user.order.hub_stamps(stamps)
+        return m.Delete(name, op.key, op.stamp, op.life, encode_stamps(base))
     changes = {cells[slot].name: change for slot, change in op.changes.items()}
     if op.kind == "insert":
         return m.Insert(name, op.key, op.stamp, op.life, changes)
-    base = {cells[slot].name: stamp for slot, stamp in dict(op.base).items()}  # type: ignore[arg-type]
-    return m.Update(name, op.key, op.stamp, op.life, changes, base)
+    seen = {cells[slot].name: stamp for slot, stamp in dict(op.base).items()}  # type: ignore[arg-type]
+    return m.Update(name, op.key, op.stamp, op.life, changes, seen)
 
 
 def _touched(change: Captured, among: set[int] | None = None) -> set[int]:

@@ -109,6 +109,9 @@ class Steering:
         """
         state = self._require(txn, "drop")
         self._require_sendable(txn)
+        if self._db.execute("SELECT schema FROM holdfast_transaction WHERE txn = ?", (txn,)).get:
+            message = f"transaction {txn} was written under an earlier version of the schema: drop it and write it anew"
+            raise HoldfastError("not_editable", message, txn=txn)
         user = self._tables.by_name.get(table)
         if user is None:
             raise HoldfastError("unknown_table", f"the schema has no table {table}", table=table)
@@ -146,7 +149,7 @@ class Steering:
             return
         name = (user.number, op.key)
         confirmed = self._confirmed.bases([name]).get(name) or self._confirmed.confirmed_row(name)
-        after = fold(user.table, confirmed, [local_operation(user.table, op)])
+        after = fold(user.table, confirmed, [local_operation(user, op)])
         self._db.executemany(
             "INSERT OR IGNORE INTO holdfast_use (txn, tbl, part, name, wrote) VALUES (?, ?, ?, ?, ?)",
             [(txn, *use) for use in uses_of(self._tables, user, op.key, [after])],

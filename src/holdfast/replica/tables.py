@@ -12,6 +12,7 @@ from holdfast.kernel.merges import document
 from holdfast.kernel.row import Row
 from holdfast.kernel.values import InvalidValue
 from holdfast.replica.file import note_written
+from holdfast.replica.slots import SlotOrder
 from holdfast.schema import sqlite_values
 from holdfast.schema.directions import upload_rules
 from holdfast.schema.emit.sqlite_text import key_expression
@@ -79,6 +80,8 @@ class UserTable:
         self.merging = frozenset(slot for slot, cell in enumerate(self.cells) if not cell.is_register)
         self.fresh_forms = None if self.merging else tuple(map(fresh_form, self.cells))
         self.has_uses = bool(table.foreign_keys or table.unique)
+        self.order: SlotOrder | None = None
+        """Where our cells stand in the hub's rows; None: the hub has the same, in the same order."""
         self.single_text_key = len(table.key) == 1 and table.key[0].type not in ("int", "bool")
 
     def key_of(self, values: Sequence[Any]) -> str:
@@ -181,7 +184,27 @@ class UserTables:
         self.queues = {table.number: table.table.queue for table in self.by_name.values()}
         self.queue_by_name = {queue.name: queue for queue in self.queues.values()}
         self.upload_rules = upload_rules(schema.declared)
+        self._layout: str | None = None
+        self.keys: dict[str, int] = {}
+        """Number of key columns of the hub's tables that this version does not have."""
         self.upload_first = [queue.name for queue in self.queues.values() if queue.direction == "upload_first"]
+
+    def take_layout(self, db: apsw.Connection) -> UserTables:
+        """Know the hub's layout as the file has it now."""
+        text: str = db.execute("SELECT layout FROM holdfast_state").get
+        if text != self._layout:
+            layout = json.loads(text) if text else {"tables": {}}
+            for name, user in self.by_name.items():
+                own, names = [column.name for column in user.table.cells], layout["tables"].get(name)
+                user.order = None if names is None or names == own else SlotOrder(names, own)
+            self.keys = layout.get("keys", {})
+            self._layout = text
+        return self
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the hub's rows have just our columns, in our order."""
+        return not self.keys and all(user.order is None for user in self.by_number.values())
 
     def only_uploads(self, space: str) -> bool:
         """Whether the device writes in that space and never reads it."""

@@ -23,6 +23,7 @@ from holdfast.replica.seal import Seal
 from holdfast.replica.steering import refresh
 from holdfast.replica.steps import note_origin
 from holdfast.replica.suspects import Suspect, may_be_about_one
+from holdfast.replica.upgrade import as_shown
 
 log = logging.getLogger("holdfast.replica")
 
@@ -113,12 +114,21 @@ class Uploads:
         """Whether something was captured, or waits to be sent."""
         return self._outbox.anything_waits(self._device.tables.queue_by_name, self._device.now())
 
+    def speak_anew(self, error: HoldfastError) -> bool:
+        """The hub does not serve the version any more under which something was written: it goes as it is shown."""
+        if error.code != "schema_outdated" or error.details.get("device") == self._device.schema.version:
+            return False
+        with applying(self._db, self._device.path):
+            return as_shown(self._db) > 0
+
     def narrow(self, error: HoldfastError) -> bool:
         """The hub could not process the last request; gives whether to go on at once, with less of it.
 
         The one transaction to blame is found by halving. Before it is blamed, an empty request shows that the hub works
         at all.
         """
+        if self.speak_anew(error):
+            return True
         if not may_be_about_one(error) or (not self.sent and self._suspect is None):
             return False
         if self._suspect is not None:

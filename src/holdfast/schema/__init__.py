@@ -18,6 +18,7 @@ from holdfast.schema.meaning import (
     Set,
     Text,
 )
+from holdfast.schema.migrations import drop, lens, migrate, rename
 from holdfast.schema.queue import Queue
 from holdfast.schema.space import via
 
@@ -41,7 +42,11 @@ __all__ = [
     "Table",
     "Text",
     "column",
+    "drop",
+    "lens",
+    "migrate",
     "new_id",
     "now",
+    "rename",
     "via",
 ]

@@ -30,6 +30,7 @@ from holdfast.schema import meaning as meanings
 from holdfast.schema import model, rules, stored
 from holdfast.schema.annotations import fail, is_class_variable, local_names, resolve
 from holdfast.schema.identifiers import new_id
+from holdfast.schema.migrations import Migration
 from holdfast.schema.queue import DEFAULT, Queue
 from holdfast.schema.retention import RetentionOptions
 from holdfast.schema.space import Via
@@ -190,6 +191,7 @@ class Schema(model.Schema):
 
     `queues` maps a space template, as tables name it, to the class of those of its tables that declare none. Tables in
     `exclude` (classes, or their names) stay on the server: they are left out, and so are references to them.
+    `migrations` (`hf.migrate`) say what became of columns of earlier versions that were renamed, converted or dropped.
 
     Raises `HoldfastError` `schema_invalid`; the message names class, column and remedy.
     """
@@ -200,6 +202,7 @@ class Schema(model.Schema):
         version: int = 1,
         queues: Mapping[str, Queue] | None = None,
         exclude: Sequence[type[Table] | str] = (),
+        migrations: Sequence[Migration] = (),
     ) -> None:
         for table in tables:
             given: Any = table
@@ -210,7 +213,11 @@ class Schema(model.Schema):
         kept = [table for table in tables if table not in excluded]
         compiled = tuple(_Compiler(table, kept, excluded, by_space).table() for table in kept)
         _check_queues(compiled, by_space)
-        super().__init__(version, compiled)
+        for migration in migrations:
+            if migration.to > version:
+                message = f"migrations name the version {migration.to}; this schema is version {version}"
+                raise HoldfastError("schema_invalid", message)
+        super().__init__(version, compiled, tuple(migrations))
 
 
 def _check_queues(tables: Sequence[model.Table], by_space: Mapping[str, Queue]) -> None:

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.errors import HoldfastError
 from holdfast.kernel import values
@@ -22,6 +22,10 @@ from holdfast.schema.retention import ALL as ALL_ROWS
 from holdfast.schema.retention import Retention, retention_from_json
 from holdfast.schema.space import SpaceRule, Via, rule_from_json
 from holdfast.schema.stored import NATURAL, Stored, limiter, parse
+
+if TYPE_CHECKING:
+    from holdfast.schema.migrations import Migration
+    from holdfast.schema.versions import BoundLens
 
 __all__ = ["MISSING", "Column", "ForeignKey", "Schema", "SpaceRule", "Table", "Via"]
 
@@ -45,7 +49,7 @@ class Column:
     moment), "block" (the next number of a leased block of `block` numbers), else empty. `stored` is the type in the
     hub's database (`stored.Stored.text()`) where it is not the natural one. A `read_only` column is made by the hub's
     database; devices never write it. `function` names the merge function of the application, for the merge type
-    `custom`.
+    `custom`. A `former` column is one that only earlier versions of the schema have (`versions.py`).
     """
 
     name: str
@@ -60,6 +64,7 @@ class Column:
     read_only: bool = False
     block: int = 0
     function: str = ""
+    former: bool = False
     _check: Callable[[Any], Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -265,11 +270,16 @@ class Schema:
 
     `tables` are those that were `declared` and, at the end, the built-in ones (`schema.built_in`). `hash` is 16
     hexadecimal digits of SHA-256 over the canonical JSON form of the declared ones without the queues: how a device
-    sends its transactions may differ from what the hub declares.
+    sends its transactions may differ from what the hub declares. `migrations` say what the versions before had,
+    `renames` (table, old, new) which columns of a hub's tables have got other names, in order, and `lenses` which of
+    their cells are derived from each other.
     """
 
     version: int
     tables: tuple[Table, ...]
+    migrations: tuple[Migration, ...] = field(default=(), compare=False, repr=False)
+    renames: tuple[tuple[str, str, str], ...] = field(default=(), compare=False, repr=False)
+    lenses: Mapping[str, Sequence[BoundLens]] = field(default_factory=dict, compare=False, repr=False)
     declared: tuple[Table, ...] = field(init=False, repr=False)
     by_name: dict[str, Table] = field(init=False, repr=False)
     hash: str = field(init=False)

@@ -326,7 +326,7 @@ def test_trap_16_a_space_is_revoked_while_an_edit_waits(world: World, granted_ag
 
 
 def test_trap_17_the_schema_changes_between_capture_and_upload(tmp_path: Path) -> None:
-    """Both ways are refused clearly, and the work waits until both sides speak one schema again."""
+    """A device that is too old or too new is told so, and its work waits until both sides speak one schema again."""
     old, new = hf.Schema(Form, version=1), hf.Schema(Form, version=2)
     identity = hf.Identity("ann", {"p:1": "rw"})
     with (
@@ -337,12 +337,17 @@ def test_trap_17_the_schema_changes_between_capture_and_upload(tmp_path: Path) -
             a.execute("INSERT INTO form (id) VALUES ('a')")
             with pytest.raises(hf.HoldfastError) as caught:
                 a.sync()
+            assert caught.value.code == "schema_outdated"
+            assert [p.operations[0]["key"] for p in a.pending()] == ["a"]
+        with hf.Replica(tmp_path / "a.db", new, transport=LocalTransport(old_hub, identity)) as a:
+            with pytest.raises(hf.HoldfastError) as caught:
+                a.sync()
             assert caught.value.code == "schema_version"
             assert [p.operations[0]["key"] for p in a.pending()] == ["a"]
-        with pytest.raises(hf.HoldfastError) as caught, hf.Replica(tmp_path / "a.db", new):
+        with pytest.raises(hf.HoldfastError) as caught, hf.Replica(tmp_path / "a.db", old):
             pass
         assert caught.value.code == "schema_changed"
-        with hf.Replica(tmp_path / "a.db", old, transport=LocalTransport(old_hub, identity)) as a:
+        with hf.Replica(tmp_path / "a.db", new, transport=LocalTransport(new_hub, identity)) as a:
             assert a.sync().pushed == 1
-    with closing(apsw.Connection(str(tmp_path / "old.db"))) as db:
+    with closing(apsw.Connection(str(tmp_path / "new.db"))) as db:
         assert db.execute("SELECT id FROM form").get == "a"

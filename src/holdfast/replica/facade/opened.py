@@ -27,7 +27,7 @@ from holdfast.replica.documents import Documents, require_library
 from holdfast.replica.events import Events, RoundEnded, SyncEvent
 from holdfast.replica.exchange import Exchanges
 from holdfast.replica.fetching import Completing
-from holdfast.replica.file import applying, connect, prepare, table_numbers
+from holdfast.replica.file import applying, connect, is_device_file, prepare, table_numbers
 from holdfast.replica.keeper import Keeper
 from holdfast.replica.loop import Loop
 from holdfast.replica.observer import Observer
@@ -39,6 +39,7 @@ from holdfast.replica.status import Status, at_rest, read_standing, waiting_oper
 from holdfast.replica.sync_lock import SyncLock
 from holdfast.replica.sync_log import SyncLog, log_event
 from holdfast.replica.tables import UserTables
+from holdfast.replica.upgrade import earlier_schema, upgrade
 from holdfast.replica.verify import Reconciling
 from holdfast.schema.model import Schema
 
@@ -109,6 +110,8 @@ class Opened:
             try:
                 db = connect(self.path, constraints=False, now=self._sql_clock)
                 try:
+                    if is_device_file(db, self.path) and earlier_schema(db, self.schema) is not None:
+                        upgrade(db, self.path, self.schema, self._random_bits)
                     device = prepare(db, self.path, self.schema, self._random_bits)
                     self._tables = UserTables(self.schema, table_numbers(db))
                     self._connections = Connections(self.path, self._sql_clock, self._new_documents, self._tables)

@@ -12,6 +12,7 @@ from holdfast.errors import HoldfastError
 from holdfast.schema.key import key_text
 from holdfast.schema.model import Schema
 from holdfast.stores.base import HubState, StoreUnavailable
+from holdfast.stores.kept import Kept
 from holdfast.stores.memory.layers import Layers, Maps, fold
 from holdfast.stores.memory.transaction import DIRTY, HUB, MemoryTransaction
 from holdfast.stores.memory.user_tables import Change, UserTables
@@ -35,12 +36,25 @@ class MemoryStore:
         self._schema: Schema | None = None
         self._layout: dict[str, list[str]] = {}
         self._tables: UserTables | None = None
+        self._kept: dict[int, Kept] = {}
+
+    def versions(self) -> list[Kept]:
+        """The versions of the schema that were kept; see `stores.kept`."""
+        return [self._kept[number] for number in sorted(self._kept)]
+
+    def keep_version(self, kept: Kept) -> None:
+        """Keep a version of the schema; see `stores.kept`."""
+        self._kept[kept.schema.version] = kept
 
     def open(self, schema: Schema) -> dict[str, list[str]]:
         """Take the schema and give the layout. A later call may bring another schema: its new columns get new slots,
         and rows whose space has another rule are dirty."""
         with self._turn():
             before = self._schema
+            for name, old, new in schema.renames:
+                names = self._layout.get(name, [])
+                if old in names and new not in names:
+                    names[names.index(old)] = new
             for table in schema.tables:
                 names = self._layout.setdefault(table.name, [])
                 names.extend(column.name for column in table.cells if column.name not in names)
@@ -113,6 +127,7 @@ class MemoryStore:
         twin = MemoryStore(random=self._random, patience=self._patience)
         with self._turn(), self._mutex:
             twin._base = {name: dict(values) for name, values in self._base.items()}
+            twin._kept = dict(self._kept)
             twin._layout = {name: list(columns) for name, columns in self._layout.items()}
         return twin
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from holdfast.errors import HoldfastError
@@ -86,12 +86,15 @@ def check_policies(db: Connection, table: Table, target: str) -> None:
         )
 
 
-def check(table: Table, found: Sequence[Found], unique: Sequence[Sequence[str]]) -> None:
-    """Raise `HoldfastError` `schema_mismatch_table` unless the hub can read and write the declared columns."""
+def check(table: Table, found: Sequence[Found], unique: Sequence[Sequence[str]], added: Collection[str] = ()) -> None:
+    """Raise `HoldfastError` `schema_mismatch_table` unless the hub can read and write the declared columns; those in
+    `added` are still to be made."""
     by_name = {column.name: column for column in found}
     for column in table.columns:
         present = by_name.get(column.name)
         wanted = column.stored or " or ".join(sorted(FITTING[column.type]))
+        if column.name in added:
+            continue
         if present is None:
             _refuse(table, column.name, f"a column of type {wanted}", "no such column", "Add the column")
         elif present.generated and not column.read_only:
@@ -108,7 +111,7 @@ def check(table: Table, found: Sequence[Found], unique: Sequence[Sequence[str]])
         elif present.limited and column.type == "decimal":
             remedy = f'Declare it hf.column(stored="{present.kind}")'
             _refuse(table, column.name, "numeric", f"{present.kind}, which rounds", remedy)
-        if present is not None and present.not_null and column.nullable and not column.read_only:
+        if present is not None and present.not_null and column.nullable and not column.read_only and not column.former:
             remedy = "Allow NULL, or declare it not optional"
             _refuse(table, column.name, "a column that takes NULL", "NOT NULL", remedy)
     key = {column.name for column in table.key}

@@ -17,6 +17,7 @@ from holdfast.schema.model import ForeignKey, Schema, Table
 from holdfast.stores.base import Question
 from holdfast.stores.migrating import Step
 from holdfast.stores.postgres import access, fit, grants
+from holdfast.stores.postgres.growing import Grown, grow, rename_slots
 from holdfast.stores.postgres.looking import altered, lost_triggers, note_rows, place, placed
 from holdfast.stores.postgres.numbered import MIGRATIONS, Migration, pending
 from holdfast.stores.postgres.queries import QUERIES
@@ -109,7 +110,12 @@ class Plan:
             if table.name in present:
                 target = qualified(self._within, table.name)
                 fit.check_kind(self._db, table, target)
-                fit.check(table, fit.columns_of(self._db, target), list(fit.unique_of(self._db, target).values()))
+                grown = Grown([], fit.columns_of(self._db, target), set())
+                if table.name in self._known:
+                    grown = grow(table, self._schema, self._within, grown.found)
+                fit.check(table, grown.found, list(fit.unique_of(self._db, target).values()), grown.added)
+                if grown.statements:
+                    self._add("before", f"grow {table.name}", grown.statements, asks=not self._made(table))
             elif table.name in self._known:
                 message = (
                     f"The table {table.name} was synced and is gone from the database. Restore it from a backup, or "
@@ -184,8 +190,9 @@ class Plan:
     def _slots(self, table: Table, number: int | None) -> list[str]:
         """Names by slot: those that have a slot keep it, new columns get the next ones."""
         found = [] if number is None else [name for (name,) in self._fetch(QUERIES["slots"], number)]
+        renamed = [] if number is None else rename_slots(table, self._schema, number, found)
         added = [column.name for column in table.cells if column.name not in found]
-        return [
+        return renamed + [
             f"INSERT INTO holdfast.slot (tbl, slot, name) SELECT id, {len(found) + index}, {text_literal(name)} "
             f'FROM holdfast."table" WHERE name = {text_literal(table.name)}'
             for index, name in enumerate(added)

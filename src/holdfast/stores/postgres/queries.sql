@@ -148,6 +148,18 @@ SELECT id, key, space, stamp, device, "user", at, body FROM holdfast.history WHE
 -- Delete the entries of a table from before a time.
 DELETE FROM holdfast.history WHERE tbl = %s AND at < %s
 
+-- name: has_versions
+-- Whether the table of versions is there.
+SELECT to_regclass('holdfast.version') IS NOT NULL
+
+-- name: versions
+-- The versions of the schema, by number.
+SELECT body FROM holdfast.version ORDER BY version
+
+-- name: keep_version
+-- Keep a version of the schema.
+INSERT INTO holdfast.version (version, body) VALUES (%s, %s) ON CONFLICT (version) DO UPDATE SET body = excluded.body
+
 -- name: old_head
 -- The last head of before a time among the oldest ones of a space, which is locked.
 SELECT s.id, greatest(s.floor, (

@@ -18,6 +18,7 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 from holdfast.errors import HoldfastError
 from holdfast.schema.model import Schema
 from holdfast.stores.base import Need, Question, StoreUnavailable
+from holdfast.stores.kept import Kept
 from holdfast.stores.migrating import Phase, Step
 from holdfast.stores.postgres.adopt import adopt
 from holdfast.stores.postgres.ahead import Ahead
@@ -133,6 +134,18 @@ class PostgresStore:
             self._readers.open()
             self._writers.open()
         return layout
+
+    def versions(self) -> list[Kept]:
+        """The versions of the schema that were kept; see `stores.kept`. Raises `store_open`."""
+        with self._alone() as connection:
+            if not connection.execute(QUERIES["has_versions"]).fetchall()[0][0]:
+                return []
+            return [Kept.of(body) for (body,) in connection.execute(QUERIES["versions"]).fetchall()]
+
+    def keep_version(self, kept: Kept) -> None:
+        """Keep a version of the schema; see `stores.kept`. Raises `store_open`."""
+        with self._alone() as connection:
+            connection.execute(QUERIES["keep_version"], (kept.schema.version, kept.text()))
 
     @contextmanager
     def _alone(self) -> Iterator[Connection]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import apsw
 
 from holdfast.errors import HoldfastError
 from holdfast.kernel.values import canonical_json
-from holdfast.schema.emit.sqlite import create_indexes, create_table
+from holdfast.schema.emit.sqlite import column_definition, create_indexes, create_table
 from holdfast.schema.emit.sqlite_blocks import block_column
 from holdfast.schema.emit.sqlite_dirty import create_triggers
 from holdfast.schema.emit.sqlite_text import key_expression, quote
-from holdfast.schema.model import Schema, Table
+from holdfast.schema.model import MISSING, Column, Schema, Table
 from holdfast.stores.sqlite import fit
 from holdfast.stores.sqlite.foreign_keys import ForeignKeys, references
 from holdfast.stores.sqlite.queries import TABLES, fetch
@@ -44,6 +45,8 @@ def adopt(
     if connection.execute("SELECT count(*) FROM holdfast_hub").get == 0:
         connection.execute("INSERT INTO holdfast_hub (id, format, hub, hlc) VALUES (1, ?, ?, 0)", (FORMAT, new_name()))
     known = dict(fetch(connection, "SELECT name, id FROM holdfast_table"))
+    for rename in schema.renames:
+        _rename(connection, *rename)
     extras = {table.name: _user_table(connection, schema, table, table.name in known) for table in schema.tables}
     layout: dict[str, list[str]] = {}
     for table in schema.tables:
@@ -60,6 +63,12 @@ def adopt(
 def _user_table(connection: apsw.Connection, schema: Schema, table: Table, known: bool) -> list[str]:
     """Create a user table, or check the one that is there; gives the columns that the schema does not know."""
     found = fit.columns_of(connection, table.name)
+    if found and known:
+        names = {column.name for column in found}
+        added = [column for column in table.cells if column.name not in names]
+        for column in added:
+            connection.execute(f"ALTER TABLE {quote(table.name)} ADD COLUMN {_added(table, column)}")
+        found = fit.columns_of(connection, table.name) if added else found
     if found:
         return fit.check(connection, table, found)
     if known:
@@ -71,6 +80,23 @@ def _user_table(connection: apsw.Connection, schema: Schema, table: Table, known
     for statement in (create_table(table, parents=schema.by_name), *create_indexes(table)):
         connection.execute(statement)
     return []
+
+
+def _rename(connection: apsw.Connection, table: str, old: str, new: str) -> None:
+    """Give a column of an earlier version its new name; nothing when it has it."""
+    number = connection.execute("SELECT id FROM holdfast_table WHERE name = ?", (table,)).get
+    names = {name for (name,) in connection.execute("SELECT name FROM holdfast_slot WHERE tbl = ?", (number,))}
+    if old in names and new not in names:
+        if old in {column.name for column in fit.columns_of(connection, table)}:
+            connection.execute(f"ALTER TABLE {quote(table)} RENAME COLUMN {quote(old)} TO {quote(new)}")
+        connection.execute("UPDATE holdfast_slot SET name = ? WHERE tbl = ? AND name = ?", (new, number, old))
+
+
+def _added(table: Table, column: Column) -> str:
+    """The definition of a column that a table with rows gets: what has no default is filled by the hub afterwards."""
+    if column.default is MISSING and not column.nullable:
+        column = replace(column, nullable=True)
+    return column_definition(table, column)
 
 
 def _layout(connection: apsw.Connection, table: Table) -> list[str]:

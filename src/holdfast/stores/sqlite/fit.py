@@ -74,7 +74,7 @@ def check(connection: apsw.Connection, table: Table, found: Sequence[Found]) -> 
             _refuse(table, column.name, "INT PRIMARY KEY", "INTEGER PRIMARY KEY", remedy)
         elif affinity(present.type) not in _AFFINITIES[column.type]:
             _refuse(table, column.name, _wanted(column), present.type or "no type", "Change the type of the column")
-        elif present.not_null and column.nullable:
+        elif present.not_null and column.nullable and not column.former:
             _refuse(
                 table, column.name, "a column that takes NULL", "NOT NULL", "Allow NULL, or declare it not optional"
             )

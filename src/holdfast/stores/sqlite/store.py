@@ -16,6 +16,7 @@ from holdfast import one_sqlite
 from holdfast.errors import HoldfastError
 from holdfast.schema.model import Schema
 from holdfast.stores.base import Question, StoreUnavailable
+from holdfast.stores.kept import Kept
 from holdfast.stores.migrating import Phase, Step
 from holdfast.stores.sqlite import access
 from holdfast.stores.sqlite.adopt import adopt, check_file
@@ -74,6 +75,24 @@ class SqliteStore:
                     catalog = catalog._replace(question=self._question, watched=watched)
                 self._catalog = catalog
         return layout
+
+    def versions(self) -> list[Kept]:
+        """The versions of the schema that were kept; see `stores.kept`."""
+        with self._taking_turns():
+            if self._writer is None:
+                self._writer = self._connect_writer()
+            with self._translated():
+                if not fetch(self._writer, "SELECT 1 FROM sqlite_schema WHERE name = 'holdfast_version'"):
+                    return []
+                rows = fetch(self._writer, "SELECT body FROM holdfast_version ORDER BY version")
+                return [Kept.of(body) for (body,) in rows]
+
+    def keep_version(self, kept: Kept) -> None:
+        """Keep a version of the schema; see `stores.kept`."""
+        with self._taking_turns(), self._translated():
+            assert self._writer is not None, "the store is open"
+            sql = "INSERT OR REPLACE INTO holdfast_version (version, body) VALUES (?, ?)"
+            self._writer.execute(sql, (kept.schema.version, kept.text()))
 
     def plan(self, schema: Schema, grant: str | None = None) -> list[Step]:  # noqa: ARG002 (see `Migrating`)
         """Nothing: a file is opened by hubs of one machine, and `open` makes it ready in one transaction."""

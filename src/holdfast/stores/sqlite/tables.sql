@@ -142,3 +142,9 @@ CREATE TABLE IF NOT EXISTS holdfast_lease (
   ranges TEXT NOT NULL,
   PRIMARY KEY (tbl, device)
 ) STRICT, WITHOUT ROWID;
+
+-- The versions of the schema that this hub has run, as `stores/kept.py` writes them.
+CREATE TABLE IF NOT EXISTS holdfast_version (
+  version INTEGER PRIMARY KEY,
+  body TEXT NOT NULL
+) STRICT;

@@ -1,0 +1,42 @@
+"""What a store keeps of the versions of the schema that its hub has run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import msgspec
+
+from holdfast.schema.model import Schema
+
+
+class Kept(NamedTuple):
+    """A version of the schema, and the heads of the spaces when it was run first: what was written before has no column
+    that is new in it. `filled`: every row has what the lenses of this version make of it."""
+
+    schema: Schema
+    heads: Mapping[str, int]
+    filled: bool = True
+
+    def text(self) -> str:
+        """The form in which stores keep it."""
+        return msgspec.json.encode([self.schema.to_json(), dict(self.heads), self.filled]).decode()
+
+    @staticmethod
+    def of(text: str) -> Kept:
+        """The version from the form that a store keeps."""
+        form, heads, filled = msgspec.json.decode(text)
+        return Kept(Schema.from_json(form), heads, filled)
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """A store that keeps the versions of its hub's schema."""
+
+    def versions(self) -> list[Kept]:
+        """The versions that were kept, by number; also before the store is open."""
+        ...
+
+    def keep_version(self, kept: Kept) -> None:
+        """Keep a version, in a transaction of its own; in place of what was kept with that number."""
+        ...
