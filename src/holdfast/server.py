@@ -22,6 +22,7 @@ from holdfast.hub.membership import Membership
 from holdfast.hub.merging import MergeFunction, MergeFunctions
 from holdfast.hub.news import NewsChannel
 from holdfast.hub.response import Response
+from holdfast.hub.serving import Serving
 from holdfast.protocol.conflicts import Conflict, chosen
 from holdfast.protocol.happened import Happened
 from holdfast.replica.documents import require_library
@@ -177,7 +178,11 @@ class Server:
     def plan(self, *, grant: str | None = None) -> list[Step]:
         """What `migrate` would do, in order, with the very SQL in `statements`; see `Migrating`. A store that makes
         itself ready when it opens has nothing to do."""
-        return self._store.plan(self.schema, grant) if isinstance(self._store, Migrating) else []
+        return self._store.plan(self._all_versions(), grant) if isinstance(self._store, Migrating) else []
+
+    def _all_versions(self) -> Schema:
+        """The schema with the columns of every version that the hub has run."""
+        return Serving(self._store, self.schema).schema
 
     def migrate(
         self,
@@ -194,16 +199,21 @@ class Server:
         `HoldfastError`: `store_open`, `store_format`, `schema_mismatch_table`, `migrate_locked`.
         """
         if isinstance(self._store, Migrating):
-            self._store.migrate(self.schema, phases, grant, done)
-        if "before" not in phases:
-            return 0
+            self._store.migrate(self._all_versions(), phases, grant, done)
         if self._hub is not None:
-            return self._hub.sequence_foreign_writes()
+            return self._settle(self._hub, phases)
         hub = Hub(self._store, self.schema, listens=False)
         try:
-            return hub.sequence_foreign_writes()
+            return self._settle(hub, phases)
         finally:
             hub.close()
+
+    def _settle(self, hub: Hub, phases: Collection[Phase]) -> int:
+        """Sequence what the tables hold; after a deployment derive what hubs of the version before did not know of."""
+        rows = hub.sequence_foreign_writes() if "before" in phases else 0
+        if "after" in phases:
+            hub.fill()
+        return rows
 
     def removal(self) -> list[Step]:
         """What `remove` would do, with the very SQL."""

@@ -1,4 +1,4 @@
-"""Three versions of one application: a column renamed, one split in two, one of another type, one dropped, some added."""
+"""Three versions of one application: columns renamed, split in two, of another type, dropped, and added."""
 
 from __future__ import annotations
 
