@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from msgspec import structs
 
-from holdfast.hub import push
+from holdfast.hub import push, serving
 from holdfast.hub.batch import Unit
 from holdfast.hub.inbox import Inbox, follow
 from holdfast.hub.push import Push
