@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any
 
 from holdfast.kernel.merges import BY_NAME
-from holdfast.kernel.row import Op
+from holdfast.kernel.row import Op, Row
 from holdfast.kernel.stamps import decode_stamps
 from holdfast.kernel.values import InvalidValue
 from holdfast.protocol.messages import AnyOperation, Delete, Insert, Update
@@ -63,6 +64,18 @@ def kernel_operation(table: Table, op: AnyOperation) -> Op:
         return Op("insert", op.key, op.stamp, op.life, changes, {})
     return Op(
         "update", op.key, op.stamp, op.life, changes, {_slot(table, op.key, name): s for name, s in op.base.items()}
+    )
+
+
+def seen_whole(op: Op, row: Row | None) -> Op:
+    """A delete whose writer had seen all that an operation did, if he had seen one cell of it: he may know no column of
+    the others, which only other versions of the schema have (protocol.md, section 15)."""
+    if op.kind != "delete" or row is None or not isinstance(op.base, list):
+        return op
+    known = frozenset(op.base) - {None}
+    base = [*op.base, *[None] * (len(row.stamps) - len(op.base))]
+    return op._replace(
+        base=[now if seen is None and now in known else seen for seen, now in zip_longest(base, row.stamps)]
     )
 
 

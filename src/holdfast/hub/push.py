@@ -20,7 +20,7 @@ from holdfast.hub.lenses import complete, settle
 from holdfast.hub.merging import MergeFunctions
 from holdfast.hub.moves import Moves
 from holdfast.hub.needs import named_parents
-from holdfast.hub.operations import Refusal, kernel_operation
+from holdfast.hub.operations import Refusal, kernel_operation, seen_whole
 from holdfast.hub.orphans import take_up
 from holdfast.hub.placing import content_of, places
 from holdfast.hub.policies import ROUNDS, Mend, Policies, revived
@@ -359,7 +359,7 @@ class Push:
             # Two rows, never two versions of one: every leased key is given once.
             message = f"{table.name} has a row with the key {op.key} already"
             raise Refusal("key_taken", message, table.name, op.key)
-        given = op
+        given = op = seen_whole(op, before.row)
         if table is CONFLICTS:
             op = checked_answer(op, before.row, submission.identity.user)
         elif writing.answers:

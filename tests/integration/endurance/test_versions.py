@@ -181,3 +181,18 @@ def test_programs_at_the_hub_write_either_side(tmp_path: Path) -> None:
             assert row(mid, "a", "first, last") == ("Bea", "Lee")
             old.sync()
             same(two, old, mid)
+
+
+def test_a_new_row_that_an_old_device_deletes_after_a_restart_is_gone(tmp_path: Path) -> None:
+    """Found by the thirty days: the cells that the hub had derived from the insert kept the row."""
+    url = f"sqlite:///{tmp_path}/hub.db"
+    deploy(url, V1).close()
+    with closing(deploy(url, V2)) as two:
+        with device(tmp_path, "old", V1, two) as old:
+            old.execute("insert into visit (id, name, memo) values ('a', 'Ann Lee', 'm')")
+            old.pending()
+        with device(tmp_path, "old", V1, two) as old:
+            old.execute("delete from visit where id = 'a'")
+            assert old.sync().conflicts == []
+            assert old.execute("select id from visit") == []
+            same(two, old)
