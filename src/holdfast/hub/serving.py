@@ -14,7 +14,8 @@ from holdfast.hub.workspace import RowName, Standing, Workspace
 from holdfast.protocol import messages as m
 from holdfast.protocol.images import layout_hash
 from holdfast.schema.key import key_text
-from holdfast.schema.model import Schema
+from holdfast.schema.model import MISSING, Schema
+from holdfast.schema.rules import WHOLE_MERGES
 from holdfast.schema.versions import Versions
 from holdfast.stores.base import Batch, Space, Store, Transaction
 from holdfast.stores.kept import Keeping, Kept
@@ -105,11 +106,22 @@ class Serving:
                     hub=sorted(self.views),
                 )
             for op in transaction.ops:
+                if isinstance(op, m.Insert):
+                    self._say_defaults(found.schema, op)
                 names = found.to_hub.get(op.table)
                 if names and not isinstance(op, m.Delete):
                     op.set = {names.get(name, name): change for name, change in op.set.items()}
                 if names and isinstance(op, m.Update):
                     op.base = {names.get(name, name): stamp for name, stamp in op.base.items()}
+
+    def _say_defaults(self, schema: Schema, op: m.Insert) -> None:
+        """What the writer's version gives a new row by default is what lenses start from."""
+        table = schema.by_name.get(op.table)
+        if table is None or op.table not in self.schema.lenses:
+            return
+        for column in table.cells:
+            if column.merge in WHOLE_MERGES and column.name not in op.set and column.default is not MISSING:
+                op.set[column.name] = column.default
 
     def introduced(self, mark: int) -> Mapping[str, int]:
         """The heads of the spaces when the first version after the one with that mark was run first."""
