@@ -46,7 +46,14 @@ def run(settings: Settings) -> list[Figure]:
     limit = "plain update of the rows, one transaction"
     return [
         Figure(f"delta of {CHANGES:,} changes", "ms", delta, limit, [s * 1000 for s in plain], (Bar("at most", 50),)),
-        Figure("bytes of the delta", "bytes", received, "full sync", full, (Bar("at most", 0.1, "ratio"),)),
+        Figure(
+            "bytes of the delta",
+            "bytes",
+            received,
+            "full sync",
+            full,
+            (Bar("at most", 0.1, "ratio"), Bar("at most", 1_000_000)),
+        ),
         Figure("sync without news, both directions", "bytes", quiet, bars=(Bar("at most", 300),)),
         Figure("sync without news", "ms", quiet_ms),
     ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import apsw
 import msgspec
 
+from holdfast.kernel import clock
 from holdfast.kernel.row import Row
 from holdfast.protocol import messages as m
 from holdfast.protocol.codec import decode_rows
@@ -23,6 +25,13 @@ from holdfast.replica.steps import without_effect
 from holdfast.replica.tables import UserTables
 from holdfast.schema.model import Schema
 from holdfast.schema.queue import UPLOAD
+
+log = logging.getLogger("holdfast.replica")
+
+MAX_AHEAD = 5 * 60 * 1000
+"""The hub replaces stamps that are more than so many milliseconds ahead of it."""
+JUMP = 60 * 1000
+"""A clock that has moved by more than so many milliseconds against the hub's since the last round has jumped."""
 
 
 class StagedPage(NamedTuple):
@@ -292,8 +301,20 @@ def is_known(db: apsw.Connection, header: m.Header, offset: int) -> bool:
 def save_state(db: apsw.Connection, header: m.Header, offset: int, now: int, *, complete: bool) -> None:
     """What the device remembers of the hub: identity, layout, clock. `now` and `offset` in milliseconds."""
     layout = json.dumps(msgspec.to_builtins(header.layout)) if header.layout is not None else None
+    hub, known = db.execute("SELECT hub, clock_offset FROM holdfast_state").get
+    if hub == header.hub and abs(known - offset) > JUMP:
+        log.warning("%s: the clock has jumped by %d ms against the hub's", db.filename, known - offset)
+        db.execute("UPDATE holdfast_state SET clock_jump = ?", (known - offset,))
     db.execute(
         """UPDATE holdfast_state SET hub = ?, user = ?, layout = coalesce(?, layout), hlc = max(hlc, ?),
            clock_offset = ?, last_synced = CASE WHEN ? THEN ? ELSE last_synced END""",
         (header.hub, header.user, layout, header.hlc, offset, complete, now + offset),
     )
+    if complete:
+        # A clock that was ahead has left a hybrid time that no correction brings back: when nothing waits under it, the
+        # hub has replaced all stamps from then, and what it says is later than any of ours.
+        db.execute(
+            """UPDATE holdfast_state SET hlc = ?1 WHERE hlc > ?2 AND NOT EXISTS (SELECT 1 FROM holdfast_capture)
+               AND NOT EXISTS (SELECT 1 FROM holdfast_transaction WHERE state <> 'refused')""",
+            (header.hlc, max(header.hlc, clock.wall(header.time + MAX_AHEAD))),
+        )

@@ -41,6 +41,7 @@ YOUNGER = (
     ("holdfast_table", "captured", "INTEGER NOT NULL DEFAULT 0"),
     ("holdfast_space", "behind", "INTEGER NOT NULL DEFAULT 0"),
     ("holdfast_space", "upload", "INTEGER NOT NULL DEFAULT 0"),
+    ("holdfast_state", "clock_jump", "INTEGER NOT NULL DEFAULT 0"),
     ("holdfast_state", "schema_form", "TEXT NOT NULL DEFAULT ''"),
     ("holdfast_transaction", "schema", "INTEGER NOT NULL DEFAULT 0"),
     ("holdfast_operation", "shown", "TEXT"),

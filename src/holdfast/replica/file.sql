@@ -11,6 +11,7 @@ CREATE TABLE holdfast_state (
     applying INTEGER NOT NULL DEFAULT 0,      -- 1 only inside a transaction of the engine: capture is off
     hlc INTEGER NOT NULL DEFAULT 0,           -- latest hybrid time given or seen
     clock_offset INTEGER NOT NULL DEFAULT 0,  -- milliseconds to add to the device's clock
+    clock_jump INTEGER NOT NULL DEFAULT 0,    -- milliseconds by which it has moved against the hub's, at its last jump
     hub TEXT NOT NULL DEFAULT '',
     user TEXT NOT NULL DEFAULT '',
     layout TEXT NOT NULL DEFAULT '',          -- JSON: hash and column names by slot, as the hub sent them

@@ -36,9 +36,10 @@ class Status(NamedTuple):
     waits here: that failure, or the hub's trouble with transactions that are held back; nothing waits: None.
     `in_sync`: nothing waits here, and the last exchange ended whole with every cursor at the hub's head; without a
     connection that is of `last_synced_at`. `spaces` maps space -> {"access", "ready"}. `clock_offset` is what the
-    hub's clock is ahead of the device's, in milliseconds. `state` is that of the loop: "stopped", "syncing",
-    "connecting", "connected", "offline", "paused" or "blocked". `storage` maps "total"
-    and each class to "ok", "warning", "critical" or "full", as last measured.
+    hub's clock is ahead of the device's, in milliseconds; stamps are corrected by it. `clock_jump` is by how much the
+    device's clock has moved against the hub's when it last jumped, by more than a minute (0: never). `state` is that
+    of the loop: "stopped", "syncing", "connecting", "connected", "offline", "paused" or "blocked". `storage` maps
+    "total" and each class to "ok", "warning", "critical" or "full", as last measured.
     """
 
     device: str
@@ -62,6 +63,7 @@ class Status(NamedTuple):
     in_sync: bool
     state: str
     storage: dict[str, Level]
+    clock_jump: int = 0
 
 
 class Standing(NamedTuple):
@@ -87,6 +89,7 @@ class Standing(NamedTuple):
     storage_used: int
     storage_budget: int
     held: str = ""
+    jump: int = 0
 
     def upload_error(self, last: str | None) -> str | None:
         """What holds up what waits, where `last` is how the last exchange failed."""
@@ -146,7 +149,14 @@ def read_standing(db: apsw.Connection, storage: Storage | None = None) -> Standi
         used,
         budgets.total,
         held or "",
+        read_jump(db),
     )
+
+
+def read_jump(db: apsw.Connection) -> int:
+    """The last jump of the clock; 0 in a file of an earlier release, which nobody has opened since."""
+    known = db.execute("SELECT 1 FROM pragma_table_info('holdfast_state') WHERE name = 'clock_jump'").get
+    return int(db.execute("SELECT clock_jump FROM holdfast_state").get) if known else 0
 
 
 def waiting_operations(db: apsw.Connection) -> int:
@@ -264,6 +274,7 @@ def at_rest(standing: Standing) -> Status:
         in_sync=whole and standing.pending == 0 and standing.last_synced is not None,
         state="stopped",
         storage=standing.storage,
+        clock_jump=standing.jump,
     )
 
 
