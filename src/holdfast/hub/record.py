@@ -99,7 +99,7 @@ def history_entry(
         named=op.named,
     )
     if before is not None:
-        slots = op.changes if op.kind == "update" else range(len(before.values))
+        slots = op.changes if op.kind == "update" else range(min(len(before.values), len(cells)))
         whole = op.kind != "update"
         for slot in slots:
             if slot < len(before.values):

@@ -123,6 +123,10 @@ class Versions:
                 cell = _Cell(column)
                 grown.cells.append(cell)
             _check_same(after.name, cell.column, column)
+            awaited = column.name in made or (cell.column.nullable and not column.nullable)
+            if before is not None and awaited and column.default is MISSING:
+                # Rows from before have nothing there until the lens has been through them.
+                column = replace(column, nullable=True, default=None)
             cell.column = column
             cell.names[version] = column.name
             grown.fills.pop(column.name, None)

@@ -137,8 +137,8 @@ class UserTable:
     def to_record(self, row: RowWrite) -> Record:
         """The record of a living row."""
         cells = row.values or ()
-        if len(cells) < self._width:
-            cells = [*cells, *self._defaults[len(cells) :]]
+        if len(cells) != self._width:  # shorter: from before a column; longer: a hub of a later version wrote it, too
+            cells = [*cells[: self._width], *self._defaults[len(cells) :]]
         if len(self._slots) < self._width:
             cells = [cells[slot] for slot in self._slots]
         return dict(zip(self._members, (*row.key_values, *cells), strict=True))

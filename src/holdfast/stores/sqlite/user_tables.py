@@ -66,8 +66,8 @@ class UserTable:
     def to_row(self, row: RowWrite) -> SqlRow:
         """The SQL row of a living row."""
         cells = row.values or ()
-        if len(cells) < self._width:
-            cells = [*cells, *self._defaults[len(cells) :]]
+        if len(cells) != self._width:  # shorter: from before a column; longer: a hub of a later version wrote it, too
+            cells = [*cells[: self._width], *self._defaults[len(cells) :]]
         if len(self._slots) < self._width:
             cells = [cells[slot] for slot in self._slots]
         if not self._converters:
