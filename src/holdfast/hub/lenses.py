@@ -17,11 +17,11 @@ from holdfast.kernel.row import Op, Row, apply
 from holdfast.kernel.values import same
 from holdfast.protocol import messages as m
 from holdfast.schema.migrations import Function, carried
-from holdfast.schema.model import MISSING, Schema, Table
+from holdfast.schema.model import MISSING, Column, Schema, Table
 from holdfast.schema.versions import BoundLens
 
-Side = tuple[tuple[int, ...], tuple[int, ...], Function]
-"""Slots that were written, slots to derive from them, and the function that does it."""
+Side = tuple[tuple[int, ...], tuple[int, ...], Function, tuple[Column, ...]]
+"""Slots that were written, slots to derive from them, the function that does it, and what the derived columns take."""
 
 
 def complete(schema: Schema, op: m.Insert) -> None:
@@ -30,13 +30,13 @@ def complete(schema: Schema, op: m.Insert) -> None:
     table = schema.by_name.get(op.table)
     if table is None or table.name not in schema.lenses:
         return
-    for sources, targets, function in _ways(schema.lenses[table.name]):
+    for sources, targets, function, takes in _ways(schema.lenses[table.name]):
         given = [table.cells[slot].name in op.set for slot in sources]
         if not any(given) or any(table.cells[slot].name in op.set for slot in targets):
             continue
         values = [op.set.get(column.name, _default(column)) for column in (table.cells[slot] for slot in sources)]
         columns = [table.cells[slot] for slot in targets]
-        for column, value in zip(columns, _carried(table, op.key, function, values, targets), strict=True):
+        for column, value in zip(columns, _carried(table, op.key, function, values, takes), strict=True):
             op.set[column.name] = value
 
 
@@ -50,13 +50,14 @@ def settle(
         return row, {}
     changed = {slot for slot in range(len(table.cells)) if before is None or _differs(table, before, row, slot)}
     derived: dict[int, Any] = {}
-    for sources, targets, function in _ways(lenses):
+    for way in _ways(lenses):
+        sources, targets = way[:2]
         if changed.isdisjoint(sources) or not changed.isdisjoint(targets):
             if before is not None or changed.isdisjoint(sources):
                 continue
             if all(_value(table, row, slot) is None for slot in sources):
                 continue
-        row, made = derive(table, key, row, (sources, targets, function), hub)
+        row, made = derive(table, key, row, way, hub)
         derived |= made
         changed |= made.keys()
     return row, derived
@@ -64,12 +65,13 @@ def settle(
 
 def derive(table: Table, key: str, row: Row, way: Side, hub: str) -> tuple[Row, dict[int, Any]]:
     """One side of a lens written from the other one, with the latest stamp of that; the values that this changed."""
-    sources, targets, function = way
-    values = _carried(table, key, function, [_value(table, row, slot) for slot in sources], targets)
+    sources, targets, function, takes = way
+    values = _carried(table, key, function, [_value(table, row, slot) for slot in sources], takes)
     made = {
         slot: value for slot, value in zip(targets, values, strict=True) if not same(value, _value(table, row, slot))
     }
-    stamp = latest(row, sources)
+    # Cells that were never written show their defaults: they are as old as the row.
+    stamp = latest(row, sources) or latest(row, range(len(row.stamps)))
     if not made or not stamp:
         return row, {}
     base = {slot: seen for slot in made if (seen := _stamp(row, slot)) is not None}
@@ -84,22 +86,22 @@ def filled(schema: Schema, table: Table, key: str, row: Row, hub: str) -> Row:
     for lens in schema.lenses.get(table.name, ()):
         forth, back = _forth(lens), _back(lens)
         old, new = latest(row, lens.old), latest(row, lens.new)
-        if row.life % 2 == 0 or old == new:
+        if row.life % 2 == 0 or (old == new and old):
             continue
         if new and _says(table, key, row, back):
             continue
-        row, _ = derive(table, key, row, forth if old > new else back, hub)
+        row, _ = derive(table, key, row, back if new > old else forth, hub)
     return row
 
 
 def latest(row: Row, slots: Sequence[int]) -> str:
     """The latest stamp of these cells, "" if none was ever written."""
-    return max(_stamp(row, slot) or "" for slot in slots)
+    return max((_stamp(row, slot) or "" for slot in slots), default="")
 
 
 def _says(table: Table, key: str, row: Row, way: Side) -> bool:
-    sources, targets, function = way
-    values = _carried(table, key, function, [_value(table, row, slot) for slot in sources], targets)
+    sources, targets, function, takes = way
+    values = _carried(table, key, function, [_value(table, row, slot) for slot in sources], takes)
     return all(same(value, _value(table, row, slot)) for slot, value in zip(targets, values, strict=True))
 
 
@@ -110,16 +112,16 @@ def _ways(lenses: Sequence[BoundLens]) -> Iterator[Side]:
 
 
 def _forth(lens: BoundLens) -> Side:
-    return lens.old, lens.new, lens.forward
+    return lens.old, lens.new, lens.forward, lens.takes_new
 
 
 def _back(lens: BoundLens) -> Side:
-    return lens.new, lens.old, lens.backward
+    return lens.new, lens.old, lens.backward, lens.takes_old
 
 
-def _carried(table: Table, key: str, function: Function, values: Sequence[Any], targets: Sequence[int]) -> list[Any]:
+def _carried(table: Table, key: str, function: Function, values: Sequence[Any], takes: Sequence[Column]) -> list[Any]:
     try:
-        return carried(function, values, [table.cells[slot] for slot in targets])
+        return carried(function, values, takes)
     except HoldfastError as error:
         raise Refusal(error.code, f"{table.name}: {error.message}", table.name, key) from None
 

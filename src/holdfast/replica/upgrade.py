@@ -169,7 +169,7 @@ class Upgrade:
             if any(column.name in given for column in sources) and not any(c.name in given for c in targets):
                 beside = row or {}
                 values = [given.get(c.name, beside.get(c.name, _default(c))) for c in sources]
-                made = carried(lens.forward, values, targets)
+                made = carried(lens.forward, values, lens.takes_new)
                 given.update(zip((column.name for column in targets), made, strict=True))
 
     def _row(self, before: Table, after: Table, values: Sequence[Any]) -> list[Any]:

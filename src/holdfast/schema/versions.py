@@ -21,12 +21,15 @@ EARLIER = 2
 
 
 class BoundLens(NamedTuple):
-    """A lens between slots of one table. `old` and `new` are slots of its two sides."""
+    """A lens between slots of one table. `old` and `new` are slots of its two sides, whose columns are declared as
+    `takes_old` and `takes_new` by the versions that have them."""
 
     old: tuple[int, ...]
     new: tuple[int, ...]
     forward: Function
     backward: Function
+    takes_old: tuple[Column, ...]
+    takes_new: tuple[Column, ...]
 
 
 class View(NamedTuple):
@@ -42,7 +45,7 @@ class _Cell:
     """One slot: its column as the latest version that has it declares it, and its name in each version."""
 
     def __init__(self, column: Column) -> None:
-        self.column = column
+        self.column = self.declared = column
         self.names: dict[int, str] = {}
 
 
@@ -123,6 +126,7 @@ class Versions:
                 cell = _Cell(column)
                 grown.cells.append(cell)
             _check_same(after.name, cell.column, column)
+            cell.declared = column
             awaited = column.name in made or (cell.column.nullable and not column.nullable)
             if before is not None and awaited and column.default is MISSING:
                 # Rows from before have nothing there until the lens has been through them.
@@ -195,7 +199,12 @@ class Versions:
                         _fail(grown.table.name, column.name, "a lens takes plain values; what merges is only renamed")
                 if set(old) & set(new):
                     _fail(grown.table.name, step.new[0], "the new columns of a lens have other names than the old ones")
-                self.lenses.setdefault(grown.table.name, []).append(BoundLens(old, new, step.forward, step.backward))
+                self.lenses.setdefault(grown.table.name, []).append(
+                    BoundLens(old, new, step.forward, step.backward, self._takes(grown, old), self._takes(grown, new))
+                )
+
+    def _takes(self, grown: _Grown, slots: Iterable[int]) -> tuple[Column, ...]:
+        return tuple(grown.cells[slot].declared for slot in slots)
 
     def _union(self) -> Schema:
         tables = []
