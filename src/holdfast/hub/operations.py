@@ -6,7 +6,8 @@ from itertools import zip_longest
 from typing import Any
 
 from holdfast.kernel.merges import BY_NAME
-from holdfast.kernel.row import Op, Row
+from holdfast.kernel.row import Op, Row, apply
+from holdfast.kernel.row import Outcome as KernelOutcome
 from holdfast.kernel.stamps import decode_stamps
 from holdfast.kernel.values import InvalidValue
 from holdfast.protocol.messages import AnyOperation, Delete, Insert, Update
@@ -65,6 +66,14 @@ def kernel_operation(table: Table, op: AnyOperation) -> Op:
     return Op(
         "update", op.key, op.stamp, op.life, changes, {_slot(table, op.key, name): s for name, s in op.base.items()}
     )
+
+
+def apply_checked(table: Table, row: Row | None, op: Op, hub: str) -> KernelOutcome:
+    """The kernel's outcome; a change that overflows its type is a refusal."""
+    try:
+        return apply(table, row, op, hub)
+    except InvalidValue as error:
+        raise Refusal(error.code, f"{table.name}: {error.message}", table.name, op.key) from None
 
 
 def seen_whole(op: Op, row: Row | None) -> Op:

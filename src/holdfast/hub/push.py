@@ -20,7 +20,7 @@ from holdfast.hub.lenses import complete, settle
 from holdfast.hub.merging import MergeFunctions
 from holdfast.hub.moves import Moves
 from holdfast.hub.needs import named_parents
-from holdfast.hub.operations import Refusal, kernel_operation, seen_whole
+from holdfast.hub.operations import Refusal, apply_checked, kernel_operation, seen_whole
 from holdfast.hub.orphans import take_up
 from holdfast.hub.placing import content_of, places
 from holdfast.hub.policies import ROUNDS, Mend, Policies, revived
@@ -30,9 +30,8 @@ from holdfast.hub.telling import ask_hooks, change_of
 from holdfast.hub.trace import Trace
 from holdfast.hub.workspace import Draft, RowName, Standing, Workspace, edits_of
 from holdfast.kernel import clock
-from holdfast.kernel.row import Op, Row, apply
+from holdfast.kernel.row import Op, Row
 from holdfast.kernel.row import Outcome as KernelOutcome
-from holdfast.kernel.values import InvalidValue
 from holdfast.protocol import messages as m
 from holdfast.schema.built_in import CONFLICTS
 from holdfast.schema.model import Schema, Table
@@ -482,14 +481,6 @@ class Push:
     def _origin_record(self, unit: Unit) -> StoredOrigin:
         submission, transaction = self._submissions[unit.submission], unit.transaction
         return StoredOrigin(transaction.origin, submission.device, submission.identity.user, transaction.n, self._now)
-
-
-def apply_checked(table: Table, row: Row | None, op: Op, hub: str) -> KernelOutcome:
-    """The kernel's outcome; a change that overflows its type is a refusal."""
-    try:
-        return apply(table, row, op, hub)
-    except InvalidValue as error:
-        raise Refusal(error.code, f"{table.name}: {error.message}", table.name, op.key) from None
 
 
 def require_write(submission: Submission, space: str, name: RowName, *, hidden: bool = False) -> None:
