@@ -10,7 +10,6 @@ from typing import NamedTuple
 import apsw
 import msgspec
 
-from holdfast.kernel import clock
 from holdfast.kernel.row import Row
 from holdfast.protocol import messages as m
 from holdfast.protocol.codec import decode_rows
@@ -28,8 +27,6 @@ from holdfast.schema.queue import UPLOAD
 
 log = logging.getLogger("holdfast.replica")
 
-MAX_AHEAD = 5 * 60 * 1000
-"""The hub replaces stamps that are more than so many milliseconds ahead of it."""
 JUMP = 60 * 1000
 """A clock that has moved by more than so many milliseconds against the hub's since the last round has jumped."""
 
@@ -310,11 +307,3 @@ def save_state(db: apsw.Connection, header: m.Header, offset: int, now: int, *, 
            clock_offset = ?, last_synced = CASE WHEN ? THEN ? ELSE last_synced END""",
         (header.hub, header.user, layout, header.hlc, offset, complete, now + offset),
     )
-    if complete:
-        # A clock that was ahead has left a hybrid time that no correction brings back: when nothing waits under it, the
-        # hub has replaced all stamps from then, and what it says is later than any of ours.
-        db.execute(
-            """UPDATE holdfast_state SET hlc = ?1 WHERE hlc > ?2 AND NOT EXISTS (SELECT 1 FROM holdfast_capture)
-               AND NOT EXISTS (SELECT 1 FROM holdfast_transaction WHERE state <> 'refused')""",
-            (header.hlc, max(header.hlc, clock.wall(header.time + MAX_AHEAD))),
-        )
