@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from holdfast.testing.clock import HOUR
 from holdfast.testing.device import OK, SimulatedDevice
 from holdfast.testing.network import Fault
-from holdfast.testing.steering import do_drop, do_retry, poison, retry
+from holdfast.testing.steering import do_drop, do_retry, drop, poison, retry
 from holdfast.testing.trial import EXPECTED_SQL, Trial
 
 BOTH = "both"
@@ -89,10 +89,11 @@ def do_made_again(trial: Trial, dice: random.Random) -> str:
 
 
 def do_held_back(trial: Trial, dice: random.Random) -> str:
-    """Something on the way refuses what a device sends, so that it is held back; then somebody is impatient."""
+    """Something on the way refuses what a device sends, so that it is held back; then somebody deals with it."""
     device = trial.device(dice)
     told = poison(trial, dice, device)
-    again = asked(trial, "retry", lambda given, chance: retry(given, chance, device), dice)
+    kind, act = dice.choice((("retry", retry), ("drop", drop)))
+    again = asked(trial, kind, lambda given, chance: act(given, chance, device), dice)
     return f"{told}; {again}"
 
 

@@ -44,18 +44,34 @@ def _transaction(device: SimulatedDevice, batch: list[Any]) -> None:
 
 def do_cancel(trial: Trial, dice: random.Random) -> str:
     """Somebody takes back something that waits; with what depends on it, or not at all."""
-    return _take_back(trial, dice, lambda device, txn, others: device.replica.cancel(txn, dependants=others), False)
+    return _take_back(
+        trial,
+        dice,
+        trial.device(dice),
+        lambda device, txn, others: device.replica.cancel(txn, dependants=others),
+        False,
+    )
 
 
 def do_drop(trial: Trial, dice: random.Random) -> str:
     """Somebody forgets a refused transaction."""
-    return _take_back(trial, dice, lambda device, txn, others: device.replica.drop(txn, dependants=others), True)
+    return drop(trial, dice, trial.device(dice))
+
+
+def drop(trial: Trial, dice: random.Random, device: SimulatedDevice) -> str:
+    """The same on that device, or a parked one."""
+    return _take_back(
+        trial, dice, device, lambda device, txn, others: device.replica.drop(txn, dependants=others), True
+    )
 
 
 def _take_back(
-    trial: Trial, dice: random.Random, act: Callable[[SimulatedDevice, int, bool], Cancelled], refused: bool
+    trial: Trial,
+    dice: random.Random,
+    device: SimulatedDevice,
+    act: Callable[[SimulatedDevice, int, bool], Cancelled],
+    refused: bool,
 ) -> str:
-    device = trial.device(dice)
     items = _listed(device, refused=refused) | (_parked(device) if refused else {})
     if not items:
         return f"{device.name} nothing"
