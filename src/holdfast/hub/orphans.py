@@ -11,13 +11,12 @@ from holdfast.schema.placing import parent_of
 from holdfast.stores.base import Transaction
 
 
-def take_up(tx: Transaction, schema: Schema, arrived: Collection[RowName]) -> None:
-    """Note the rows that wait aside for one of these parents, which have just come into a feed."""
+def take_up(tx: Transaction, schema: Schema, arrived: Collection[RowName]) -> bool:
+    """Note the rows that wait aside for one of these parents, which have just come into a feed; whether there are
+    any."""
     children = {table.name for name, _ in arrived for table in schema.offspring.get(name, ())}
-    if children:
-        _look_again(
-            tx, {child: parent for child, parent in _waiting(tx, schema, children).items() if parent in arrived}
-        )
+    waiting = _waiting(tx, schema, children) if children else {}
+    return _look_again(tx, [child for child, parent in waiting.items() if parent in arrived])
 
 
 def take_up_all(tx: Transaction, schema: Schema) -> None:
@@ -44,6 +43,7 @@ def _waiting(tx: Transaction, schema: Schema, tables: Collection[str]) -> dict[R
     return found
 
 
-def _look_again(tx: Transaction, names: Collection[RowName]) -> None:
+def _look_again(tx: Transaction, names: Collection[RowName]) -> bool:
     if names:
         tx.look_again(sorted(names))
+    return bool(names)

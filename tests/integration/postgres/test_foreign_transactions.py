@@ -13,6 +13,9 @@ import pytest
 
 import holdfast as hf
 from holdfast.edge.local import LocalTransport
+from holdfast.hub.drain import Drain
+from holdfast.hub.hub import Hub
+from holdfast.stores.postgres import PostgresStore
 from tests.postgres import connect, database
 
 
@@ -119,6 +122,32 @@ def test_a_long_transaction_delays_nobody_who_does_not_touch_its_rows(world: Wor
     # Both wrote without having seen the other; the hub stamps what the program wrote when it becomes visible: later.
     assert crews(anna)["a"] == crews(bert)["a"] == world.sql("select name from crew where id = 'a'")[0][0] == "held"
     assert crews(bert)["b"].count(".") == len(took)
+
+
+def test_programs_that_never_stop_writing_hold_up_no_round(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round waits for what was written before it, not for what is written meanwhile."""
+    with world.hub() as server:
+        server.migrate()
+    hub = Hub(PostgresStore(world.dsn), SCHEMA, listens=False)
+    world.things.callback(hub.close)
+    anna = world.things.enter_context(
+        hf.Replica(world.folder / "anna.db", SCHEMA, transport=LocalTransport(hub, hf.Identity("anna", {"all": "rw"})))
+    )
+    anna.sync()
+    world.sql("insert into crew (id, name) values ('before', 'x')")
+    written: list[int] = []
+    real = Drain.run
+
+    def run(*given: Any) -> Any:
+        if len(written) < 50:  # as somebody does who writes all the time
+            written.append(len(written))
+            world.sql(f"insert into crew (id, name) values ('{len(written)}', 'x')")
+        return real(*given)
+
+    monkeypatch.setattr(Drain, "run", run)
+    anna.sync()
+    assert crews(anna)["before"] == "x"
+    assert len(written) == 1
 
 
 def test_one_held_row_delays_its_own_transaction_and_those_of_its_device_that_follow(world: World) -> None:
