@@ -161,17 +161,26 @@ class UserTable:
     def show(self, db: apsw.Connection, key: str, row: Row | None, *, waits: bool) -> None:
         """Make the user table show this row (None or dead: not there).
 
-        A row on which operations wait steps aside when a confirmed row already holds its unique value.
+        A row on which operations wait steps aside when a confirmed row already holds its unique value. One that is
+        shown already is not written: the triggers of an application see what changes, and nothing twice.
         """
         if row is None or row.life % 2 == 0:
             self.delete(db, [key])
             return
         values = self.whole([*key_values(self.table, key), *row.values])
+        wanted = values if self.to_sql is None else list(self.to_sql(values))
+        if _same(self.read(db, key), wanted):
+            return
         if self.replaces and waits:
             self.delete(db, [key])
             db.execute(self.modest_sql, values if self.to_sql is None else self.to_sql(values))
         else:
             self.write(db, [values])
+
+
+def _same(stored: list[Any] | None, wanted: list[Any]) -> bool:
+    """Whether a row is stored just so; for SQLite 1 and 1.0 are two values."""
+    return stored == wanted and list(map(type, stored)) == list(map(type, wanted))
 
 
 class UserTables:
