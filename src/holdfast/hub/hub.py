@@ -267,7 +267,7 @@ class Hub:
         """The answer, which holds the snapshot until it was read; one that ended with its beginning is read at once."""
         view = self.serving.view(request.schema)
         facts = (self.hub, identity.user, self._now(), spaces, view.layout, self.schema, request)
-        asked = Asked(*facts, live, blocks or {}, self._classes, view.mark, self.serving.introduced)
+        asked = Asked(*facts, live, blocks or {}, self._classes, view.mark, view.is_plain, self.serving.introduced)
         if snapshot.only:
             pages: list[int] = []
             whole = list(answer(snapshot.tx, asked, outcome, pages.append))

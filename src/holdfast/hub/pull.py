@@ -39,6 +39,7 @@ class Asked(NamedTuple):
     blocks: Mapping[str, m.Block] = MappingProxyType({})
     classes: Classes = ()
     version: int = 0
+    plain: bool = False
     introduced: Callable[[int], Mapping[str, int]] = lambda _: {}
 
 
@@ -51,8 +52,9 @@ def answer(
     request = asked.request
     names = sorted(asked.spaces)
     heads = tx.spaces(names)
-    # Who does not know the layout yet cannot make the stamps of his own rows.
-    own = {} if request.echo or request.layout != asked.layout.hash else own_rows(request.cursors, outcome)
+    # Who does not know the layout yet cannot make the stamps of his own rows, unless it is that of his schema.
+    knows_layout = request.layout == asked.layout.hash or (asked.plain and not request.layout)
+    own = own_rows(request.cursors, outcome) if knows_layout and not request.echo else {}
     readings, reset = plan(tx, asked, heads, names, own)
     yield encode_line(
         "header",

@@ -34,6 +34,14 @@ class Served(NamedTuple):
     to_hub: Mapping[str, Mapping[str, str]]
     mark: int
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether rows have just this version's columns in its order: what a device takes for granted that was never
+        told a layout.
+        """
+        declared = {table.name: [column.name for column in table.cells] for table in self.schema.tables}
+        return not self.layout.keys and declared == self.layout.tables
+
 
 class Serving:
     """All versions of one hub. `schema` has the columns of all of them. Raises `schema_change`."""

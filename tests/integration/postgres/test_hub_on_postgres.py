@@ -143,8 +143,9 @@ def test_an_existing_table_is_adopted_with_its_rows(world: World) -> None:
         " theirs text default 'x')"
     )
     world.sql("insert into form values ('a', '42', 'old', 5, '[]', '[]', null, null, null, 'kept')")
-    with pytest.raises(hf.HoldfastError, match="watch form"):
+    with pytest.raises(hf.HoldfastError, match="store_migrate") as refusal:
         world.server()
+    assert "watch form" in " ".join(refusal.value.details["steps"])
     assert hf.Server(world.dsn, SCHEMA).migrate() == 1
     anna = world.device("anna", world.server())
     anna.sync()
