@@ -134,7 +134,7 @@ def test_the_device_shows_the_same(history: tuple[UserTable, list[Any], list[m.A
     def folded(operations: list[m.AnyOperation]) -> Any:
         row: Row | None = None
         for op in operations:
-            row = apply(user.table, row, local_operation(user.table, op), PENDING).row
+            row = apply(user.table, row, local_operation(user, op), PENDING).row
         return row
 
     assert folded(own) == folded(compose(user, own))
