@@ -32,7 +32,7 @@ class Space(NamedTuple):
     epoch: str
     head: int
     chain: str
-    floor: int = 0
+    floor: int
 
 
 class StoredRow(NamedTuple):

@@ -155,11 +155,11 @@ class Ahead:
         hub, hlc, self.has_dirty, self.has_aside = found[0][:4]
         self.state = HubState(hub, hlc or 0)
         spaces, feeds = dict[str, Space](), self._feeds
-        for _, _, _, _, name, epoch, head, chain, stood, seq, image in found:
+        for _, _, _, _, name, epoch, head, chain, floor, stood, seq, image in found:
             if name is None:
                 break
             if name not in spaces:
-                spaces[name], self._stood[name] = Space(name, epoch, head, chain), stood
+                spaces[name], self._stood[name] = Space(name, epoch, head, chain, floor), stood
                 feeds[name] = []
             if seq is not None:
                 feeds[name].append((seq, image))

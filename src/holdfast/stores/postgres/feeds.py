@@ -181,7 +181,7 @@ class Feeds:
             head = self._last[name]
             chain = next_chain(space.chain, head, batch.content.get(name, b""))
             records.append({"id": number, "head": head, "chain": chain})
-            heads[name] = Space(name, space.epoch, head, chain)
+            heads[name] = space._replace(head=head, chain=chain)
         if records:
             self.together.add("set_heads", as_json(records))
             self.together.add("add_commits", batch.now, as_json(records))

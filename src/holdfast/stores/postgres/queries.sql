@@ -22,9 +22,9 @@ SELECT set_config('holdfast.applying', 'on', true), set_config('plan_cache_mode'
 SELECT h.hub, (SELECT max(c.hlc) FROM holdfast.clock c),
   EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NULL AND tbl = ANY (%s::text[])),
   EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NOT NULL),
-  f.name, f.epoch, f.head, f.chain, f.stood, f.seq, f.image
+  f.name, f.epoch, f.head, f.chain, f.floor, f.stood, f.seq, f.image
 FROM holdfast.hub h LEFT JOIN (
-  SELECT s.name, s.epoch, s.head, s.chain, w.seq, w.image,
+  SELECT s.name, s.epoch, s.head, s.chain, s.floor, w.seq, w.image,
     (SELECT c.chain FROM holdfast.commit c WHERE c.space = s.id AND c.head = r.head) AS stood
   FROM json_to_recordset(%s::json) AS r(name text, after bigint, head bigint, patches boolean)
   JOIN holdfast.space s ON s.name = r.name AND s.head > 0
@@ -42,7 +42,7 @@ SELECT h.hub, (SELECT max(c.hlc) FROM holdfast.clock c),
   EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NOT NULL),
   (SELECT json_agg(json_build_array(o.origin, o.device, o."user", o.last_n, o.seen))::text
     FROM holdfast.origin o WHERE o.origin = ANY (%s::text[])),
-  (SELECT json_agg(json_build_array(s.id, s.name, s.epoch, s.head, s.chain))::text
+  (SELECT json_agg(json_build_array(s.id, s.name, s.epoch, s.head, s.chain, s.floor))::text
     FROM holdfast.space s WHERE s.name = ANY (%s::text[]))
 FROM holdfast.hub h
 
@@ -65,7 +65,7 @@ SELECT id FROM holdfast.space WHERE name = %s
 
 -- name: lock_spaces
 -- The counters, locked in order of name and held to commit (trap 3).
-SELECT id, name, epoch, head, chain FROM holdfast.space WHERE name = ANY (%s::text[]) ORDER BY name FOR UPDATE
+SELECT id, name, epoch, head, chain, floor FROM holdfast.space WHERE name = ANY (%s::text[]) ORDER BY name FOR UPDATE
 
 -- name: lock_unchanged
 -- The counters, locked in order of name and held to commit, if they are as they were read (each by its chain, which has the head in

@@ -187,7 +187,7 @@ class _Feeds:
             chain = next_chain(space.chain, head, batch.content.get(name, b""))
             self._db.execute(QUERIES["set_head"], (head, chain, number))
             self._db.execute(QUERIES["add_commit"], (number, head, chain, batch.now))
-            heads[name] = Space(name, space.epoch, head, chain)
+            heads[name] = space._replace(head=head, chain=chain)
         return heads
 
 
