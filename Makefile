@@ -15,9 +15,9 @@ PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 	if $$python -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; \
 	then echo $$python; break; fi; done)
 
-# Test processes: one a core, at least 2 (some tests wait for a disk), at most 8.
+# Test processes: one more than there are cores (many tests wait for a disk or another process), 3 to 8.
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); \
-	echo $$(( n < 2 ? 2 : n > 8 ? 8 : n )))
+	echo $$(( n < 2 ? 3 : n > 7 ? 8 : n + 1 )))
 
 # "yes" when Node is here and new enough; the web targets are left out otherwise, and say so.
 NODE := $(shell node -e 'const [a, b] = process.versions.node.split(".").map(Number); \
