@@ -188,13 +188,22 @@ def literal(value: Any, depth: int = 0) -> str:
     one.
     """
     flat = _flat(value)
-    if len(flat) + 2 * depth + 20 <= _WIDTH or not isinstance(value, (dict, list)) or not value:
+    if not isinstance(value, (dict, list)) or (len(flat) + 2 * depth + 20 <= _WIDTH and not _is_matrix(value)):
         return flat
     inner, outer = "  " * (depth + 1), "  " * depth
     if isinstance(value, list):
         return "[\n" + "".join(f"{inner}{literal(item, depth + 1)},\n" for item in value) + f"{outer}]"
     lines = (f"{inner}{_name(key)}: {literal(item, depth + 1)},\n" for key, item in value.items())
     return "{\n" + "".join(lines) + f"{outer}}}"
+
+
+def _is_matrix(value: Any) -> bool:
+    """Whether formatters break it however short it is: several arrays, or several objects, of several members each; and
+    what holds such a one.
+    """
+    items = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    alike = any(all(isinstance(item, kind) and len(item) > 1 for item in items) for kind in (dict, list))
+    return (isinstance(value, list) and len(items) > 1 and alike) or any(map(_is_matrix, items))
 
 
 def _flat(value: Any) -> str:

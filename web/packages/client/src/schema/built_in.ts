@@ -31,7 +31,10 @@ export const BUILT_IN: readonly TableForm[] = [
     space: "{space}",
     on_delete: "keep_edits",
     priority: 0,
-    indexes: [["table_name", "row_key"], ["state"]],
+    indexes: [
+      ["table_name", "row_key"],
+      ["state", "space"],
+    ],
     unique: [],
     foreign_keys: [],
   },

@@ -146,7 +146,10 @@ export const schema: SchemaForm<Tables> = {
   tables: [
     {
       name: "project",
-      columns: [{ name: "id", type: "text", generate: "uuid7" }, { name: "name", type: "text" }],
+      columns: [
+        { name: "id", type: "text", generate: "uuid7" },
+        { name: "name", type: "text" },
+      ],
       key: ["id"],
       space: "project:{id}",
       on_delete: "delete",
