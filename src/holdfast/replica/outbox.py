@@ -160,8 +160,14 @@ class Outbox:
                 members = f'"schema":{schema},{members}' if schema else members
             yield Sending(txn, origin, n, f'{{"origin":"{origin}","n":{n},{members}}}', len(found))
 
-    def rename(self, origin: str) -> None:
-        """Take the name of that origin away from all transactions that wait: the hub does not know it any more."""
+    def rename(self, origin: str, queues: Mapping[str, Queue]) -> None:
+        """Take the name of that origin away from all transactions that wait: the hub does not know it any more. What it
+        was asked to let go is let go by that; what was cancelled will be taken back under its next name.
+        """
+        sql = "SELECT txn FROM holdfast_transaction WHERE origin = ? AND state = 'sending' AND withdraw = 'release'"
+        released: list[Any] = self._db.execute(sql, (origin,)).fetchall()
+        for (txn,) in released:
+            self.release(txn, queues)
         self._db.execute(
             """UPDATE holdfast_transaction SET state = 'pending', origin = NULL, n = NULL, place = NULL
                WHERE origin = ? AND state = 'sending'""",
@@ -224,8 +230,9 @@ class Outbox:
         )
 
     def withdrawn(self) -> dict[int, str]:
-        """Transactions that the hub is asked not to take, with why."""
-        return dict(self._db.execute("SELECT txn, withdraw FROM holdfast_transaction WHERE withdraw <> ''"))
+        """Transactions that the hub is asked not to take and has not answered, with why."""
+        sql = "SELECT txn, withdraw FROM holdfast_transaction WHERE state = 'sending' AND withdraw <> ''"
+        return dict(self._db.execute(sql))
 
     def refuse(self, txn: int, result: m.Result) -> None:
         """Keep a transaction, readable, among the refused ones."""

@@ -172,7 +172,7 @@ class Uploads:
         if lost:
             with applying(self._db, self._device.path):
                 for origin in lost:
-                    self._outbox.rename(origin)
+                    self._outbox.rename(origin, self._device.tables.queue_by_name)
             self._mint()
             self.more = True
 

@@ -61,7 +61,7 @@ IDENTITY = hf.Identity("anna", {"site": "rw", "lab": "rw"})
 
 class Gate:
     """A gateway before the hub that does not let a request pass which contains `dislikes`, as firewalls do. `broken`:
-    nothing passes.
+    nothing passes. `most`: more requests than these are a mistake.
     """
 
     def __init__(self, way: Any) -> None:
@@ -69,10 +69,12 @@ class Gate:
         self.dislikes = b""
         self.broken = False
         self.requests = self.stopped = 0
+        self.most = 100_000
         self.limits: list[int | None] = []
 
     def exchange(self, body: bytes) -> Any:
         self.requests += 1
+        assert self.requests <= self.most
         self.limits.append(json.loads(body).get("limit"))
         if self.broken or (self.dislikes and self.dislikes in body):
             self.stopped += 1
@@ -122,6 +124,12 @@ class Site:
             self.now += 1
             other.sync()
             return other.execute(f"SELECT * FROM {table} ORDER BY id")
+
+    def lose(self) -> None:
+        """The hub begins anew, with nothing in it."""
+        self.hub.close()
+        self.hub = hf.Server(f"sqlite:///{self.folder / 'new.db'}", SCHEMA)
+        self.way._way = hf.testing.LocalTransport(self.hub, IDENTITY)
 
     def close(self) -> None:
         self.hub.close()

@@ -157,3 +157,24 @@ def test_what_depends_on_it_waits_also_when_the_answer_to_its_withdrawal_comes_i
         device.retry(first.txn)
         assert device.sync().pushed == 2
     assert site.rows("fragile") == [("poison", 15)]
+
+
+@pytest.mark.parametrize(("failures", "state"), [(1, "pending"), (2, "parked")])
+def test_a_hub_that_has_lost_its_history_has_let_go_too(site: Site, failures: int, state: str) -> None:
+    """Found by the simulator: what had no name any more was waited for, by everything else, for ever."""
+    time = WorldTime()
+    with site.device(now=PartyClock(time)) as device:
+        device.execute("INSERT INTO form (id) VALUES ('known')")
+        device.sync()
+        device.execute("INSERT INTO fragile (id, value) VALUES ('poison', 13)")
+        site.way.dislikes = b'"value":13'
+        for _ in range(failures - 1):
+            device.sync()
+            time.advance(MINUTE + 1)
+        site.lose()
+        site.way.most = site.way.requests + 10
+        device.sync()
+        device.execute("INSERT INTO form (id) VALUES ('more')")
+        assert device.sync().pushed == 1
+        (waiting,) = device.pending()
+        assert (waiting.state, waiting.attempts, waiting.withdrawn) == (state, failures, False)

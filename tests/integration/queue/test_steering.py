@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import holdfast as hf
-from tests.integration.queue.site import Site
+from tests.integration.queue.site import IDENTITY, Site
 
 
 def code_of(error: pytest.ExceptionInfo[hf.HoldfastError]) -> str:
@@ -94,6 +94,19 @@ def test_a_refused_transaction_is_edited_and_sent_again(site: Site) -> None:
         assert device.sync().pushed == 1
         assert device.refused() == []
     assert site.rows("form")[0][1:3] == ("good", 5)
+
+
+def test_a_cancellation_of_what_was_refused_meanwhile_holds_up_nothing(site: Site) -> None:
+    refuse_bad_titles(site)
+    with site.device() as device:
+        device.execute("INSERT INTO form (id, title) VALUES ('f1', 'bad')")
+        list(site.hub.handle(device.build_request(), IDENTITY))  # the answer is lost
+        device.cancel(1)
+        assert [refusal.code for refusal in device.sync().refused] == ["bad_title"]
+        site.way.most = site.way.requests + 5
+        device.execute("INSERT INTO form (id, title) VALUES ('f2', 'good')")
+        assert device.sync().pushed == 1
+    assert [row[0] for row in site.rows("form")] == ["f2"]
 
 
 def test_an_update_that_was_refused_is_shown_again_when_it_is_retried(site: Site) -> None:
