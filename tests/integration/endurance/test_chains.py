@@ -62,20 +62,20 @@ class Chain:
             return (hf.rename("t", old, f"r{number}"),)
         if kind == "split" and texts:
             old = texts[number % len(texts)]
-            del columns[old]
+            forward = taking(halves, columns.pop(old))
             for name in (f"x{number}", f"y{number}"):
                 columns[name] = Column(name, "text")
-            return (hf.lens("t", old, [f"x{number}", f"y{number}"], halves, whole),)
+            return (hf.lens("t", old, [f"x{number}", f"y{number}"], forward, whole),)
         if kind == "merge" and len(texts) > 1:
             first, second = texts[:2]
-            del columns[first], columns[second]
+            forward = taking(whole, columns.pop(first), columns.pop(second))
             columns[f"m{number}"] = Column(f"m{number}", "text")
-            return (hf.lens("t", [first, second], f"m{number}", whole, halves),)
+            return (hf.lens("t", [first, second], f"m{number}", forward, halves),)
         if kind == "convert" and texts:
             old = texts[-1]
-            del columns[old]
+            forward = taking(lambda text: {"v": text}, columns.pop(old))
             columns[f"c{number}"] = Column(f"c{number}", "json")
-            return (hf.lens("t", old, f"c{number}", lambda text: {"v": text}, lambda form: str(form.get("v", ""))),)
+            return (hf.lens("t", old, f"c{number}", forward, lambda form: str(form.get("v", ""))),)
         if kind == "drop" and texts:
             del columns[texts[0]]
             return (hf.drop("t", texts[0], fill="gone"),)
@@ -100,6 +100,18 @@ def halves(text: str) -> tuple[str, str]:
 def whole(first: str, second: str) -> str:
     """The two as one; what stands before the first bar is the first."""
     return f"{first.replace('|', '/')}|{second}"
+
+
+def taking(function: migrations.Function, *columns: Column) -> migrations.Function:
+    """The function for just what these columns take: a null is an empty text where a column is optional, and is an
+    error where it is not, for no lens may ever be given that."""
+
+    def forward(*texts: str | None) -> Any:
+        for text, column in zip(texts, columns, strict=True):
+            assert text is not None or column.nullable, f"{column.name} is never null"
+        return function(*(text or "" for text in texts))
+
+    return forward
 
 
 Edit = tuple[int, int, int, str]
@@ -214,6 +226,7 @@ class World:
 @settings(max_examples=8)
 @example(["rename", "split", "merge"], [[(0, 0, 0, "a|b"), (1, 0, 1, "x")], [(2, 0, 0, "q"), (0, 0, 1, "|")]])
 @example(["merge", "split", "rename", "convert"], [[(0, 0, 0, "a"), (1, 0, 2, "")], [(1, 1, 0, "b"), (2, 0, 3, "1")]])
+@example(["add", "merge", "split"], [[(0, 0, 1, "a"), (1, 1, 2, "b|1")], [(2, 0, 0, "|"), (1, 0, 3, "q")]])
 @given(st.lists(st.sampled_from(KINDS), min_size=1, max_size=4), st.lists(EDITS, min_size=1, max_size=4))
 def test_any_chain_of_versions(kinds: list[str], days: list[list[Edit]]) -> None:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
