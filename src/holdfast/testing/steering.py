@@ -72,10 +72,13 @@ def _take_back(
     act: Callable[[SimulatedDevice, int, bool], Cancelled],
     refused: bool,
 ) -> str:
-    items = _listed(device, refused=refused) | (_parked(device) if refused else {})
+    held = _parked(device) if refused else {}
+    items = _listed(device, refused=refused) | held
     if not items:
         return f"{device.name} nothing"
     txn, others, done = dice.choice(sorted(items)), dice.random() < 0.7, Cancelled([], [])
+    if txn in held:
+        items |= _listed(device, refused=False)  # what depends on it goes with it, whatever its state
 
     def take_back() -> None:
         nonlocal done
