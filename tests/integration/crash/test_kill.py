@@ -38,7 +38,7 @@ def folder() -> Iterator[Path]:
     ("kind", "every", "who", "at_least"),
     [
         ("transactions", 1, "both", 350),
-        ("transactions", 1, "hub", 125),
+        ("transactions", 1, "hub", 110),
         ("transactions", 1, "device", 135),
         ("files", 7, "both", 100),
         ("statements", 15, "both", 95),
