@@ -6,7 +6,7 @@ who wrote the other side, so that all of it is merged, compared and kept like an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from holdfast.errors import HoldfastError
@@ -41,25 +41,30 @@ def complete(schema: Schema, op: m.Insert) -> None:
 
 
 def settle(
-    schema: Schema, table: Table, key: str, before: Row | None, row: Row, hub: str
+    schema: Schema, table: Table, key: str, before: Row | None, row: Row, hub: str, given: Iterable[int] | None = None
 ) -> tuple[Row, dict[int, Any]]:
-    """The row with the other sides of all lenses derived from what has changed since `before` (None: everything is
-    new), and the derived values by slot. Raises `Refusal` `lens_failed`."""
+    """The row with the other sides of all lenses derived from what has changed since `before`, and the derived values
+    by slot. `before` None: the row is new; `given` are the slots that its writer gave, None: those that do not show
+    their default. A side that was given is never derived. Raises `Refusal` `lens_failed`."""
     lenses = schema.lenses.get(table.name, ())
     if not lenses or row.life % 2 == 0:
         return row, {}
-    changed = {slot for slot in range(len(table.cells)) if before is None or _differs(table, before, row, slot)}
+    changed = (
+        set(given) if given is not None else {n for n in range(len(table.cells)) if _changed(table, before, row, n)}
+    )
     derived: dict[int, Any] = {}
     for way in _ways(lenses):
         sources, targets = way[:2]
-        if changed.isdisjoint(sources) or not changed.isdisjoint(targets):
-            if before is not None or changed.isdisjoint(sources):
+        if not changed.isdisjoint(targets):
+            continue
+        if changed.isdisjoint(sources):
+            # Two sides of a new row that nobody gave shall agree. What is null may be so for want of a default.
+            if before is not None or all(_value(table, row, slot) is None for slot in sources):
                 continue
-            if all(_value(table, row, slot) is None for slot in sources):
-                continue
+            changed.update(sources)
         row, made = derive(table, key, row, way, hub)
         derived |= made
-        changed |= made.keys()
+        changed.update(made)
     return row, derived
 
 
@@ -126,13 +131,16 @@ def _carried(table: Table, key: str, function: Function, values: Sequence[Any], 
         raise Refusal(error.code, f"{table.name}: {error.message}", table.name, key) from None
 
 
-def _differs(table: Table, before: Row, row: Row, slot: int) -> bool:
-    return not same(_value(table, before, slot), _value(table, row, slot))
+def _changed(table: Table, before: Row | None, row: Row, slot: int) -> bool:
+    earlier = _shown_default(table, slot) if before is None else _value(table, before, slot)
+    return not same(earlier, _value(table, row, slot))
 
 
 def _value(table: Table, row: Row, slot: int) -> Any:
-    if slot < len(row.values):
-        return row.values[slot]
+    return row.values[slot] if slot < len(row.values) else _shown_default(table, slot)
+
+
+def _shown_default(table: Table, slot: int) -> Any:
     column = table.cells[slot]
     return default_of(column, BY_NAME[column.merge].empty)
 

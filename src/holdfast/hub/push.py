@@ -377,7 +377,8 @@ class Push:
             row, decisions, self._hlc = self._inbox.decide(meeting, outcome.conflicts, draft, self._hlc)
             writing.accepted.rules.extend(decision.rule for decision in decisions)
         since = None if op.kind == "insert" and (before.row is None or before.row.life % 2 == 0) else before.row
-        row, derived = settle(self._schema, table, op.key, since, row, self._hub)
+        named = op.changes if since is None else None
+        row, derived = settle(self._schema, table, op.key, since, row, self._hub, named)
         draft.rows[name] = Standing(row, before.space, edits=before.edits + edits_of(table, op))
         writing.steps.append(Step(table, op, before.row, row, len(self._history)))
         told = op._replace(changes={**op.changes, **derived})

@@ -7,6 +7,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+import apsw
+import psycopg
 import pytest
 
 import holdfast as hf
@@ -163,8 +165,6 @@ def test_a_device_too_old_is_told_so_and_what_it_wrote_arrives_after_its_update(
 
 
 def test_programs_at_the_hub_write_either_side(tmp_path: Path) -> None:
-    import apsw
-
     url = f"sqlite:///{tmp_path}/hub.db"
     with closing(deploy(url, V1)) as one, device(tmp_path, "old", V1, one) as old:
         old.execute("insert into visit (id, name, memo) values ('a', 'Ann Lee', 'm')")
@@ -181,6 +181,40 @@ def test_programs_at_the_hub_write_either_side(tmp_path: Path) -> None:
             assert row(mid, "a", "first, last") == ("Bea", "Lee")
             old.sync()
             same(two, old, mid)
+
+
+INSERTS = {
+    "the newer column": ("minutes", "150", ("2", 150)),
+    "the older column": ("hours", "'3'", ("3", 180)),
+    "both columns": ("hours, minutes", "'2', 150", ("2", 150)),
+    "neither": ("status", "'open'", ("0", 0)),
+}
+
+
+@pytest.mark.parametrize("given", sorted(INSERTS))
+def test_a_program_inserts_a_row_with_one_side_of_a_lens(url: str, tmp_path: Path, given: str) -> None:
+    """What was given stays as it was given, and the default of the other side never takes its place."""
+    names, values, (hours, minutes) = INSERTS[given]
+    with closing(deploy(url, V2)) as two, device(tmp_path, "mid", V2, two) as mid:
+        mid.sync()
+    with closing(deploy(url, V3)) as three, device(tmp_path, "mid", V2, three) as mid, ExitStack() as stack:
+        run(url, f"insert into visit (id, first, last, {names}) values ('p', 'Pat', 'Orr', {values})")
+        mid.sync()
+        new = stack.enter_context(device(tmp_path, "new", V3, three))
+        new.sync()
+        assert row(mid, "p", "first, hours") == ("Pat", hours)
+        assert row(new, "p", "first, minutes") == ("Pat", minutes)
+        same(three, mid, new)
+
+
+def run(url: str, statement: str) -> None:
+    """A program of the hub's database."""
+    if url.startswith("sqlite"):
+        with closing(apsw.Connection(url.removeprefix("sqlite:///"))) as db:
+            db.execute(statement)
+    else:
+        with psycopg.connect(url) as connection:
+            connection.execute(statement.encode())
 
 
 def test_a_new_row_that_an_old_device_deletes_after_a_restart_is_gone(tmp_path: Path) -> None:
