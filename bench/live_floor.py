@@ -6,21 +6,20 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import apsw
-import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.sync.client import connect
 
 from bench import forms
-from bench.child import Child, at_end_of_input, usage
+from bench.child import Child
+from bench.serving import serve
 
 RAW_INSERT = f"INSERT INTO form VALUES ({forms.MARKS})"
 
@@ -63,7 +62,7 @@ def main(file: str) -> None:
     db = raw_table(Path(file))
     clients: list[WebSocket] = []
 
-    async def serve(client: WebSocket) -> None:
+    async def relay(client: WebSocket) -> None:
         await client.accept()
         try:
             await client.send_text(await client.receive_text())
@@ -77,17 +76,7 @@ def main(file: str) -> None:
         except WebSocketDisconnect:
             return
 
-    listening = socket.create_server(("127.0.0.1", 0))
-    app = Starlette(routes=[WebSocketRoute("/", serve)])
-    web = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
-
-    def stop() -> None:
-        web.should_exit = True
-
-    at_end_of_input(stop)
-    print(listening.getsockname()[1], flush=True)
-    web.run(sockets=[listening])
-    print(json.dumps(usage()._asdict()))
+    serve(Starlette(routes=[WebSocketRoute("/", relay)]))
 
 
 if __name__ == "__main__":

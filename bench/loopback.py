@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-import socket
 import sys
 import time
 
 import urllib3
-import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from bench.child import Child, at_end_of_input, usage
+from bench.child import Child
+from bench.serving import serve
 
 PIECE = 64 * 1024
 
@@ -46,16 +44,7 @@ def main(size: int) -> None:
             await send({"type": "http.response.body", "body": body[: size - position], "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
-    listening = socket.create_server(("127.0.0.1", 0))
-    web = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
-
-    def stop() -> None:
-        web.should_exit = True
-
-    at_end_of_input(stop)
-    print(listening.getsockname()[1], flush=True)
-    web.run(sockets=[listening])
-    print(json.dumps(usage()._asdict()))
+    serve(app)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -12,18 +13,22 @@ from holdfast.protocol import messages as m
 MAX_LINE = 64 * 1024 * 1024
 
 
+@contextmanager
+def _as_described(code: str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise HoldfastError(code, f"{what} is not what spec/protocol.md describes: {error}") from None
+
+
 def decode_request(body: bytes) -> m.Request:
     """A request from its bytes. Raises `request_too_large`, `request_malformed` or `protocol_version`."""
     if len(body) > m.MAX_REQUEST:
         raise HoldfastError(
             "request_too_large", f"the request has {len(body)} bytes; at most {m.MAX_REQUEST} are taken"
         )
-    try:
+    with _as_described("request_malformed", "the request"):
         request = m.decode_request(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise HoldfastError(
-            "request_malformed", f"the request is not what spec/protocol.md describes: {error}"
-        ) from None
     if request.protocol != m.PROTOCOL:
         raise HoldfastError(
             "protocol_version",
@@ -40,22 +45,14 @@ def is_short(body: bytes) -> bool:
 
 def decode_short_request(body: bytes) -> m.ShortRequest:
     """A short request from its bytes. Raises `request_malformed`."""
-    try:
+    with _as_described("request_malformed", "the short request"):
         return m.decode_short_request(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise HoldfastError(
-            "request_malformed", f"the short request is not what spec/protocol.md describes: {error}"
-        ) from None
 
 
 def decode_short_answer(body: bytes) -> m.ShortAnswer:
     """The answer to a short request from its bytes. Raises `response_malformed`."""
-    try:
+    with _as_described("response_malformed", "the answer to a short request"):
         return m.decode_short_answer(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise HoldfastError(
-            "response_malformed", f"the answer to a short request is not what spec/protocol.md describes: {error}"
-        ) from None
 
 
 def encode_line(kind: str, message: msgspec.Struct) -> bytes:

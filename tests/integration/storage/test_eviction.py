@@ -14,17 +14,6 @@ from tests.integration.storage.forms import ANNA, DAY, SCHEMA, Clock, agree, kee
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def server(tmp_path: Path, clock: Clock) -> Iterator[hf.Server]:
-    with hf.Server(f"sqlite:///{tmp_path}/hub.db", SCHEMA, now=clock) as made:
-        yield made
-
-
-@pytest.fixture
 def anna(tmp_path: Path, server: hf.Server, clock: Clock) -> Iterator[hf.Replica]:
     with opened(tmp_path / "anna.db", server, clock) as made:
         yield made

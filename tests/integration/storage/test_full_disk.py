@@ -12,24 +12,13 @@ import apsw
 import pytest
 
 import holdfast as hf
-from tests.integration.storage.forms import SCHEMA, Clock, agree, opened
+from tests.integration.storage.forms import Clock, agree, opened
 
 ROOT = Path(__file__).resolve().parents[3]
 CHILD = Path(__file__).with_name("small_disk.py")
 MOUNT = 'mount -t tmpfs -o size=8m none "$1" 2>/dev/null || exit 75; exec "$2" "$3" "$4" "$1" 0'
 NOT_ALLOWED = (1, 75)
 PAGES = 1_900
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def server(tmp_path: Path, clock: Clock) -> Iterator[hf.Server]:
-    with hf.Server(f"sqlite:///{tmp_path}/hub.db", SCHEMA, now=clock) as made:
-        yield made
 
 
 @pytest.fixture

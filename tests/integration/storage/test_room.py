@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
@@ -26,17 +25,6 @@ PROMISED = ROWS >= 1_000_000
 MOST_DEVICE = 150 * 10**6 if PROMISED else 95 * 10**6
 MOST_HUB = 200 * 10**6 if PROMISED else 100 * 10**6
 """Bytes: with few rows much less than what is promised, so that it shows when something is kept for every row."""
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def server(tmp_path: Path, clock: Clock) -> Iterator[hf.Server]:
-    with hf.Server(f"sqlite:///{tmp_path}/hub.db", SCHEMA, now=clock) as made:
-        yield made
 
 
 def photos(replica: hf.Replica, name: str, count: int, size: int = 20_000) -> None:
