@@ -79,7 +79,7 @@ format: $(INSTALLED) ## format and mend what ruff and prettier can mend
 bench: $(INSTALLED) ## figures of this machine beside their physical limits
 	@$(BIN)/python -m bench
 
-soak: $(INSTALLED) ## the simulator for MINUTES (10) from new seeds, property tests with many more examples, every point of a crash and 300 SIGKILLs a minute at random moments, hubs on PostgreSQL killed for a minute, a million calls of both kernels; stops when one fails
+soak: $(INSTALLED) ## the simulator for MINUTES (10) from new seeds, histories of real processes for as long, property tests with many more examples, every point of a crash and 300 SIGKILLs a minute at random moments, hubs on PostgreSQL killed for a minute, a million calls of both kernels; stops when one fails
 	@$(if $(TESTS),,$(BIN)/python -m holdfast.testing.simulate --profile all --seed $$(date +%s) --seeds 1 --steps 100 --all-covered --jobs $(WORKERS) --minutes $(or $(MINUTES),10))
 	@$(if $(TESTS),,$(BIN)/python -m holdfast.testing.histories --seed $$(date +%s) --minutes $(or $(MINUTES),10))
 	@$(if $(TESTS),,HOLDFAST_HISTORY_SECONDS=$$(( $(or $(MINUTES),10) * 15 )) $(BIN)/python -m pytest -q -x tests/integration/histories -k shut_down)
