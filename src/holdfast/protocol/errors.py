@@ -311,7 +311,7 @@ CODES: dict[str, Code] = {
     "store_corrupt": Code(
         0,
         "The hub's database is damaged.",
-        "Stop the hub, keep the file, and restore a backup; devices notice, and send what it has not confirmed to them.",
+        "Stop the hub, keep the file, and restore a backup; devices send what it has not confirmed.",
     ),
     "store_failed": Code(0, "The hub's database refused a statement of the hub.", "See the message; report it."),
     "store_not_fresh": Code(

@@ -68,6 +68,7 @@ def translate(error: apsw.Error, path: str) -> Exception:
         if isinstance(error, kind):
             return StoreUnavailable(f"the store {path} cannot work now, {reason} ({error})")
     if isinstance(error, apsw.CorruptError | apsw.NotADBError):
-        message = f"The file {path} is damaged ({error}). Restore it from a backup; devices send what it has not confirmed to them."
+        remedy = "Restore it from a backup; devices send what it has not confirmed to them."
+        message = f"The file {path} is damaged ({error}). {remedy}"
         return HoldfastError("store_corrupt", message, file=path)
     return HoldfastError("store_failed", f"SQLite failed on {path}: {error}", file=path)
