@@ -175,7 +175,8 @@ class Apply:
         merged = frozenset(answered.merged)
         for txn, tbl, key, body in self._outbox.operations(sorted([*answered.plain, *merged])):
             # No page says what became of a row that only goes up: here it stands as it was written.
-            if txn not in merged or self._tables.queues[tbl].direction == UPLOAD:
+            # A table that the schema does not have any more shows nothing here.
+            if tbl in self._tables.queues and (txn not in merged or self._tables.queues[tbl].direction == UPLOAD):
                 promoted.setdefault((tbl, key), []).append(m.decode_operation(body))
         others = [*answered.merged, *answered.cancelled, *(txn for txn, _ in answered.refused)]
         shown = {(tbl, key) for _, tbl, key, _ in self._outbox.operations(others)} | held.keys()
@@ -185,8 +186,7 @@ class Apply:
             self._outbox.release(txn, self._tables.queue_by_name)
         for txn, result in answered.refused:
             self._outbox.refuse(txn, result)
-        here = {name for name in promoted.keys() | shown if name[0] in self._tables.by_number}
-        promoted = {name: operations for name, operations in promoted.items() if name in here}
+        here = self._tables.known(promoted.keys() | shown)
         self._placed = self._places_together(promoted, held)
         for names in batches(iter(sorted(here))):
             self._settle_rows(self._settle_fresh(names, promoted, shown), promoted, held, shown)

@@ -123,7 +123,7 @@ class Confirmed:
     def keep_bases(self, names: Sequence[RowName]) -> None:
         """Keep the confirmed rows of those names of which the user tables show them so far."""
         known = self.bases(names)
-        missing = [name for name in names if name not in known]
+        missing = [name for name in self._tables.known(names) if name not in known]
         self.save_bases([(name, self.confirmed_row(name)) for name in missing])
 
     def confirmed_row(self, name: RowName) -> Row | None:
@@ -178,6 +178,7 @@ class Confirmed:
         """Make the user tables show confirmed + waiting of the given rows; give those on which nothing waits any
         more.
         """
+        names = sorted(self._tables.known(names))
         waiting = self.waiting(names)
         for name in names:
             user: UserTable = self._tables.by_number[name[0]]

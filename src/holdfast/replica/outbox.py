@@ -188,6 +188,13 @@ class Outbox:
         found: list[Any] = self._db.execute(sql, given).fetchall()
         return iter(found)
 
+    def written(self, txns: Sequence[int]) -> Iterator[tuple[int, str]]:
+        """(txn, body) of the operations of those transactions, in order, as they were written."""
+        chosen, given = among(txns)
+        sql = f"SELECT txn, body FROM holdfast_operation WHERE txn {chosen} ORDER BY txn, position"
+        found: list[Any] = self._db.execute(sql, given).fetchall()
+        return iter(found)
+
     def done(self, txns: Sequence[int]) -> None:
         """They leave the outbox: the hub has them, or nobody wants them."""
         chosen, given = among(txns)

@@ -102,7 +102,8 @@ def refused(db: apsw.Connection) -> list[Refused]:
 
 
 def _changes(db: apsw.Connection, txns: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+    """What was written, in the words of the version under which it was: a later one may say less."""
     found: dict[int, list[dict[str, Any]]] = {}
-    for txn, _, _, body in Outbox(db).operations(txns) if txns else ():
+    for txn, body in Outbox(db).written(txns) if txns else ():
         found.setdefault(txn, []).append(msgspec.json.decode(body))
     return found

@@ -56,10 +56,12 @@ class LocalSpaces:
         )
 
     def grant(self, access: Mapping[str, str]) -> None:
-        """The hub says that these are what the device may read."""
+        """The hub says that these are what the device may read. One that was only written may hold rows that are gone
+        at the hub without a trace.
+        """
         self._db.executemany(
             """INSERT INTO holdfast_space (name, access) VALUES (?, ?)
-               ON CONFLICT (name) DO UPDATE SET access = excluded.access, upload = 0
+               ON CONFLICT (name) DO UPDATE SET access = excluded.access, upload = 0, behind = max(behind, upload)
                WHERE access <> excluded.access""",
             access.items(),
         )

@@ -46,12 +46,7 @@ class Stage:
         """Forget all pages, here and in the file: they cannot be applied, and the hub will be asked for them again."""
         self.clear()
         with immediate(self._db, self._path):
-            # A page without a cursor is the rest of one whose space has moved on: the space is read from its start.
-            self._db.execute(
-                """UPDATE holdfast_space SET cursor = NULL
-                   WHERE name IN (SELECT space FROM holdfast_stage WHERE cursor = '')"""
-            )
-            self._db.execute("DELETE FROM holdfast_stage")
+            give_up_pages(self._db)
 
     def clear(self) -> None:
         """Forget what is in memory."""
@@ -75,3 +70,13 @@ class Stage:
 def write_stage(db: apsw.Connection, pages: list[StagedPage]) -> None:
     """Append pages to the stage, inside the caller's transaction."""
     db.executemany("INSERT INTO holdfast_stage (space, cursor, rows) VALUES (?, ?, ?)", pages)
+
+
+def give_up_pages(db: apsw.Connection) -> None:
+    """Forget the pages in the file, inside the caller's transaction; the hub is asked for them again."""
+    # A page without a cursor is the rest of one whose space has moved on: the space is read from its start.
+    db.execute(
+        """UPDATE holdfast_space SET cursor = NULL
+           WHERE name IN (SELECT space FROM holdfast_stage WHERE cursor = '')"""
+    )
+    db.execute("DELETE FROM holdfast_stage")

@@ -215,6 +215,11 @@ class UserTables:
         """Whether the hub's rows have just our columns, in our order."""
         return not self.keys and all(user.order is None for user in self.by_number.values())
 
+    def known(self, names: Iterable[tuple[int, str]]) -> set[tuple[int, str]]:
+        """Those rows, by number of the table and key, of tables that this version has: an operation may wait on a row
+        of one that an earlier version had."""
+        return {name for name in names if name[0] in self.by_number}
+
     def only_uploads(self, space: str) -> bool:
         """Whether the device writes in that space and never reads it."""
         return any(rule.may_name(space) for rule in self.upload_rules.values())

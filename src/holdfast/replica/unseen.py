@@ -3,6 +3,7 @@ this copy stays comparable; their values come when the application knows the tab
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,6 +19,11 @@ def unseen_key(image: m.Image, keys: int) -> str:
         return values.canonical_json(image.values[:keys])
     (value,) = image.values[:1]
     return value if isinstance(value, str) else values.canonical_json(value)
+
+
+def unseen_values(key: str, keys: int) -> list[Any]:
+    """Values that have this key, of such a table."""
+    return list(json.loads(key)) if keys > 1 else [key]
 
 
 def write_unseen(db: apsw.Connection, keys: int, images: Sequence[m.Image], space: int) -> None:

@@ -22,6 +22,7 @@ from holdfast.replica.capture import make_readable
 from holdfast.replica.changes import note_sealed
 from holdfast.replica.file import applying, create_capture, create_views, table_numbers
 from holdfast.replica.seal import Seal
+from holdfast.replica.stage import give_up_pages
 from holdfast.replica.steps import note_origin
 from holdfast.replica.tables import UserTables, quoted
 from holdfast.schema import sqlite_values
@@ -86,8 +87,8 @@ class Upgrade:
         self._save_bases(bases)
         for name in ("holdfast_capture", "holdfast_done"):
             self._db.execute(f"DROP TABLE {name}")
-        for name in ("holdfast_step", "holdfast_stage"):
-            self._db.execute(f"DELETE FROM {name}")
+        self._db.execute("DELETE FROM holdfast_step")
+        give_up_pages(self._db)
         self._state()
         create_capture(self._db, self._new)
         create_views(self._db, self._new)
@@ -112,14 +113,16 @@ class Upgrade:
 
     def _translate_waiting(self) -> None:
         """Put what waits into the words of the new version; what says less then keeps its own, too."""
-        sql = """SELECT o.txn, o.position, coalesce(o.shown, o.body), o.shown IS NOT NULL, t.schema
-                 FROM holdfast_operation o JOIN holdfast_transaction t USING (txn) WHERE t.state <> 'refused'"""
+        # Of the refused ones, those that the hub refused may be sent again; the others are only read.
+        sql = """SELECT o.txn, o.position, coalesce(o.shown, o.body), t.state = 'refused', t.schema
+                 FROM holdfast_operation o JOIN holdfast_transaction t USING (txn)
+                 WHERE t.state <> 'refused' OR t.origin IS NOT NULL"""
         kept: set[int] = set()
         found: list[Any] = self._db.execute(sql).fetchall()
         spoken: list[tuple[int, int, str]] = []
-        for txn, position, body, _, schema in found:
+        for txn, position, body, refused, schema in found:
             op = m.decode_operation(body)
-            whole = self._translate(op)
+            whole = self._translate(op, refused=bool(refused))
             spoken.append((txn, position, m.encode(op).decode()))
             if schema or not whole:
                 kept.add(txn)
@@ -132,15 +135,22 @@ class Upgrade:
             ((self._old.version, txn) for txn in sorted(kept)),
         )
 
-    def _translate(self, op: m.AnyOperation) -> bool:
-        """Change an operation into one of the new version; gives whether it says all that it said before."""
+    def _translate(self, op: m.AnyOperation, *, refused: bool) -> bool:
+        """Change an operation into one of the new version; gives whether it says all that it said before.
+
+        A refused one may have values that a lens does not take: that must not keep the file from its new version.
+        """
         table = self._new.by_name.get(op.table)
         if table is None or isinstance(op, m.Delete):
             return table is not None
         names = self._to_hub.get(op.table, {})
         given = {names.get(name, name): change for name, change in op.set.items()}
         shown = None if isinstance(op, m.Insert) else self._shown(op.table, op.key)
-        self._carry(op.table, given, shown)
+        try:
+            self._carry(op.table, given, shown)
+        except HoldfastError:
+            if not refused:
+                raise
         op.set = {name: change for name, change in given.items() if name in table.slot}
         if isinstance(op, m.Update):
             base = {names.get(name, name): stamp for name, stamp in op.base.items()}
@@ -272,7 +282,7 @@ class Upgrade:
 
     def _read(self, table: Table, aside: str) -> Iterator[list[Any]]:
         columns = ", ".join(quoted(column.name) for column in table.row_columns)
-        last = 0
+        last = float("-inf")  # a program may number its rows below 1
         while True:
             sql = f"SELECT rowid, {columns} FROM {quoted(aside)} WHERE rowid > ? ORDER BY rowid LIMIT {ROWS}"
             found: list[Any] = self._db.execute(sql, (last,)).fetchall()

@@ -22,6 +22,7 @@ from holdfast.replica.file import applying
 from holdfast.replica.pages import layout_of
 from holdfast.replica.round import Rounds
 from holdfast.replica.spaces import LocalSpaces
+from holdfast.replica.unseen import unseen_values
 from holdfast.schema.key import key_values
 
 TURNS = 4
@@ -124,8 +125,10 @@ class Verifier:
 
     def _leave(self, row: Difference) -> m.Image:
         """What makes a row go that the hub does not have."""
-        table = self._rounds.device.schema.table(row.table)
-        return m.Image(row.table, 0, list(key_values(table, row.key)), "")
+        user = self._rounds.device.tables.by_name.get(row.table)
+        if user is None:
+            return m.Image(row.table, 0, unseen_values(row.key, self._rounds.device.tables.keys[row.table]), "")
+        return m.Image(row.table, 0, list(key_values(user.table, row.key)), "")
 
     def _ask(self, compare: dict[str, m.Compare]) -> Mapping[str, m.Compared]:
         return ask(self._rounds, self._exchanges, self._ways[0], compare)
