@@ -79,6 +79,11 @@ class OwnServer:
         self._server.cleanup()
 
 
+def as_role(dsn: str, role: str) -> str:
+    """The same database, for another role without a password."""
+    return f"postgresql:///?{urlencode({**conninfo_to_dict(dsn), 'user': role})}"
+
+
 def connect(dsn: str) -> psycopg.Connection[tuple[Any, ...]]:
     """A connection in autocommit mode."""
     return psycopg.connect(dsn, autocommit=True)

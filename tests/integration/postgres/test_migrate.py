@@ -23,7 +23,7 @@ from holdfast.stores.postgres.numbered import MIGRATIONS, Migration
 from holdfast.stores.postgres.plan import Plan
 from holdfast.stores.postgres.undo import Connection
 from tests.integration.postgres.catalogue import dump, psql
-from tests.postgres import connect, database
+from tests.postgres import as_role, connect, database
 
 TABLES = """
     create schema app;
@@ -372,7 +372,7 @@ def test_a_role_that_owns_nothing_runs_the_hub(application: Place) -> None:
     name = "hub_" + application.dsn.rpartition("dbname=")[2].partition("&")[0]
     application.sql(f'create role "{name}" login; grant select, insert, update, delete on crew, visit to "{name}"')
     application.things.callback(application.sql, f'drop owned by "{name}" cascade; drop role "{name}"')
-    poor = application.dsn.replace("user=postgres", f"user={name}")
+    poor = as_role(application.dsn, name)
     with pytest.raises(hf.HoldfastError) as refusal:
         hf.Server(poor, BOTH).migrate()
     assert refusal.value.code == "store_open"
@@ -420,7 +420,7 @@ def test_a_role_that_owns_nothing_leases_keys(application: Place, made: str) -> 
     admin.migrate(grant=name)
     assert admin.plan(grant=name) == []
     admin.close()
-    with hf.Server(application.dsn.replace("user=postgres", f"user={name}"), schema) as server:
+    with hf.Server(as_role(application.dsn, name), schema) as server:
         anna = application.sync("anna", schema, server)
         for number in range(6):
             anna.execute(f"insert into {schema.tables[0].name} (title) values (?)", (str(number),))

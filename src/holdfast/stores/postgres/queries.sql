@@ -107,19 +107,23 @@ SELECT origin, n, body FROM holdfast.result WHERE origin = ANY (%s::text[]) ORDE
 
 -- name: lock_rows
 -- Feed rows, locked in key order, as they stand when they are locked. The name of a space that was made while this waited is NULL:
--- then it is asked again. (A join would show the partner of a row as it was before it waited.)
-SELECT l.tbl, l.key, (SELECT s.name FROM holdfast.space s WHERE s.id = l.space), l.seq, l.life, l.image, l.kept FROM (
-  SELECT w.tbl, w.key, w.space, w.seq, w.life, w.image, w.kept FROM json_to_recordset(%s::json) AS r(tbl int, key text)
-  JOIN holdfast."row" w ON w.tbl = r.tbl AND w.key = r.key AND w.mark = 0
-  ORDER BY w.tbl, w.key FOR UPDATE OF w
+-- then it is asked again. (A join would show the partner of a row as it was before it waited.) Each row is looked up by itself: that
+-- is what a locking LATERAL makes of it, whatever PostgreSQL thinks of a table of which it has no statistics yet.
+SELECT r.tbl, r.key, (SELECT s.name FROM holdfast.space s WHERE s.id = l.space), l.seq, l.life, l.image, l.kept
+FROM (SELECT j.tbl, j.key FROM json_to_recordset(%s::json) AS j(tbl int, key text) ORDER BY j.tbl, j.key COLLATE "C") r
+CROSS JOIN LATERAL (
+  SELECT w.space, w.seq, w.life, w.image, w.kept FROM holdfast."row" w
+  WHERE w.tbl = r.tbl AND w.key = r.key AND w.mark = 0 FOR UPDATE
 ) l
 
 -- name: rows
--- Feed rows in a snapshot, with the names of their spaces.
-SELECT w.tbl, w.key, s.name, w.seq, w.life, w.image, w.kept
+-- Feed rows in a snapshot, with the names of their spaces; looked up each by itself (OFFSET 0), as for `lock_rows`.
+SELECT r.tbl, r.key, l.name, l.seq, l.life, l.image, l.kept
 FROM json_to_recordset(%s::json) AS r(tbl int, key text)
-JOIN holdfast."row" w ON w.tbl = r.tbl AND w.key = r.key AND w.mark = 0
-JOIN holdfast.space s ON s.id = w.space
+CROSS JOIN LATERAL (
+  SELECT s.name, w.seq, w.life, w.image, w.kept FROM holdfast."row" w JOIN holdfast.space s ON s.id = w.space
+  WHERE w.tbl = r.tbl AND w.key = r.key AND w.mark = 0 OFFSET 0
+) l
 
 -- name: in_order
 -- For this transaction: a page is read along the index. A table that was just filled has no statistics yet, and every page of a
@@ -205,8 +209,8 @@ ORDER BY d.mark LIMIT %s
 
 -- name: noted
 -- Those of the rows that wait to be sequenced.
-SELECT DISTINCT d.tbl, d.key FROM json_to_recordset(%s::json) AS r(tbl text, key text)
-JOIN holdfast.dirty d ON d.tbl = r.tbl AND d.key = r.key WHERE d.problem IS NULL
+SELECT r.tbl, r.key FROM json_to_recordset(%s::json) AS r(tbl text, key text)
+CROSS JOIN LATERAL (SELECT FROM holdfast.dirty d WHERE d.tbl = r.tbl AND d.key = r.key AND d.problem IS NULL LIMIT 1) d
 
 -- name: noted_since
 -- Whether somebody has noted one of these rows, apart from the notes that are known; and whether one waits aside.

@@ -17,7 +17,7 @@ from holdfast.stores.contract.foreign import every_value, exact
 from holdfast.stores.contract.ground import aside, feed, write
 from holdfast.stores.contract.samples import READING, batch, contract_schema, gone, row
 from holdfast.stores.postgres import PostgresStore
-from tests.postgres import connect, database
+from tests.postgres import as_role, connect, database
 
 SPACE = SpaceRule("all")
 PERSON = Table(
@@ -285,7 +285,7 @@ def test_a_role_without_rights_is_told_what_it_needs(place: Place) -> None:
     name = place.dsn.rpartition("dbname=")[2].partition("&")[0]
     place.sql(f'create role "poor_{name}" login')
     place.things.callback(place.sql, f'drop owned by "poor_{name}" cascade; drop role "poor_{name}"')
-    store = PostgresStore(place.dsn.replace("user=postgres", f"user=poor_{name}"), install=True)
+    store = PostgresStore(as_role(place.dsn, f"poor_{name}"), install=True)
     with pytest.raises(HoldfastError, match="lacks a right") as refusal:
         store.open(SCHEMA)
     assert refusal.value.code == "store_open"
@@ -297,7 +297,7 @@ def test_a_program_without_rights_on_the_hubs_tables_is_noted(place: Place) -> N
     name = place.dsn.rpartition("dbname=")[2].partition("&")[0]
     place.sql(f'create role "app_{name}" login; grant insert on person to "app_{name}"')
     place.things.callback(place.sql, f'drop owned by "app_{name}" cascade; drop role "app_{name}"')
-    with connect(place.dsn.replace("user=postgres", f"user=app_{name}")) as program:
+    with connect(as_role(place.dsn, f"app_{name}")) as program:
         program.execute("insert into person (id, badge) values ('a', 1)")
     with store.transaction(write=False) as tx:
         assert [note.key for note in tx.dirty(9)] == ["a"]
