@@ -11,7 +11,7 @@ from typing import NamedTuple
 import apsw
 
 from holdfast.errors import HoldfastError
-from holdfast.replica.budgets import Storage, class_of
+from holdfast.replica.budgets import Level, Storage, class_of
 from holdfast.replica.compaction import Compacted, compact, worth_while
 from holdfast.replica.eviction import Candidate, Eviction, forget_unused
 from holdfast.replica.file import LEAST_BYTES, applying, connect, free_bytes, snapshot
@@ -234,6 +234,8 @@ class Keeper:
         try:
             with sqlite_errors(self._path):
                 due = self._due(looking)
+                if due[1] and self._all_well(looking):
+                    self._measured, due = in_use(looking), (due[0], False)
                 idle = not worth_while(looking) and free_bytes(self._path) >= LEAST_BYTES
             if any(due) or not idle:
                 with self._connection(QUIET_BUSY_MS) as db:
@@ -249,7 +251,7 @@ class Keeper:
         return is_due, self._measured is None or abs(used - self._measured) >= step
 
     def _tend(self, db: apsw.Connection, is_due: bool, has_changed: bool, until: float) -> None:
-        moment = self._last_synced()
+        moment = self._last_synced() if self._leaving else None
         if self._leaving and (is_due or (has_changed and self._is_over(db))):
             self._prune(db, until)
             if self.clock() < until:
@@ -267,11 +269,19 @@ class Keeper:
             return True
         return bool(self._storage.classes) and any(c.level == "full" for c in self._report(db).classes.values())
 
+    def _all_well(self, db: apsw.Connection) -> bool:
+        """Whether the file has room, no class has a budget, and nobody was told otherwise: seen without a connection of
+        its own, which would read the whole schema first.
+        """
+        return not self._storage.classes and self._level(db) == "ok" and read_kept(db) is None
+
+    def _level(self, db: apsw.Connection) -> Level:
+        return self._storage.level(in_use(db) + size_of(f"{self._path}-wal"), self._storage.total)
+
     def _tell(self, db: apsw.Connection) -> None:
         """Keep the levels where everybody sees them. All well, and no budgets: nothing is written."""
-        total = self._storage.level(in_use(db) + size_of(f"{self._path}-wal"), self._storage.total)
-        levels = self._report(db).levels if self._storage.classes else {"total": total}
-        if read_kept(db) is None and not self._storage.classes and total == "ok":
+        if self._all_well(db):
             return
+        levels = self._report(db).levels if self._storage.classes else {"total": self._level(db)}
         with applying(db, self._path):
             keep(db, self._storage, levels)
