@@ -10,6 +10,7 @@ import traceback
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -126,9 +127,15 @@ def immediate(db: apsw.Connection, path: str) -> Iterator[None]:
 def free_bytes(path: str) -> int:
     """What the disk of a file has left; very much where nobody knows."""
     try:
-        return shutil.disk_usage(Path(path).absolute().parent).free
+        return shutil.disk_usage(_folder(path)).free
     except OSError:
         return 2**62
+
+
+@lru_cache(maxsize=64)
+def _folder(path: str) -> str:
+    """Where a file lies; asked at every commit."""
+    return str(Path(path).absolute().parent)
 
 
 def _write_back(db: apsw.Connection, path: str) -> None:

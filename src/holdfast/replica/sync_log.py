@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from contextlib import closing
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -162,11 +163,16 @@ def _open(path: str) -> apsw.Connection:
     db = apsw.Connection(path)
     try:
         db.execute("PRAGMA synchronous = OFF")
-        db.execute(resources.files("holdfast.replica").joinpath("log.sql").read_text("utf-8"))
+        db.execute(_tables())
     except BaseException:
         db.close()
         raise
     return db
+
+
+@cache
+def _tables() -> str:
+    return resources.files("holdfast.replica").joinpath("log.sql").read_text("utf-8")
 
 
 def log_path(path: str) -> str:
