@@ -317,12 +317,27 @@ def upsert(table: Table, source: str) -> str:
 
 def read_rows(db: apsw.Connection, schema: Schema) -> UserRows:
     """table -> rows of the user tables of a file as wire values (key columns, then cells by slot)."""
-    found: UserRows = {}
-    for table in schema.tables:
+    forms = _forms.get(schema.hash)
+    if forms is None:
+        forms = _forms[schema.hash] = [Reading(table) for table in schema.tables]
+    return {form.name: form.rows(db) for form in forms}
+
+
+class Reading:
+    """How the rows of one table are read: looked up once, as every step of a simulation reads all tables."""
+
+    def __init__(self, table: Table) -> None:
         columns = table.row_columns
-        sql = f"SELECT {', '.join(column.name for column in columns)} FROM {table.name}"
-        found[table.name] = [
-            tuple(sqlite_values.from_sql(column, value) for column, value in zip(columns, row, strict=True))
-            for row in db.execute(sql)
-        ]
-    return found
+        self.name = table.name
+        self._sql = f"SELECT {', '.join(column.name for column in columns)} FROM {table.name}"
+        self._readers = [sqlite_values.reader(column) for column in columns]
+
+    def rows(self, db: apsw.Connection) -> list[tuple[Any, ...]]:
+        """All rows. Raises `values.InvalidValue` for what no program may have stored."""
+        readers = self._readers
+        found = db.execute(self._sql).fetchall()
+        return [tuple([read(value) for read, value in zip(readers, row, strict=True)]) for row in found]
+
+
+_forms: dict[str, list[Reading]] = {}
+"""By hash of the schema."""

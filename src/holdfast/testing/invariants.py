@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import apsw
@@ -33,6 +34,12 @@ from holdfast.testing.hub_places import read_rows
 MAX_AHEAD = 5 * 60 * 1000
 
 Name = tuple[str, str]
+
+
+@lru_cache(maxsize=4096)
+def read_image(image: bytes) -> m.Image:
+    """An image of a feed, read once: every check reads whole feeds. Nobody may change what it gives."""
+    return m.decode_image(image)
 
 
 class Violation(AssertionError):
@@ -119,7 +126,7 @@ class Watch:
         self._latest[name] = self._known[(name, space.epoch, space.head, space.chain)] = snapshot
 
     def _name_of(self, image: bytes) -> Name:
-        found = m.decode_image(image)
+        found = read_image(image)
         return found.table, self._hub.key_of(found)
 
     def check_hub(self) -> None:
@@ -131,7 +138,7 @@ class Watch:
             self._check_feed(name, snapshot)
             self._check_digest(name, snapshot)
             for (table, key), (_, image) in snapshot.rows.items():
-                row = m.decode_image(image)
+                row = read_image(image)
                 if row.life % 2:
                     alive[table].append(whole(self._hub.schema.by_name[table].row_columns, row.values))
                 if row.life:
@@ -155,7 +162,7 @@ class Watch:
             key = tx.hub().hub.encode()
         sums: dict[int, int] = {}
         for (table, row_key), (_, image) in snapshot.rows.items():
-            row = m.decode_image(image)
+            row = read_image(image)
             if row.life % 2:
                 bucket = digest.bucket(table, row_key)
                 leaf = digest.leaf(key, table, row_key, row.life, row.stamps)
@@ -193,7 +200,7 @@ class Watch:
         """A living row lives where its template says, or where the row lives that its foreign key names."""
         found: dict[Name, tuple[str, m.Image]] = {}
         for space, snapshot in self._latest.items():
-            images = {name: m.decode_image(fed.image) for name, fed in snapshot.rows.items()}
+            images = {name: read_image(fed.image) for name, fed in snapshot.rows.items()}
             found.update((name, (space, image)) for name, image in images.items() if image.life)
         for name, (space, image) in found.items():
             table = self._hub.schema.by_name[name[0]]
@@ -215,7 +222,7 @@ class Watch:
             limit = max(clock.wall(self._hub.clock() + MAX_AHEAD), tx.hub().hlc)
         for name, snapshot in self._latest.items():
             for fed in snapshot.rows.values():
-                stamps = decode_stamps(m.decode_image(fed.image).stamps)
+                stamps = decode_stamps(read_image(fed.image).stamps)
                 if any(stamp is not None and clock.hlc_of(stamp) > limit for stamp in stamps):
                     raise Violation(16, f"{name} has a row from the future: {fed.image!r}")
 
@@ -255,7 +262,7 @@ class Watch:
             snapshot = self._known.get((space, epoch, int(head or 0), chain))
             if not ready or seq != head or snapshot is None:
                 continue
-            wanted = {name: m.decode_image(fed.image) for name, fed in snapshot.rows.items()}
+            wanted = {name: read_image(fed.image) for name, fed in snapshot.rows.items()}
             wanted = {name: row for name, row in wanted.items() if row.life}
             found = {name: row for name, row in local.metadata.items() if row[0] == space}
             if wanted.keys() != found.keys():
@@ -273,7 +280,7 @@ class Watch:
             return
         image = local.bases.get(name)
         if image is not None:
-            base = m.decode_image(image)
+            base = read_image(image)
             values, held = base.values, base.states
         else:
             values, held = list(local.shown.get(name, ())), json.loads(states) if states else {}
@@ -300,7 +307,7 @@ class Watch:
         for space in readable:
             if space in self._latest:
                 for (table, _), (_, image) in self._latest[space].rows.items():
-                    row = m.decode_image(image)
+                    row = read_image(image)
                     if row.life % 2:
                         wanted[table].append(whole(device.schema.by_name[table].row_columns, row.values))
         for table_name, rows in wanted.items():
