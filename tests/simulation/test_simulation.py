@@ -17,7 +17,7 @@ from holdfast.testing.trial import PROFILES, plan, run
 from tests.simulation.planted_deeper import PLANTED, Planted
 
 SEEDS = 3
-"""Of each profile; `.ci/run` plays more than 2,000 short ones besides, `make soak` new ones for as long as it is told."""
+"""Of each profile; `.ci/run` plays 2,000 short ones besides, `make soak` new ones for as long as it is told."""
 STEPS = 60
 
 
