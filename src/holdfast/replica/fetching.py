@@ -57,8 +57,16 @@ class Fetching:
         self._confirmed = Confirmed(db, self._tables)
 
     def run(self, names: Sequence[RowName], now: int) -> None:
-        """Bring back those of the rows that have left, and the rows that they refer to. Raises what a sync raises."""
+        """Bring back those of the rows that have left, and the rows that they refer to. Raises `space_unknown` for rows
+        of spaces that this device only writes, and what a sync raises.
+        """
         left = sorted(self._confirmed.evicted(names))
+        read = self._read_spaces()
+        for (number, key), space in self._confirmed.spaces(left).items():
+            if space not in read:
+                table = self._tables.by_number[number].table.name
+                message = f"the row {key!r} of {table} has left this device, which only writes its space: it stays away"
+                raise HoldfastError("space_unknown", message, table=table, key=key)
         for place in range(0, len(left), BATCH):
             self._bring(left[place : place + BATCH], now)
         self.complete(now)
@@ -77,11 +85,14 @@ class Fetching:
 
     def _bring(self, names: Sequence[RowName], now: int) -> None:
         """One exchange, and the rows in the snapshot of its answer."""
-        named = {space.number: space.name for space in LocalSpaces(self._db).all().values()}
+        read = self._read_spaces()
         compare: dict[str, m.Compare] = {}
         for name, number in self._confirmed.spaces(names).items():
-            wanted = compare.setdefault(named[number], m.Compare())
-            wanted.names.append((self._tables.by_number[name[0]].table.name, name[1]))
+            if number in read:
+                wanted = compare.setdefault(read[number], m.Compare())
+                wanted.names.append((self._tables.by_number[name[0]].table.name, name[1]))
+        if not compare:
+            return
         compared = ask(self._rounds, self._exchanges, self._ways[0], compare, "fetch")
         with applying(self._db, self._rounds.device.path):
             for space, said in compared.items():
@@ -89,6 +100,10 @@ class Fetching:
                 if images:
                     take_rows(self._rounds, self._db, space, images)
             note_used(self._db, names, now)
+
+    def _read_spaces(self) -> dict[int, str]:
+        """Number -> name of the spaces that this device reads."""
+        return {space.number: space.name for space in LocalSpaces(self._db).all().values()}
 
     def _is_wanted(self, image: m.Image) -> bool:
         """Whether the row is alive and has still left: the same answer may have brought it, or said that it is gone."""

@@ -63,13 +63,12 @@ class UserTable:
         self.delete_sql = f"DELETE FROM {name} WHERE {where}"
         self.select_sql = f"SELECT {', '.join(columns)} FROM {name} WHERE {where}"
         self.replaces = bool(table.unique)
-        if self.replaces:
-            self.upsert_sql = insert.replace("INSERT", "INSERT OR REPLACE", 1)
-            self.modest_sql = insert.replace("INSERT", "INSERT OR IGNORE", 1)
-        else:
-            keys = ", ".join(quoted(column.name) for column in table.key)
-            sets = ", ".join(f"{quoted(c.name)} = excluded.{quoted(c.name)}" for c in table.cells)
-            self.upsert_sql = f"{insert} ON CONFLICT ({keys}) DO " + (f"UPDATE SET {sets}" if sets else "NOTHING")
+        keys = ", ".join(quoted(column.name) for column in table.key)
+        sets = ", ".join(f"{quoted(c.name)} = excluded.{quoted(c.name)}" for c in table.cells)
+        self.upsert_sql = f"{insert} ON CONFLICT ({keys}) DO " + (f"UPDATE SET {sets}" if sets else "NOTHING")
+        self.replace_sql = insert.replace("INSERT", "INSERT OR REPLACE", 1)
+        self.modest_sql = insert.replace("INSERT", "INSERT OR IGNORE", 1)
+        self.make_way = [_make_way(table, group) for group in table.unique]
         # The key as the triggers note it: finds a row that another program made past the CHECKs, by reading the table.
         self.odd_key = key_expression(table, name)
         self.to_sql: Callable[[Sequence[Any]], Sequence[Any]] | None = sqlite_values.row_to_sql(table)
@@ -105,7 +104,16 @@ class UserTable:
     def write(self, db: apsw.Connection, rows: Iterable[Sequence[Any]]) -> None:
         """Insert or overwrite rows given as wire values in image order, whole."""
         note_written(db, self.number)
-        db.executemany(self.upsert_sql, rows if self.to_sql is None else map(self.to_sql, rows))
+        stored = rows if self.to_sql is None else map(self.to_sql, rows)
+        if not self.replaces:
+            db.executemany(self.upsert_sql, stored)
+        elif not db.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, -1):
+            db.executemany(self.replace_sql, stored)
+        else:  # what REPLACE removes and overwrites the triggers of the application would not see
+            for row in stored:
+                for sql, places in self.make_way:
+                    db.execute(sql, [row[place] for place in places])
+                db.execute(self.upsert_sql, row)
 
     def patch(self, db: apsw.Connection, slots: Sequence[int], rows: Iterable[Sequence[Any]]) -> None:
         """Overwrite some cells of rows given as key values and then the values of those slots, in wire form.
@@ -176,6 +184,17 @@ class UserTable:
             db.execute(self.modest_sql, values if self.to_sql is None else self.to_sql(values))
         else:
             self.write(db, [values])
+
+
+def _make_way(table: Table, group: Sequence[str]) -> tuple[str, list[int]]:
+    """The statement that removes other rows with the same value of a unique group, and where in a row in image order
+    its parameters stand.
+    """
+    names = [column.name for column in table.row_columns]
+    taken = " AND ".join(f"{quoted(name)} = ?" for name in group)
+    own = " AND ".join(f"{quoted(name)} = ?" for name in table.key_names)
+    sql = f"DELETE FROM {quoted(table.name)} WHERE {taken} AND NOT ({own})"
+    return sql, [names.index(name) for name in (*group, *table.key_names)]
 
 
 def _same(stored: list[Any] | None, wanted: list[Any]) -> bool:

@@ -264,23 +264,28 @@ class Upgrade:
         return [name for (name,) in self._db.execute(sql, (table,))]
 
     def _copy(self, before: Table, after: Table, aside: str) -> None:
-        """All rows: by SQLite where columns only came or got other names, else one by one."""
+        """All rows: by SQLite where columns only came or got other names, else one by one. Each keeps its rowid, by
+        which an index of the application may know it.
+        """
         columns = ", ".join(quoted(column.name) for column in after.row_columns)
         names = {new: old for old, new in self._to_hub.get(after.name, {}).items()}
         shared = [c.name for c in after.row_columns if names.get(c.name, c.name) in before.position]
         if after.name not in self._union.lenses:
             sources = ", ".join(quoted(names.get(name, name)) for name in shared)
             into = ", ".join(map(quoted, shared))
-            self._db.execute(f"INSERT INTO {quoted(after.name)} ({into}) SELECT {sources} FROM {quoted(aside)}")
+            self._db.execute(
+                f"INSERT INTO {quoted(after.name)} (rowid, {into}) SELECT rowid, {sources} FROM {quoted(aside)}"
+            )
             return
         marks = ", ".join("?" * len(after.row_columns))
-        convert = sqlite_values.row_to_sql(after)
-        insert = f"INSERT INTO {quoted(after.name)} ({columns}) VALUES ({marks})"
+        convert = sqlite_values.row_to_sql(after) or list
+        insert = f"INSERT INTO {quoted(after.name)} (rowid, {columns}) VALUES (?, {marks})"
         for rows in self._read(before, aside):
-            made = (self._row(before, after, self._wire(before, row)) for row in rows)
-            self._db.executemany(insert, made if convert is None else map(convert, made))
+            made = ((number, self._row(before, after, self._wire(before, row))) for number, *row in rows)
+            self._db.executemany(insert, ([number, *convert(row)] for number, row in made))
 
     def _read(self, table: Table, aside: str) -> Iterator[list[Any]]:
+        """Rows with their rowid before them, some at a time."""
         columns = ", ".join(quoted(column.name) for column in table.row_columns)
         last = float("-inf")  # a program may number its rows below 1
         while True:
@@ -289,7 +294,7 @@ class Upgrade:
             if not found:
                 return
             last = found[-1][0]
-            yield [row[1:] for row in found]
+            yield found
 
     def _state(self) -> None:
         """The file says which version it is of, and the hub's layout in the names of that until it comes anew."""

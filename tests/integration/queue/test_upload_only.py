@@ -186,6 +186,29 @@ def test_the_direction_may_be_taken_away_and_given(desk: Desk) -> None:
     assert ben.verify().ok
 
 
+def test_what_made_room_stays_away_and_says_so(tmp_path: Path) -> None:
+    class Log(hf.Table, space="track:{driver}", queue=UP, evictable=True):
+        driver: str
+        text: str
+
+    schema, now = hf.Schema(Log), [10**11]
+    with hf.Server(f"sqlite:///{tmp_path}/hub.db", schema, now=lambda: now[0]) as server:
+        way = hf.testing.LocalTransport(server, hf.Identity("anna", {"track:anna": "rw"}))
+        room = hf.Storage(total="100 kB")
+        with hf.Replica(tmp_path / "anna.db", schema, transport=way, storage=room, now=lambda: now[0]) as anna:
+            for key in range(40):
+                anna.execute("insert into log (id, driver, text) values (?, 'anna', ?)", (str(key), "x" * 5000))
+            anna.sync()
+            now[0] += 3_600_000
+            anna.prune()
+            assert anna.storage.tables["log"].evicted > 0
+            assert (anna.sync().refused, anna.verify().ok) == ([], True)
+            with pytest.raises(hf.HoldfastError, match="only writes its space") as raised:
+                anna.fetch("log", "0")
+            assert raised.value.code == "space_unknown"
+        assert len(list(server.export_history("log"))) == 40
+
+
 def test_a_template_that_is_not_of_the_schema_is_refused_and_nothing_is_stored(desk: Desk) -> None:
     body = b'{"protocol":1,"device":"d","schema":{"version":1,"hash":"%s"},"clock":0,"want":{"upload":["{a}x{b}"]}}'
     answer = desk.server.handle(body % SCHEMA.hash.encode(), hf.Identity("anna", ALL))

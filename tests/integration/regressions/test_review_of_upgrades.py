@@ -67,6 +67,17 @@ V2 = hf.Schema(
 )  # fmt: skip
 
 
+class Memo2(hf.Table, name="memo", space="site"):
+    body: str = ""
+    read: bool = False
+
+
+V2B = hf.Schema(
+    Visit2, Memo2, version=2,
+    migrations=[hf.migrate(1, 2, *V2.migrations[0].steps[:1], hf.drop("pair"), hf.drop("numbered"))],
+)  # fmt: skip
+
+
 class Site:
     """A hub that is deployed anew with each version, its clock, and device files."""
 
@@ -113,6 +124,19 @@ def test_rows_numbered_below_one_are_not_left_behind_by_a_lens(site: Site) -> No
     site.deploy(V2)
     device = site.device("truck", V2)
     assert shown(device, "select id, first, last from visit order by id") == [("a", "Ann", "Lee"), ("b", "Bob", "Ray")]
+
+
+def test_an_upgrade_leaves_rows_their_numbers_by_which_a_search_index_knows_them(site: Site) -> None:
+    site.deploy(V1)
+    device = site.device("truck", V1)
+    device.execute("insert into visit (id, name) values ('a', 'Ann Lee'), ('b', 'Bob Ray'), ('c', 'Cy Orr')")
+    device.execute("insert into memo (id, body) values ('a', ''), ('b', '')")
+    for table in ("visit", "memo"):
+        device.execute(f"delete from {table} where id = 'a'")
+    before = [shown(device, f"select rowid, id from {table} order by id") for table in ("visit", "memo")]
+    site.deploy(V2B)
+    device = site.device("truck", V2B)
+    assert [shown(device, f"select rowid, id from {table} order by id") for table in ("visit", "memo")] == before
 
 
 def test_refused_work_of_an_earlier_version_can_be_sent_again(site: Site) -> None:

@@ -77,7 +77,8 @@ class Storing(Syncing):
         them the rows that they refer to. They stay a day at least, unless room is short.
 
         The hub is asked only when a row has left. A connected replica ends what is under way first, and goes on
-        afterwards. Raises `row_missing`, `unknown_table`, `busy`, and what a sync raises, such as `network`.
+        afterwards. Raises `row_missing`, `unknown_table`, `busy`, `space_unknown` for a row of a space that this device
+        only writes, and what a sync raises, such as `network`.
         """
         self._open()
         self.schema.table(table)
