@@ -14,13 +14,15 @@ from holdfast.protocol import messages as m
 
 
 class Submission(NamedTuple):
-    """The transactions of one request, with who sent them, where he may read and write, and the span of the request."""
+    """The transactions of one request, with who sent them, where he may read and write, the span of the request,
+    and how far the device has read."""
 
     identity: Identity
     device: str
     spaces: Mapping[str, Access]
     transactions: Sequence[m.Transaction]
     trace: Any = None
+    cursors: Mapping[str, str] = {}
 
 
 class Unit(NamedTuple):
@@ -51,7 +53,12 @@ class Outcome:
     are the rules of those that were met.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, counts: str = "") -> None:
+        self.counts = counts
+        """The name under which increments were counted; empty: nothing was written."""
+        self.restored = 0
+        self.unrestored: list[m.Kept] = []
+        """How many rows came back, and those that were not taken."""
         self.through: dict[str, int] = {}
         self.results: list[m.Result] = []
         self.plain: set[RowName] = set()

@@ -42,12 +42,13 @@ class Step(NamedTuple):
 class Drain:
     """Sequences the writes of other programs, as the hub's own writes that have seen everything."""
 
-    def __init__(self, schema: Schema, origin: str) -> None:
+    def __init__(self, schema: Schema, origin: str, counts: str = "") -> None:
         self._schema = schema
         self._origin = origin
         self.more = False
         self.spaces: set[str] = set()
         """Where the rows went that were sequenced."""
+        self._counts = counts
 
     def run(self, tx: Transaction, now: int) -> int:
         """Sequence up to 1,000 rows in the given write transaction. Gives the number of notes taken; `more` says
@@ -110,6 +111,7 @@ class Drain:
     def _sequence(self, tx: Transaction, notes: Sequence[DirtyRow], now: int) -> None:
         state = tx.hub()
         self._hub, self._hlc, self._now = state.hub, state.hlc, now
+        self._counting = self._counts or state.counts
         for note in notes:
             self._reasons.pop((note.table, note.key), None)  # of an attempt that was undone
         workspace = Workspace(tx, self._schema, [(note.table, note.key) for note in notes])
@@ -162,10 +164,10 @@ class Drain:
                     # Nothing is new, but the schema may have another rule for its space now.
                     rows[name] = before._replace(foreign=True)
                 return
-            row = apply(table, before.row, op, self._hub).row
+            row = apply(table, before.row, op, self._counting).row
             assert row is not None
             since = before.row if op.kind == "update" else None
-            row, derived = settle(self._schema, table, note.key, since, row, self._hub)
+            row, derived = settle(self._schema, table, note.key, since, row, self._counting)
             op = op._replace(changes={**op.changes, **derived})
         except (InvalidValue, Refusal) as error:
             # A counter beyond its range: it must not hold up the other rows, nor any round.

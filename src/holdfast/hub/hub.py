@@ -27,6 +27,7 @@ from holdfast.hub.pull import Asked, answer
 from holdfast.hub.reading import classes_of, cursor_at, templates_of, wanted
 from holdfast.hub.requested import check_device, check_schema, check_want
 from holdfast.hub.response import Response, error_response
+from holdfast.hub.restoring import kept_of, submission_of
 from holdfast.hub.serving import Served, Serving
 from holdfast.hub.snapshot import Snapshot, guarded
 from holdfast.hub.watch import Watch
@@ -105,7 +106,7 @@ class Hub:
         self._spaces = spaces if not isinstance(spaces, Membership) else None
         self._membership = spaces if isinstance(spaces, Membership) else None
         self._access_version, self._access_seen = 0, now()
-        self._now = now
+        self._now, self._random_bits = now, random_bits
         if self._membership is not None:
             self._membership.prepare(store)
         self.serving.open(store)
@@ -267,7 +268,8 @@ class Hub:
         """The answer, which holds the snapshot until it was read; one that ended with its beginning is read at once."""
         view = self.serving.view(request.schema)
         facts = (self.hub, identity.user, self._now(), spaces, view.layout, self.schema, request)
-        asked = Asked(*facts, live, blocks or {}, self._classes, view.mark, view.is_plain, self.serving.introduced)
+        versions = view.mark, view.is_plain, self.serving.introduced
+        asked = Asked(*facts, live, blocks or {}, self._classes, *versions, self._writer.counts, self._notice)
         if snapshot.only:
             pages: list[int] = []
             whole = list(answer(snapshot.tx, asked, outcome, pages.append))
@@ -275,6 +277,12 @@ class Hub:
             return Response(200, NDJSON, self.observation.answer(iter(whole)), lambda: None)
         lines = self.observation.answer(answer(snapshot.tx, asked, outcome, self.observation.sent_rows))
         return Response(200, NDJSON, guarded(lines), snapshot.keep())
+
+    def _notice(self, device: str, reset: Sequence[str]) -> None:
+        """A device has read what this hub does not know. Increments are counted under a new name from now on: under the
+        one before, others may have been counted that have been lost."""
+        self.observation.lost(device, reset)
+        self._writer.counts = self._writer.counts or clock.new_origin(self._random_bits(48))
 
     def news(self, last: m.Request, access: Mapping[str, str], identity: Identity) -> Response | None:
         """What has come for a device since its `last` request, whose cursors say what it was sent; None: nothing.
@@ -295,22 +303,44 @@ class Hub:
         return self._made(needs.of_answer(last, given), make)
 
     def _push(self, request: m.Request, identity: Identity, given: dict[str, Access] | None, seen: Seen) -> Outcome:
+        """Take what a request brings: acknowledgements, rows that come back, transactions."""
         origins = [t.origin for t in request.transactions] + [origin for origin, _ in request.acknowledged]
-        if not origins:
+        if not origins and not request.restore:
             return Outcome()
-        if request.acknowledged or given is None:
+        if request.acknowledged or request.restore or given is None:
             with begin(self._store, Need(origins=sorted(set(origins)), only=given is not None), write=False) as tx:
                 known = tx.origins(sorted(set(origins)))
                 check_device({name: origin.device for name, origin in known.items()}, request.device, origins)
                 given = self._access(tx, identity, given)
         if request.acknowledged:
             self._writer.change(lambda tx: tx.forget(request.acknowledged))
+        outcome = self._restore(request, identity, given) if request.restore else Outcome()
         if not request.transactions:
-            return Outcome()
+            return outcome
         with self.observation.push(request):
-            submission = Submission(identity, request.device, given, request.transactions, tracing.here())
-            outcome = self._writer.submit(submission)
-        self.observation.pushed(seen, request, outcome)
+            submission = Submission(
+                identity, request.device, given, request.transactions, tracing.here(), request.cursors
+            )
+            written = self._writer.submit(submission)
+        written.restored, written.unrestored = outcome.restored, outcome.unrestored
+        self.observation.pushed(seen, request, written)
+        return written
+
+    def _restore(self, request: m.Request, identity: Identity, spaces: Mapping[str, Access]) -> Outcome:
+        """Take rows that this hub has lost from a device that holds them. Raises `hub_unavailable`: nobody knows which
+        were taken, and it does no harm to send them again."""
+        rows, origin = request.restore, clock.new_origin(self._random_bits(48))
+        submission = submission_of(rows, identity, request.device, spaces, origin)
+        written = self.write(lambda _: submission)
+        if written.held:
+            raise HoldfastError("hub_unavailable", "another program holds rows that come back; try again")
+        refused = kept_of(written, rows)
+        if refused:
+            names = [(result.origin, result.n) for result in written.results]
+            self._writer.change(lambda tx: tx.forget(names))
+        self.observation.restored(identity.user, request.device, len(rows), len(written.written), refused)
+        outcome = Outcome(written.counts)
+        outcome.restored, outcome.unrestored = len(rows), refused
         return outcome
 
     def _lease(self, request: m.Request, identity: Identity) -> dict[str, m.Block]:
@@ -440,6 +470,7 @@ class Hub:
         """What somebody has changed in the database behind the hub's back, each with the remedy; also logged. Raises
         `StoreUnavailable`."""
         found = self._store.problems() if isinstance(self._store, Checking) else []
+        found = [*found, *self.observation.losses()]
         for problem in found:
             log.error("%s", problem)
         return found

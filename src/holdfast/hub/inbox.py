@@ -163,7 +163,7 @@ class Inbox:
         table, op, before = meeting.table, meeting.op, meeting.before
         assert before is not None, "a conflict needs something to meet"
         mine, theirs = _named(table, conflict.mine), _named(table, conflict.theirs)
-        if op.kind == "update":
+        if conflict.theirs is None:
             writer = self._trace.deletion((table.name, op.key))
         else:
             writer = self._latest(table, op, before, conflict.theirs)

@@ -36,6 +36,8 @@ class Observation:
         self.metrics = hub_metrics()
         self._nothing_waited = time.monotonic()
         self.rounds = 0
+        self.lost_by: dict[str, str] = {}
+        self.came_back = 0
 
     @contextmanager
     def round(self, identity: Identity, size: int) -> Iterator[Seen]:
@@ -101,6 +103,29 @@ class Observation:
         links = [submission.trace for submission in submissions]
         with tracing.span("holdfast.hub.transaction", links=links, submissions=len(submissions)):
             yield
+
+    def lost(self, device: str, spaces: Sequence[str]) -> None:
+        """A device has read what this hub does not know."""
+        self.metrics.add("histories_lost_total", len(spaces))
+        self.lost_by.update(dict.fromkeys(spaces, device))
+        event(log, "hub.history_lost", device=device, spaces=" ".join(spaces))
+
+    def restored(self, user: str, device: str, rows: int, changed: int, kept: Sequence[m.Kept]) -> None:
+        """A device has brought rows back."""
+        self.metrics.add("restored_rows_total", changed)
+        self.came_back += changed
+        event(log, "hub.restored", user=user, device=device, rows=rows, changed=changed, refused=len(kept))
+        for row in kept:
+            place = {"table": row.table, "key": row.key}
+            event(log, "hub.not_restored", device=device, **place, code=row.code, message=row.message)
+
+    def losses(self) -> list[str]:
+        """What devices have shown to be lost here since this process began, in words."""
+        return [
+            f"{space}: a device ({device}) has read what this database no longer has: it was restored or failed over; "
+            f"devices bring back what they hold, {self.came_back} rows until now"
+            for space, device in sorted(self.lost_by.items())
+        ]
 
     def nothing_waits(self) -> None:
         """No row of another program waits to be sequenced."""

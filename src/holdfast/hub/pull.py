@@ -41,6 +41,8 @@ class Asked(NamedTuple):
     version: int = 0
     plain: bool = False
     introduced: Callable[[int], Mapping[str, int]] = lambda _: {}
+    counts: str = ""
+    notice: Callable[[str, Sequence[str]], None] = lambda *_: None
 
 
 def answer(
@@ -56,13 +58,17 @@ def answer(
     knows_layout = request.layout == asked.layout.hash or (asked.plain and not request.layout)
     own = own_rows(request.cursors, outcome) if knows_layout and not request.echo else {}
     readings, reset = plan(tx, asked, heads, names, own)
+    if reset:
+        asked.notice(request.device, reset)
+    state = tx.hub()
+    counts = outcome.counts or asked.counts or state.counts
     yield encode_line(
         "header",
         m.Header(
             hub=asked.hub,
             user=asked.user,
             time=asked.now,
-            hlc=tx.hub().hlc,
+            hlc=state.hlc,
             spaces=dict(asked.spaces),
             through=outcome.through,
             revoked=sorted(set(request.cursors) - set(names)),
@@ -73,6 +79,9 @@ def answer(
             live=asked.live,
             blocks=dict(asked.blocks),
             ahead=rows_ahead(tx, readings),
+            counts=counts if counts != asked.hub else None,
+            restored=outcome.restored,
+            unrestored=outcome.unrestored,
         ),
     )
     room = min(request.limit or RESPONSE_BYTES, RESPONSE_BYTES)

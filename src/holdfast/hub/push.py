@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from holdfast.errors import HoldfastError
 from holdfast.hub.answers import Answer, answers_in, checked_answer, missing_write, over_earlier_answer
 from holdfast.hub.batch import Accepted, Held, Outcome, Submission, Unit, names_of, refused_result, touched_by_several
+from holdfast.hub.drafting import Step, Writing
 from holdfast.hub.fresh import fresh_entry, fresh_rows
 from holdfast.hub.hooks import Context, Hooks
 from holdfast.hub.inbox import Inbox, Meeting, follow
@@ -22,14 +23,17 @@ from holdfast.hub.moves import Moves
 from holdfast.hub.needs import named_parents
 from holdfast.hub.operations import Refusal, apply_checked, kernel_operation, seen_whole
 from holdfast.hub.orphans import take_up
+from holdfast.hub.permission import require_write
 from holdfast.hub.placing import content_of, places
 from holdfast.hub.policies import ROUNDS, Mend, Policies, revived
 from holdfast.hub.record import Decision, history_entry
 from holdfast.hub.requested import check_device
+from holdfast.hub.restoring import copy_of, lost_spaces, refuse_stranger
 from holdfast.hub.telling import ask_hooks, change_of
 from holdfast.hub.trace import Trace
 from holdfast.hub.workspace import Draft, RowName, Standing, Workspace, edits_of
 from holdfast.kernel import clock
+from holdfast.kernel.restore import restore
 from holdfast.kernel.row import Op, Row
 from holdfast.kernel.row import Outcome as KernelOutcome
 from holdfast.protocol import messages as m
@@ -49,34 +53,18 @@ MOST_BLIND = 16
 """How many locks a batch runs into without knowing whose rows they are, before it leaves the rest for later."""
 
 
-class Step(NamedTuple):
-    """What one operation of a transaction did, before the spaces of its rows are known; `entry` is its place in the
-    history of the batch.
-    """
-
-    table: Table
-    op: Op
-    before: Row | None
-    row: Row
-    entry: int
-
-
-class Writing(NamedTuple):
-    """One transaction while it is decided: its draft, what is accepted of it so far, and the conflicts it answers."""
-
-    transaction: m.Transaction
-    submission: Submission
-    draft: Draft
-    accepted: Accepted
-    answers: list[Answer]
-    steps: list[Step]
-
-
 class Push:
     """One batch of submissions on its way into the store. `origin` is that of this hub process."""
 
     def __init__(
-        self, tx: Transaction, schema: Schema, hooks: Hooks, functions: MergeFunctions, origin: str, now: int
+        self,
+        tx: Transaction,
+        schema: Schema,
+        hooks: Hooks,
+        functions: MergeFunctions,
+        origin: str,
+        now: int,
+        counts: str = "",
     ) -> None:
         self._tx = tx
         self._schema = schema
@@ -84,6 +72,7 @@ class Push:
         self._now = now
         state = tx.hub()
         self._hub = state.hub
+        self._counts = counts or state.counts
         self._hlc = state.hlc
         self._origin = origin
         self._mends: list[Mend] = []
@@ -95,7 +84,7 @@ class Push:
         """Process every transaction that is new. The caller commits. Outcomes in the order of the submissions; of one
         with somebody else's origins nothing is processed, and its error stands in their place."""
         self._submissions = submissions
-        self._outcomes = [Outcome() for _ in submissions]
+        self._outcomes = [Outcome(self._counts) for _ in submissions]
         self._repeated: list[list[tuple[str, int]]] = [[] for _ in submissions]
         self._held = Held(submissions, self._outcomes)
         self._mistaken: dict[int, HoldfastError] = {}
@@ -125,6 +114,10 @@ class Push:
                 check_device(owners, submission.device, (one.origin for one in submission.transactions))
             except HoldfastError as error:
                 self._mistaken[index] = error
+                continue
+            writable = [name for name, access in submission.spaces.items() if access == "rw"]
+            if lost_spaces(self._tx, submission.cursors, writable):
+                # They may build on what is lost, so that comes back first (`spec/protocol.md`, 16).
                 continue
             through = self._outcomes[index].through
             for transaction in submission.transactions:
@@ -254,6 +247,9 @@ class Push:
             if table is None:
                 message = f"the hub's schema has no table {operation.table}"
                 raise Refusal("unknown_table", message, operation.table, operation.key)
+            if isinstance(operation, m.Restore):
+                merged = self._note(table, operation.key, self._restore(table, operation, writing), accepted) or merged
+                continue
             if isinstance(operation, m.Insert):
                 complete(self._schema, operation)
             op = kernel_operation(table, operation)
@@ -299,6 +295,25 @@ class Push:
         self._workspace.accept({name: Standing(fresh.row, fresh.space) for name, (_, fresh) in found.items()})
         return Accepted(None, set(found), set(), [], [])
 
+    def _restore(self, table: Table, given: m.Restore, writing: Writing) -> str:
+        """Merge a copy that comes back; gives the status."""
+        name = (table.name, given.key)
+        copy = copy_of(table, given, clock.wall(self._now + MAX_AHEAD))
+        before = writing.draft.standing(table, name)
+        if before.row is None:
+            require_write(writing.submission, given.space, name)
+            writing.draft.rows[name] = Standing(None, given.space)
+        refuse_stranger(table, before.row, copy.row, given.key)
+        self._hlc = max(self._hlc, clock.hlc_of(copy.op.stamp))
+        outcome = restore(table, before.row, copy.row)
+        if table is not CONFLICTS:
+            return self._operation(table, copy.op, writing, outcome=outcome)
+        if before.space:
+            require_write(writing.submission, before.space, name, hidden=True)
+        # Nobody wrote a conflict, so no history tells of it.
+        writing.draft.rows[name] = Standing(outcome.row, before.space or given.space)
+        return "merged"
+
     def _note(self, table: Table, key: str, status: str, accepted: Accepted) -> bool:
         """Note how an operation ended; gives whether it was not plain."""
         (accepted.plain if status == "applied" else accepted.mixed).add((table.name, key))
@@ -324,7 +339,8 @@ class Push:
         if before.row is None or (before.row.life % 2 == 0) != (mend.kind == "revive"):
             return False
         op = self._mending(mend, key, before.row, writing)
-        self._operation(table, op, writing, row=revived(before.row) if mend.kind == "revive" else None)
+        back = KernelOutcome(revived(before.row), "merged") if mend.kind == "revive" else None
+        self._operation(table, op, writing, outcome=back)
         after = writing.draft.standing(table, mend.name).row
         assert after is not None, "a mended row exists"
         context = Context(writing.submission.identity, writing.submission.device, "", self._now)
@@ -344,10 +360,10 @@ class Push:
         base = {slot: seen for slot in mend.values if slot < len(row.stamps) and (seen := row.stamps[slot]) is not None}
         return Op("update", key, stamp, row.life, mend.values, base)
 
-    def _operation(self, table: Table, op: Op, writing: Writing, *, row: Row | None = None) -> str:
+    def _operation(self, table: Table, op: Op, writing: Writing, *, outcome: KernelOutcome | None = None) -> str:
         """Merge one operation into the draft, if its writer may write the row where it lives; gives the status.
 
-        `row` is what becomes of the row if that is not for the kernel to say.
+        `outcome` is what becomes of the row if that is known already.
         """
         submission, draft = writing.submission, writing.draft
         name = (table.name, op.key)
@@ -363,7 +379,7 @@ class Push:
             op = checked_answer(op, before.row, submission.identity.user)
         elif writing.answers:
             op = over_earlier_answer(table, op, before.row, writing.answers)
-        outcome = apply_checked(table, before.row, op, self._hub) if row is None else KernelOutcome(row, "merged")
+        outcome = outcome or apply_checked(table, before.row, op, self._counts)
         if outcome.status == "missing":
             raise Refusal("row_missing", f"the hub has no row {op.key!r} in {table.name}", table.name, op.key)
         if outcome.status == "ignored":
@@ -482,14 +498,3 @@ class Push:
     def _origin_record(self, unit: Unit) -> StoredOrigin:
         submission, transaction = self._submissions[unit.submission], unit.transaction
         return StoredOrigin(transaction.origin, submission.device, submission.identity.user, transaction.n, self._now)
-
-
-def require_write(submission: Submission, space: str, name: RowName, *, hidden: bool = False) -> None:
-    """Raise `Refusal` unless the user may write in the space; `hidden`: he did not name it himself."""
-    if submission.spaces.get(space) != "rw":
-        message = f"{submission.identity.user} may not write in {space}"
-        if hidden and space not in submission.spaces:
-            # Where a row lives that the user may not even read is not for him to know.
-            raise Refusal("forbidden_space", f"{submission.identity.user} may not write this row", name[0], name[1])
-        may = {"access": "r"} if space in submission.spaces else {}
-        raise Refusal("forbidden_space", message, name[0], name[1], space=space, **may)

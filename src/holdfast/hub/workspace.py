@@ -222,7 +222,9 @@ def added_to_documents(old: Row, new: Row, edits: Sequence[tuple[int, str]]) -> 
 
 
 def edits_of(table: Table, op: Op) -> tuple[tuple[int, str], ...]:
-    """The updates that an operation brings to documents, by slot."""
+    """The updates that an operation brings to documents, by slot; a copy that comes back brings whole ones."""
+    if op.kind == "restore":
+        return ()
     return tuple((slot, update) for slot, update in op.changes.items() if document(table.cells[slot]) is not None)
 
 

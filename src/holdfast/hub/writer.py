@@ -63,6 +63,8 @@ class Writer:
         self._observation, self._watch = observation, watch
         self._origin, self._now, self._look = origin, now, look
         self._recent = needs.RecentSpaces()
+        self.counts = ""
+        """The name under which increments are counted, where it is not the one that the store gives."""
         self._closing = threading.Event()
         self._group: GroupCommit[Submission, Outcome] = GroupCommit(self.write_group, _weight, GROUP_OPERATIONS)
 
@@ -122,7 +124,8 @@ class Writer:
     ) -> Sequence[Outcome | Exception]:
         if first and tx.has_dirty():
             raise ForeignFirst
-        return Push(tx, self._schema, self._hooks, self._functions, self._origin, self._now()).run(submissions)
+        facts = self._schema, self._hooks, self._functions, self._origin, self._now(), self.counts
+        return Push(tx, *facts).run(submissions)
 
     def change(self, work: Callable[[Transaction], Done], need: Need = NOTHING) -> Done:
         """Do the work in a write transaction; from its start again when another process was faster with its rows."""
@@ -147,7 +150,7 @@ class Writer:
                 if not tx.has_dirty():
                     self._observation.nothing_waits()
                     return 0
-        drain = Drain(self._schema, self._origin)
+        drain = Drain(self._schema, self._origin, self.counts)
         while True:
             total += self.change(lambda tx: drain.run(tx, self._now()), needs.of_drain(BATCH, self._recent))
             self._recent.add(drain.spaces)

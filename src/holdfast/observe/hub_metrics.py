@@ -20,6 +20,8 @@ SPECS: tuple[Spec, ...] = (
     Spec("bytes_received_total", "counter", "Bytes of requests, before compression."),
     Spec("bytes_sent_total", "counter", "Bytes of answers, before compression."),
     Spec("foreign_rows_total", "counter", "Rows of other programs that were sequenced."),
+    Spec("histories_lost_total", "counter", "Spaces of which a device had read more than the hub has, and device."),
+    Spec("restored_rows_total", "counter", "Rows that the hub had lost and devices have brought back."),
     Spec("live_channels", "gauge", "Live channels open now."),
     Spec("spaces", "gauge", "Spaces that hold or held rows."),
     Spec("feed_head_total", "gauge", "Numbers given in all feeds together."),

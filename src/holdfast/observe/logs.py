@@ -29,6 +29,17 @@ EVENTS: dict[str, Event] = {
     "hub.refused": Event(logging.INFO, "A transaction was refused.", "user device code table key column message"),
     "hub.foreign": Event(logging.INFO, "Rows that other programs wrote were sequenced.", "rows milliseconds"),
     "hub.collected": Event(logging.INFO, "What is behind the horizon was collected.", "records conflicts spaces"),
+    "hub.history_lost": Event(
+        logging.ERROR,
+        "A device has read what the hub does not know: its database was restored from a backup, or failed over.",
+        "device spaces",
+    ),
+    "hub.restored": Event(
+        logging.WARNING, "A device has brought back rows that the hub had lost.", "user device rows changed refused"
+    ),
+    "hub.not_restored": Event(
+        logging.ERROR, "A row that comes back is not taken; the device keeps it.", "device table key code message"
+    ),
     "hub.store_unavailable": Event(logging.ERROR, "The store cannot work now; devices try again.", "error"),
     "device.round": Event(
         logging.INFO,

@@ -19,6 +19,8 @@ MAX_HISTORY = 100
 """So many rows may be asked after in one request."""
 MAX_ANNOUNCED = 1024
 MAX_COMPARED = 10_000
+MAX_RESTORED = 10_000
+"""So many rows may come back in one request."""
 
 # The lengths stand beside the patterns because `$` also matches before a newline at the end.
 Origin = Annotated[str, Meta(pattern="^[0-9a-f]{12}$", max_length=12, description="48 random bits, hexadecimal")]
@@ -68,6 +70,21 @@ class Delete(Operation, tag="delete"):
 
 
 AnyOperation = Insert | Update | Delete
+
+
+class Restore(Struct, omit_defaults=True):
+    """A confirmed row that a hub has lost, as the device holds it (`spec/protocol.md`, section 16).
+
+    `set` maps column -> [value, stamp] or [value, stamp, state] of each cell that was written. A dead row has none;
+    `seen` are its stamps.
+    """
+
+    table: Name
+    key: Key
+    space: SpaceName
+    life: Count
+    set: dict[str, Annotated[list[Any], Meta(min_length=2, max_length=3)]] = {}
+    seen: str = ""
 
 
 class Transaction(Struct, omit_defaults=True):
@@ -164,6 +181,7 @@ class Request(Struct, omit_defaults=True):
     compare: dict[SpaceName, Compare] = {}
     blocks: dict[Name, Origin] = {}
     history: Annotated[list[tuple[Name, Key]], Meta(max_length=MAX_HISTORY)] = []
+    restore: Annotated[list[Restore], Meta(max_length=MAX_RESTORED)] = []
 
 
 class ShortRequest(Struct, omit_defaults=True):
@@ -207,6 +225,15 @@ class Result(Struct, omit_defaults=True):
     details: dict[str, Any] = {}
 
 
+class Kept(Struct, omit_defaults=True):
+    """A row of `restore` that the hub does not take, and why."""
+
+    table: str
+    key: str
+    code: str
+    message: str
+
+
 class Layout(Struct, omit_defaults=True):
     """Column names by slot, for each table that the device's version has, "" for a column that it has not; `hash` names
     this layout. `keys` has the number of key columns of the other tables, of which the device keeps no values.
@@ -241,6 +268,9 @@ class Header(Struct, omit_defaults=True):
     ahead: Life = 0
     blocks: dict[Name, Block] = {}
     behind: list[str] = []
+    counts: HubId | None = None
+    restored: Life = 0
+    unrestored: list[Kept] = []
 
 
 class Page(Struct, omit_defaults=True):
@@ -295,6 +325,7 @@ _images = msgspec.json.Decoder(list[Image])
 _image = msgspec.json.Decoder(Image)
 _operation = msgspec.json.Decoder(AnyOperation)
 _result = msgspec.json.Decoder(Result)
+_restore = msgspec.json.Decoder(Restore)
 _presence = msgspec.json.Decoder(PresenceLine)
 _error = msgspec.json.Decoder(ErrorBody)
 
@@ -309,3 +340,4 @@ decode_images = _images.decode
 decode_image = _image.decode
 decode_operation = _operation.decode
 decode_result = _result.decode
+decode_restore = _restore.decode

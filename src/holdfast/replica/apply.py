@@ -15,6 +15,7 @@ from holdfast.protocol import messages as m
 from holdfast.protocol.codec import decode_rows
 from holdfast.replica.confirmed import Confirmed, RowName, fold, local_operation
 from holdfast.replica.fresh import fresh_stamps, new_row
+from holdfast.replica.lost import Lost
 from holdfast.replica.outbox import Outbox
 from holdfast.replica.pages import Held, PageWriter
 from holdfast.replica.places import Places
@@ -74,21 +75,29 @@ class Apply:
         self._db = db
         self._tables = tables
         self._schema = schema
+        self._lost = Lost(db, tables)
+        self._returned: set[RowName] = set()
         self._confirmed = Confirmed(db, tables)
         self._outbox = Outbox(db)
         self._spaces = LocalSpaces(db)
 
-    def run(self, answer: Answer, pages: Iterable[StagedPage]) -> Applied:
-        """Apply results and pages. The caller's transaction makes it all or nothing."""
+    def run(self, answer: Answer, pages: Iterable[StagedPage], restored: Sequence[m.Restore] = ()) -> Applied:
+        """Apply results and pages, which are read twice where a history was lost. `restored` are the copies that the
+        hub has been sent. The caller's transaction makes it all or nothing.
+        """
         header = answer.header
-        self._hub = header.hub
+        self._hub = header.counts or header.hub
+        self._returned = self._lost.answered(restored, header.unrestored)
         self._spaces.grant(header.spaces)
         self._places = Places(self._db, self._tables, self._schema, header.user)
         writer = PageWriter(self._db, self._tables)
         held: dict[RowName, Held] = {}
-        for space in self._spaces.all().values():
-            if space.lost:
-                held.update(self._empty(space.name))
+        lost = {space.number: space for space in self._spaces.all().values() if space.lost}
+        if lost:
+            images = (image for page in pages for image in decode_rows(page.rows))
+            self._lost.remember({number: space.name for number, space in lost.items()}, images)
+        for space in lost.values():
+            held.update(self._empty(space.name))
         cursors: dict[str, str] = {}
         for page in pages:
             if page.space in header.spaces:
@@ -98,6 +107,9 @@ class Apply:
                 if page.cursor:
                     cursors[page.space] = page.cursor
         accepted, results = self._results(header, held)
+        if lost:
+            others = any(space.lost > 1 for space in lost.values())
+            self._lost.show(self._lost.compare(header.spaces, other_hub=others))
         self._revoke(header)
         self._spaces.move(cursors | answer.footer.cursors)
         self._spaces.complete(header.spaces)
@@ -179,7 +191,7 @@ class Apply:
             if tbl in self._tables.queues and (txn not in merged or self._tables.queues[tbl].direction == UPLOAD):
                 promoted.setdefault((tbl, key), []).append(m.decode_operation(body))
         others = [*answered.merged, *answered.cancelled, *(txn for txn, _ in answered.refused)]
-        shown = {(tbl, key) for _, tbl, key, _ in self._outbox.operations(others)} | held.keys()
+        shown = {(tbl, key) for _, tbl, key, _ in self._outbox.operations(others)} | held.keys() | self._returned
         without_effect(self._db, answered.cancelled)
         self._outbox.done([*answered.plain, *answered.merged, *answered.cancelled])
         for txn in answered.released:
@@ -285,6 +297,8 @@ def joined(first: m.Header | None, second: m.Header) -> m.Header:
     second.through = {**first.through, **second.through}
     known = {(result.origin, result.n) for result in second.results}
     second.results = [*(r for r in first.results if (r.origin, r.n) not in known), *second.results]
+    second.restored += first.restored
+    second.unrestored = [*first.unrestored, *second.unrestored]
     second.reset = sorted({*first.reset, *second.reset})
     return second
 

@@ -12,11 +12,15 @@ from typing import Any
 import apsw
 
 from holdfast.errors import HoldfastError
+from holdfast.kernel.column import default_of
+from holdfast.kernel.merges import BY_NAME
 from holdfast.kernel.merges.counter import PENDING
+from holdfast.kernel.restore import restore
 from holdfast.kernel.row import Op, Row, apply
 from holdfast.kernel.stamps import decode_stamps, encode_stamps
 from holdfast.protocol import messages as m
 from holdfast.protocol.images import image_of, row_from_bytes
+from holdfast.replica.slots import SlotOrder
 from holdfast.replica.tables import UserTable, UserTables, states_text
 from holdfast.schema import sqlite_values
 from holdfast.schema.key import key_values
@@ -38,11 +42,34 @@ def local_operation(user: UserTable, op: m.AnyOperation) -> Op:
     return Op("update", op.key, op.stamp, op.life, changes, {table.slot[n]: s for n, s in op.base.items()})
 
 
+def row_of_copy(table: Table, copy: m.Restore, order: SlotOrder | None = None) -> Row:
+    """A copy of a row that the hub has lost, in our slots; `order` says where they stand in the hub's."""
+    if copy.life % 2 == 0:
+        seen = decode_stamps(copy.seen)
+        seen = (seen if order is None else order.own_stamps(seen))[: len(table.cells)]
+        return Row(copy.life, [default_of(c, BY_NAME[c.merge].empty) for c in table.cells[: len(seen)]], seen, {})
+    row = Row(copy.life, [], [], {})
+    size = 1 + max((table.slot[name] for name in copy.set), default=-1)
+    for slot, column in enumerate(table.cells[:size]):
+        cell = copy.set.get(column.name)
+        row.values.append(cell[0] if cell else default_of(column, BY_NAME[column.merge].empty))
+        row.stamps.append(cell[1] if cell else None)
+        if cell and len(cell) > 2:
+            row.states[slot] = cell[2]
+    return row
+
+
+def copy_operation(user: UserTable, copy: m.Restore) -> Op:
+    """A copy as something that waits on its row: `fold` joins it in."""
+    row = row_of_copy(user.table, copy, user.order)
+    return Op("restore", copy.key, "", copy.life, {0: row}, {})
+
+
 def fold(table: Table, confirmed: Row | None, operations: Iterable[Op], hub: str = PENDING) -> Row | None:
     """The row with the operations over it. An update of a row that is not there leaves nothing to see."""
     row = confirmed
     for op in operations:
-        row = apply(table, row, op, hub).row
+        row = restore(table, row, op.changes[0]).row if op.kind == "restore" else apply(table, row, op, hub).row
     return row
 
 
@@ -93,13 +120,18 @@ class Confirmed:
         return set(self._db.execute(sql, (name_list(names),)))
 
     def waiting(self, names: Sequence[RowName]) -> dict[RowName, list[Op]]:
-        """The operations that wait on those rows, oldest first; refused ones do not wait."""
+        """The operations that wait on those rows, oldest first; refused ones do not wait. A copy of a row that the hub
+        has lost comes before them."""
         sql = """SELECT o.tbl, o.key, coalesce(o.shown, o.body)
                  FROM holdfast_operation o JOIN holdfast_transaction t USING (txn)
                  WHERE t.state <> 'refused'
                    AND (o.tbl, o.key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))
                  ORDER BY o.txn, o.position"""
         found: dict[RowName, list[Op]] = {}
+        copies = """SELECT tbl, key, body FROM holdfast_lost WHERE state = 'waits'
+                    AND (tbl, key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))"""
+        for tbl, key, body in self._db.execute(copies, (name_list(names),)):
+            found[(tbl, key)] = [copy_operation(self._tables.by_number[tbl], m.decode_restore(body))]
         for tbl, key, body in self._db.execute(sql, (name_list(names),)):
             op = local_operation(self._tables.by_number[tbl], m.decode_operation(body))
             found.setdefault((tbl, key), []).append(op)
@@ -110,7 +142,9 @@ class Confirmed:
         sql = """SELECT b.tbl, b.key FROM holdfast_base b
                  WHERE (b.tbl, b.key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?)) AND b.image IS NULL
                    AND NOT EXISTS (SELECT 1 FROM holdfast_operation o JOIN holdfast_transaction t USING (txn)
-                                   WHERE o.tbl = b.tbl AND o.key = b.key AND t.state <> 'refused')"""
+                                   WHERE o.tbl = b.tbl AND o.key = b.key AND t.state <> 'refused')
+                   AND NOT EXISTS (SELECT 1 FROM holdfast_lost l
+                                   WHERE l.tbl = b.tbl AND l.key = b.key AND l.state = 'waits')"""
         return set(self._db.execute(sql, (name_list(names),)))
 
     def save_bases(self, rows: Iterable[tuple[RowName, Row | None]]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import apsw
+
 from holdfast.kernel.values import canonical_json
 from holdfast.protocol.conflicts import Conflict, chosen, conflict_of, decided
 from holdfast.replica.tables import quoted
@@ -96,3 +98,16 @@ def answered(conflict: str, result: Any, user: str, now: int) -> Statement:
     sql = """UPDATE holdfast_conflict SET state = 'resolved', result = ?, resolved_by = ?, resolved_at = ?
              WHERE id = ?"""
     return Statement(sql, (canonical_json(result), user, now, conflict))
+
+
+def arrived_in(db: apsw.Connection, device: str, first_load: Sequence[str], later: Sequence[str]) -> list[Conflict]:
+    """The conflicts with these keys, of a first load and of what came later, that concern who uses the device."""
+    if not (first_load or later):
+        return []
+    user = db.execute("SELECT user FROM holdfast_state").get
+
+    def execute(sql: str, values: Any) -> list[Any]:
+        return db.execute(sql, values).fetchall()
+
+    found = arrived(execute, first_load, device, user, first_load=True)
+    return found + arrived(execute, later, device, user, first_load=False)

@@ -56,6 +56,15 @@ UNSEEN = """CREATE TABLE IF NOT EXISTS holdfast_unseen (
 """Rows of tables that this version of the schema does not have: what the hub has confirmed of them, for the digest."""
 _hashes: dict[str, str] = {}
 """The hash of the schema under which this process has opened each file."""
+LOST_TABLE = """CREATE TABLE IF NOT EXISTS holdfast_lost (
+    tbl INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    body TEXT NOT NULL,                       -- a row that the hub has lost, as it goes over the wire
+    state TEXT NOT NULL CHECK (state IN ('waits', 'kept')),
+    code TEXT NOT NULL DEFAULT '',            -- why it is only kept
+    message TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (tbl, key)
+) STRICT, WITHOUT ROWID"""
 
 
 def connect(
@@ -308,7 +317,7 @@ def _is_whole(db: apsw.Connection, schema: Schema) -> bool:
     """Whether the file has what `_complete` makes, for this schema."""
     rows: list[Any] = db.execute("SELECT name, sql FROM sqlite_schema WHERE name GLOB 'holdfast_*'").fetchall()
     found: dict[str, str] = dict(rows)
-    if not all(column in found[table] for table, column, _ in YOUNGER):
+    if not all(column in found[table] for table, column, _ in YOUNGER) or "holdfast_lost" not in found:
         return False
     if "holdfast_unseen" not in found or not db.execute("SELECT schema_form FROM holdfast_state").get:
         return False
@@ -331,6 +340,7 @@ def _complete(db: apsw.Connection, schema: Schema) -> None:
         if not db.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", (name, column)).get:
             db.execute(f"ALTER TABLE {name} ADD COLUMN {column} {definition}")
     db.execute(UNSEEN)
+    db.execute(LOST_TABLE)
     db.execute("UPDATE holdfast_state SET schema_form = ? WHERE schema_form = ''", (json.dumps(schema.to_json()),))
     create_views(db, schema)
 

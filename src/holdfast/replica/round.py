@@ -16,7 +16,7 @@ from holdfast.protocol.conflicts import Conflict
 from holdfast.replica.apply import Answer, Applied, Apply, is_known, joined, save_state
 from holdfast.replica.arrival import content_of_hub
 from holdfast.replica.blocks import Blocks
-from holdfast.replica.conflicts import arrived
+from holdfast.replica.conflicts import arrived_in
 from holdfast.replica.device import Device
 from holdfast.replica.downloads import Downloads
 from holdfast.replica.file import applying
@@ -24,6 +24,7 @@ from holdfast.replica.looking import Looking
 from holdfast.replica.outbox import BATCH_BYTES, with_transactions
 from holdfast.replica.pages import MissingError, check_layout
 from holdfast.replica.progress import Transfer
+from holdfast.replica.returning import Returning
 from holdfast.replica.short import Short
 from holdfast.replica.spaces import LocalSpace, LocalSpaces
 from holdfast.replica.subscriptions import ended, want
@@ -56,7 +57,7 @@ class Rounds:
         self._downloads = Downloads(db, device, self.transfer, self._uploads.seal)
         self._stage = self._downloads.stage
         self.seal = self._uploads.seal
-        self.narrow = self._uploads.narrow
+        self._returning = Returning(db, device, self.seal)
         self.last_synced: int | None = None
         self.live = False
         self.whole: bool | None = None
@@ -114,8 +115,10 @@ class Rounds:
         without `uploads` none do.
         """
         answered = self._header.through if self._header is not None else {}
-        if self._uploads.begin(batch, answered, allowed=uploads):
+        copies = self._returning.choose() if uploads else []
+        if self._uploads.begin(batch, answered, allowed=uploads and not copies):
             limit, page = 1, 1
+        self._uploads.more = self._uploads.more or bool(copies)
         sending = self._uploads.sent
         acknowledged: list[Any] = self._db.execute("SELECT origin, n FROM holdfast_acknowledge LIMIT 10000").fetchall()
         layout, user = self._db.execute("SELECT layout, user FROM holdfast_state").get
@@ -140,8 +143,9 @@ class Rounds:
             compare=self.compare,
             blocks=self._blocks.asks(),
             history=self.asked_after,
+            restore=copies,
         )
-        self.short.built(None if sending else request)
+        self.short.built(None if sending or copies else request)
         return with_transactions(m.encode(request), sending)
 
     @property
@@ -155,7 +159,12 @@ class Rounds:
 
     def anything_waits(self) -> bool:
         """Whether something was captured, or waits to be sent, or a subscription has ended."""
-        return ended(self._db, self._sent_at, self._device.now()) or self._uploads.anything_waits()
+        over = ended(self._db, self._sent_at, self._device.now())
+        return over or self._returning.waits() or self._uploads.anything_waits()
+
+    def narrow(self, error: HoldfastError) -> bool:
+        """The hub could not process the last request; gives whether to go on at once, with less of it."""
+        return self._returning.narrow(error) or self._uploads.narrow(error)
 
     def _makes_stamps(self) -> bool:
         """Whether our own rows get the stamps here that the hub gives them: it has no cells that we do not know."""
@@ -204,11 +213,15 @@ class Rounds:
         self.whole = False
         if not header.live:
             self._uploads.answered(header.through)
+            # What a hub has lost comes back before the transactions that may build on it: it left them alone.
+            goes_on = self._returning.answered(header) or bool(header.reset and self._uploads.sent)
+            self._uploads.more = self._uploads.more or goes_on
         if footer.more or self._uploads.misses_answers(header.through, live=header.live):
             self._stage.spill()
             return Applied(0, [], 0), footer
         answer = Answer(self._header, footer)
         applied = self._finish(answer)
+        self._uploads.more = self._returning.finished() or self._uploads.more
         self._header = None
         self.whole = not self.more_to_send
         self.compared, self.told = footer.compared, footer.history
@@ -236,10 +249,12 @@ class Rounds:
         news = acknowledged or told or access != header.spaces
         if news or self._blocks.fresh(header.blocks) or not is_known(self._db, header, offset):
             with applying(self._db, self._device.path):
+                before = self._db.execute("SELECT hub FROM holdfast_state").get
                 save_state(self._db, header, offset, self._sent_at, complete=False)
                 self._db.executemany("DELETE FROM holdfast_acknowledge WHERE origin = ? AND n = ?", acknowledged)
                 self._spaces.grant(header.spaces)
-                self._spaces.lose(header.reset)
+                self._spaces.lose(header.reset, other_hub=before not in ("", header.hub))
+                self._returning.allow(header)
                 self._spaces.fall_behind(header.behind)
                 self._stage.drop([*header.reset, *header.revoked])
                 self._blocks.keep(header.blocks)
@@ -248,16 +263,7 @@ class Rounds:
     def arrived_conflicts(self, applied: Applied) -> list[Conflict]:
         """The conflicts that the last answer brought and that concern who uses this device."""
         direct, self._downloads.conflicts = self._downloads.conflicts, []
-        if not (direct or applied.conflicts):
-            return []
-        user = self._db.execute("SELECT user FROM holdfast_state").get
-        device = self._device.device
-
-        def execute(sql: str, values: Any) -> list[Any]:
-            return self._db.execute(sql, values).fetchall()
-
-        found = arrived(execute, direct, device, user, first_load=True)
-        return found + arrived(execute, applied.conflicts, device, user, first_load=False)
+        return arrived_in(self._db, self._device.device, direct, applied.conflicts)
 
     def _finish(self, answer: Answer) -> Applied:
         """Make a whole answer effective. One that brings nothing writes nothing."""
@@ -268,7 +274,8 @@ class Rounds:
             with applying(self._db, self._device.path):
                 self.seal(self._db)
                 with content_of_hub():
-                    applied = Apply(self._db, self._device.tables, self._device.schema).run(answer, self._stage.pages())
+                    apply = Apply(self._db, self._device.tables, self._device.schema)
+                    applied = apply.run(answer, self._stage, self._returning.taken)
                 save_state(self._db, answer.header, self._offset, self._sent_at, complete=True)
         except HoldfastError as error:
             if error.code not in TEMPORARY:
@@ -282,5 +289,5 @@ class Rounds:
         header, footer = answer
         spaces = self._spaces.all()
         settled = spaces.keys() == header.spaces.keys() and all(s.ready and not s.lost for s in spaces.values())
-        said = header.through or header.results or header.reset or footer.cursors
+        said = header.through or header.results or header.reset or footer.cursors or self._returning.taken
         return settled and not said and next(self._stage.pages(), None) is None

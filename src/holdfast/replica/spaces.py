@@ -10,7 +10,8 @@ import apsw
 
 class LocalSpace(NamedTuple):
     """`number` names the space in this file; `access` is "r", "rw" or "" (not granted yet); `ready` after its first
-    load; `lost` from when the hub says that it has lost the history until the space has arrived anew.
+    load; `lost` is above 0 from when the hub says that it has lost the history until the space has arrived anew: 1, or
+    2 when it is another hub.
     """
 
     number: int
@@ -18,7 +19,7 @@ class LocalSpace(NamedTuple):
     access: str
     cursor: str | None
     ready: bool
-    lost: bool
+    lost: int
 
 
 class LocalSpaces:
@@ -31,7 +32,7 @@ class LocalSpaces:
         """All spaces that are read, by name."""
         sql = "SELECT id, name, access, cursor, ready, lost FROM holdfast_space WHERE upload = 0"
         return {
-            name: LocalSpace(number, name, access, cursor, bool(ready), bool(lost))
+            name: LocalSpace(number, name, access, cursor, bool(ready), lost)
             for number, name, access, cursor, ready, lost in self._db.execute(sql)
         }
 
@@ -71,11 +72,12 @@ class LocalSpaces:
         sql = "UPDATE holdfast_space SET cursor = ? WHERE name = ?"
         self._db.executemany(sql, ((cursor, name) for name, cursor in cursors.items()))
 
-    def lose(self, names: Iterable[str]) -> None:
+    def lose(self, names: Iterable[str], *, other_hub: bool = False) -> None:
         """The hub has lost the history of these spaces: they are read from the start. What is here stays readable until
         they have arrived; noted durably, because the response may be cut off (trap 2).
         """
-        self._db.executemany("UPDATE holdfast_space SET cursor = NULL, lost = 1 WHERE name = ?", ((n,) for n in names))
+        sql = "UPDATE holdfast_space SET cursor = NULL, lost = ? WHERE name = ?"
+        self._db.executemany(sql, ((2 if other_hub else 1, name) for name in names))
 
     def fall_behind(self, names: Iterable[str]) -> None:
         """Rows of these spaces may be gone at the hub without a trace: they are compared when everything is here."""
@@ -92,7 +94,7 @@ class LocalSpaces:
 
     def complete(self, names: Iterable[str]) -> None:
         """These spaces have arrived."""
-        sql = "UPDATE holdfast_space SET ready = 1, lost = 0 WHERE name = ? AND (ready = 0 OR lost = 1)"
+        sql = "UPDATE holdfast_space SET ready = 1, lost = 0 WHERE name = ? AND (ready = 0 OR lost > 0)"
         self._db.executemany(sql, ((name,) for name in names))
 
     def load(self, priority: int) -> None:

@@ -52,6 +52,9 @@ class Stage:
         """Forget what is in memory."""
         self._pages, self._size = [], 0
 
+    def __iter__(self) -> Iterator[StagedPage]:
+        return self.pages()
+
     def pages(self) -> Iterator[StagedPage]:
         """All pages, those in the file first."""
         for space, cursor, rows in self._db.execute("SELECT space, cursor, rows FROM holdfast_stage ORDER BY position"):

@@ -19,6 +19,7 @@ from holdfast.replica.credentials import Credentials
 from holdfast.replica.events import Trigger
 from holdfast.replica.exchange import Exchanges, sync_now
 from holdfast.replica.file import applying
+from holdfast.replica.lost import Lost
 from holdfast.replica.pages import layout_of
 from holdfast.replica.round import Rounds
 from holdfast.replica.spaces import LocalSpaces
@@ -101,12 +102,14 @@ class Verifier:
             exchanges, compared = exchanges + found.exchanges, compared + found.bytes
             if not right:
                 break
+        self._offer(db, lost)
         return VerifyReport(not right and not lost, len(names), rows, repaired, lost, exchanges, compared)
 
     def catch_up(self, names: Sequence[str]) -> int:
         """Compare spaces after a long absence: what the hub has no trace of is gone. Gives the number of such rows."""
         db, device = self._rounds.connection, self._rounds.device
         total = 0
+        lost: list[Difference] = []
         for turn in range(TURNS):
             found = Comparison(db, device.tables, device.schema, self._ask, turn)
             right, lost = found.run(names, partial(self._repair, db))
@@ -118,7 +121,18 @@ class Verifier:
                 break
         with applying(db, device.path):
             LocalSpaces(db).caught_up(names)
+        self._offer(db, lost if total == 0 else [])
         return total
+
+    def _offer(self, db: apsw.Connection, lost: Sequence[Difference]) -> None:
+        """Keep copies of what the hub has lost, for whoever wants them sent."""
+        if not lost:
+            return
+        device = self._rounds.device
+        copies = Lost(db, device.tables)
+        with applying(db, device.path):
+            for row in lost:
+                copies.offer((device.tables.by_name[row.table].number, row.key), row.space)
 
     def _is_unknown(self, difference: Difference, unknown: set[tuple[str, str, str]]) -> bool:
         return (difference.space, difference.table, difference.key) in unknown

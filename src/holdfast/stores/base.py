@@ -15,11 +15,13 @@ from holdfast.schema.model import Schema
 
 class HubState(NamedTuple):
     """What a hub remembers of itself. `hub` is 12 hexadecimal digits, `hlc` the latest hybrid time it has issued or
-    seen.
+    seen. `counts` is the name under which it counts increments: another one after the store has, or may have, lost what
+    was committed under the one before.
     """
 
     hub: str
     hlc: int
+    counts: str
 
 
 class Space(NamedTuple):

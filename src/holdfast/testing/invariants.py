@@ -16,11 +16,13 @@ import msgspec
 
 from holdfast.kernel import clock, digest
 from holdfast.kernel.merges.counter import PENDING
+from holdfast.kernel.restore import restore
 from holdfast.kernel.row import Op, Row, apply
 from holdfast.kernel.stamps import decode_stamps
 from holdfast.protocol import messages as m
 from holdfast.protocol.images import row_from_bytes
 from holdfast.replica.compare import local_rows, sums_of
+from holdfast.replica.confirmed import row_of_copy
 from holdfast.replica.file import table_numbers
 from holdfast.replica.tables import UserTables
 from holdfast.schema.key import key_text
@@ -74,7 +76,7 @@ class Local(NamedTuple):
     shown: dict[Name, tuple[Any, ...]]
     bases: dict[Name, bytes | None]
     metadata: dict[Name, tuple[str, int, str, str | None]]
-    waiting: dict[Name, list[m.AnyOperation]]
+    waiting: dict[Name, list[m.AnyOperation | m.Restore]]
     spaces: dict[str, tuple[str | None, bool]]
     captured: int
 
@@ -296,8 +298,8 @@ class Watch:
         with device.reading() as db:
             spaces = {name for (name,) in db.execute("SELECT name FROM holdfast_space")}
             shown = read_rows(db, device.schema)
-            for left in ("capture", "mark", "base", "stage"):
-                if db.execute(f"SELECT 1 FROM holdfast_{left} LIMIT 1").get is not None:
+            for left in ("capture", "mark", "base", "stage", "lost WHERE state = 'waits'"):
+                if db.execute(f"SELECT 1 FROM holdfast_{left}").get is not None:
                     raise Violation(17, f"{device.name}: something is left in holdfast_{left}")
             if db.execute("SELECT 1 FROM holdfast_transaction WHERE state <> 'refused' LIMIT 1").get is not None:
                 raise Violation(17, f"{device.name}: transactions wait for ever: {device.replica.pending()}")
@@ -337,7 +339,10 @@ def read_local(db: apsw.Connection, device: SimulatedDevice) -> Local:
             "SELECT tbl, key, space, life, stamps, states FROM holdfast_row"
         )
     }
-    waiting: dict[Name, list[m.AnyOperation]] = {}
+    waiting: dict[Name, list[m.AnyOperation | m.Restore]] = {}
+    for (body,) in db.execute("SELECT body FROM holdfast_lost WHERE state = 'waits'"):
+        copy = m.decode_restore(body)
+        waiting[copy.table, copy.key] = [copy]
     sql = """SELECT o.tbl, o.key, o.body FROM holdfast_operation o JOIN holdfast_transaction t USING (txn)
              WHERE t.state <> 'refused' ORDER BY o.txn, o.position"""
     for tbl, key, body in db.execute(sql):
@@ -347,9 +352,12 @@ def read_local(db: apsw.Connection, device: SimulatedDevice) -> Local:
     return Local(shown, bases, metadata, waiting, by_name, captured)
 
 
-def fold(table: Table, row: Row | None, operations: Iterable[m.AnyOperation]) -> Row | None:
+def fold(table: Table, row: Row | None, operations: Iterable[m.AnyOperation | m.Restore]) -> Row | None:
     """The row with the operations over it, by the kernel, from their wire forms."""
     for op in operations:
+        if isinstance(op, m.Restore):
+            row = restore(table, row, row_of_copy(table, op)).row
+            continue
         if isinstance(op, m.Delete):
             mine = Op("delete", op.key, op.stamp, op.life, {}, decode_stamps(op.base))
         else:

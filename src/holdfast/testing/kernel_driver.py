@@ -17,6 +17,7 @@ from holdfast.errors import HoldfastError
 from holdfast.kernel import causality, clock, digest, row, stamps, values
 from holdfast.kernel.column import Cell
 from holdfast.kernel.merges import BY_NAME
+from holdfast.kernel.restore import restore
 from holdfast.protocol import codec, images, messages
 from holdfast.schema.model import Column as SchemaColumn
 
@@ -111,6 +112,13 @@ def _row_apply(form: Form) -> Form:
 
 def _row_join(form: Form) -> Form | None:
     return _write_row(row.join(_read_table(form), _read_row(form["a"]), _read_row(form["b"])))
+
+
+def _row_restore(form: Form) -> Form:
+    before = None if form["row"] is None else _read_row(form["row"])
+    outcome = restore(_read_table(form), before, _read_row(form["given"]))
+    conflicts = [_write_conflict(conflict) for conflict in outcome.conflicts]
+    return {"row": _write_row(outcome.row), "status": outcome.status, "conflicts": conflicts}
 
 
 def _keyed_table(form: Form) -> DriverTable:
@@ -239,6 +247,7 @@ CALLS: dict[str, Callable[[Form], Any]] = {
     "merges.join": _merge_join,
     "rows.apply": _row_apply,
     "rows.join": _row_join,
+    "rows.restore": _row_restore,
     "rows.follows": lambda c: row.follows(c["current"], c["base"], c["stamp"]),
     "images.row_of": _image_row,
     "images.image_of": _image_of,

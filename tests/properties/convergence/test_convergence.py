@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from holdfast.hub import pull
-from holdfast.replica import downloads, outbox, stage
+from holdfast.replica import downloads, lost, outbox, stage
 from tests.properties.convergence.judge import Judge
 from tests.properties.convergence.statements import Statement, statements
 from tests.properties.convergence.tables import SCHEMA
@@ -41,10 +41,16 @@ FIRST = [
 
 
 class Convergence(RuleBasedStateMachine):
-    """Anything may happen, and afterwards everybody agrees."""
+    """Anything may happen, and afterwards everybody agrees.
+
+    What a restored hub has lost stays lost here: the judge's model knows transactions, not copies of rows. That they
+    come back is the matter of the simulator's ledger.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.gone = pytest.MonkeyPatch()
+        self.gone.setattr(lost.Lost, "compare", lambda *_, **__: set())
         self.folder = Path(tempfile.mkdtemp(prefix="holdfast-", dir=MEMORY))
         self.world = World(self.folder, SCHEMA, ACCESS)
         self.judge = self.world.watcher = Judge(self.world)
@@ -176,6 +182,7 @@ class Convergence(RuleBasedStateMachine):
         try:
             self.heal()
         finally:
+            self.gone.undo()
             self.world.close()
             shutil.rmtree(self.folder)
 

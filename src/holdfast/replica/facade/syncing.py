@@ -14,7 +14,9 @@ from holdfast.protocol.transport import Transport
 from holdfast.replica.compare import local_rows, sums_of
 from holdfast.replica.exchange import renew, sync_now
 from holdfast.replica.facade.opened import Opened
+from holdfast.replica.file import applying
 from holdfast.replica.loop import Loop, Options
+from holdfast.replica.lost import Lost, LostRow
 from holdfast.replica.presence import Present
 from holdfast.replica.report import SyncReport
 from holdfast.replica.sqlite_errors import sqlite_errors
@@ -135,8 +137,8 @@ class Syncing(Opened):
         """Compare this copy with the hub, row by row where hashes differ, and repair it; no space named: all of them.
 
         Rows that are wrong here are replaced by the hub's. Rows that the hub has confirmed and no longer has are
-        reported as lost and left as they are. Syncs first; what the background sync has under way is ended before and
-        begun again after it. Raises `space_unknown`, `busy`, and what a sync raises.
+        reported as lost and left as they are; `offer_lost_rows` sends them. Syncs first; what the background sync has
+        under way is ended before and begun again after it. Raises `space_unknown`, `busy`, and what a sync raises.
         """
         self._open()
         connected = self._loop is not None
@@ -148,3 +150,24 @@ class Syncing(Opened):
         finally:
             if connected:
                 self.connect()
+
+    def lost_rows(self) -> list[LostRow]:
+        """The rows that the hub had confirmed and has lost, of which this device keeps copies: those that wait go back
+        with the next round, the others are only kept, with the reason.
+        """
+        self._open()
+        with self._connections.reading() as db:
+            return Lost(db, self._tables).all()
+
+    def offer_lost_rows(self) -> int:
+        """Send all kept copies to the hub with the next round, whatever the reason that they were not; gives how many.
+        They are joined with what the hub has, so nothing is overwritten and nothing counts twice. Raises `sql` inside
+        `transaction()`.
+        """
+        self._open()
+        self._connections.require_outermost()
+        with self._sealed() as db, applying(db, self.path):
+            lost = Lost(db, self._tables)
+            names = lost.again()
+            lost.show(names)
+            return len(names)

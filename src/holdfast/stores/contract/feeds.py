@@ -31,7 +31,7 @@ class FeedCases(Ground):
 
     def test_a_new_hub_has_a_name_and_no_time(self, tmp_path: Path) -> None:
         with self.open(tmp_path).transaction(write=False) as tx:
-            hub, hlc = tx.hub()
+            hub, hlc, _ = tx.hub()
         assert re.fullmatch("[0-9a-f]{12}", hub)
         assert hlc == 0
 

@@ -61,7 +61,7 @@ class MemoryStore:
             self._schema = schema
             self._tables = UserTables(schema, self._layout)
             if HUB not in self._base:
-                self._base[HUB] = {"state": HubState(self._name(), 0), "mark": 0}
+                self._base[HUB] = {"state": HubState(hub := self._name(), 0, hub), "mark": 0}
         known = before.by_name if before is not None else {}
         if moved := [t.name for t in schema.tables if t.name in known and known[t.name].space != t.space]:
             with self._write() as tx:
@@ -129,6 +129,8 @@ class MemoryStore:
             twin._base = {name: dict(values) for name, values in self._base.items()}
             twin._kept = dict(self._kept)
             twin._layout = {name: list(columns) for name, columns in self._layout.items()}
+            state: HubState = twin._base[HUB]["state"]
+            twin._base[HUB]["state"] = state._replace(counts=self._name())
         return twin
 
     def table(self, name: str) -> dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]]:

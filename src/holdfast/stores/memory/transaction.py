@@ -315,7 +315,7 @@ class MemoryTransaction:
         for origin in batch.origins:
             view.put(ORIGIN, origin.origin, origin)
         state: HubState = view.get(HUB, "state")
-        view.put(HUB, "state", HubState(state.hub, max(state.hlc, batch.hlc)))
+        view.put(HUB, "state", state._replace(hlc=max(state.hlc, batch.hlc)))
 
     def _commit(self, view: Layers, name: str, head: int, batch: Batch) -> Space:
         known: Space | None = view.get(SPACE, name)

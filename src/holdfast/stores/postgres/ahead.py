@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -73,6 +74,18 @@ def rows_of(found: Cursor | None, ids: Mapping[str, int]) -> Rows | None:
     return rows
 
 
+PLACE = (
+    b"concat_ws('.', (SELECT system_identifier FROM pg_control_system()), "
+    b"left(pg_walfile_name(pg_current_wal_lsn()), 8), h.tableoid)"
+)
+"""Where the hub is kept. A server that does not tell its timeline is asked for the table only."""
+
+
+def counted_under(hub: str, place: str) -> str:
+    """The name under which the hub counts increments, as long as it is kept there."""
+    return hashlib.blake2s(f"{hub} {place}".encode(), digest_size=6).hexdigest()
+
+
 class Ahead:
     """The beginning of a transaction, and the answers to `need`. `tables` are those of the schema, `ids` the numbers of
     earlier ones too; `settings` are those of a writer, None for a reader.
@@ -81,22 +94,30 @@ class Ahead:
     """
 
     def __init__(
-        self, need: Need, tables: Collection[str], ids: Mapping[str, int], settings: tuple[str, str] | None
+        self,
+        need: Need,
+        tables: Collection[str],
+        ids: Mapping[str, int],
+        settings: tuple[str, str] | None,
+        *,
+        tells_place: bool = True,
     ) -> None:
         self._need = need
         self._tables = text_array(tables)
         self._ids = ids
         self._settings = settings
+        self._tells_place = tells_place
         self._asked: dict[str, Cursor | None] = {}
         self._rows_asked: frozenset[tuple[str, str]] = frozenset()
         self._origins: dict[str, Origin] | None = None
         self._spaces: dict[str, Space] | None = None
+        self._written = False
         self._stood: dict[str, str | None] = {}
         self._most = max(_LEAST_AHEAD, FEED_AHEAD * _FEEDS_AHEAD // max(_FEEDS_AHEAD, len(need.after)))
         self._feeds: dict[str, list[tuple[int, bytes]]] = {}
         self.counters: Spaces = {}
         """The counters of the spaces that a writer named, as they stood before it locked any."""
-        self.state = HubState("", 0)
+        self.state = HubState("", 0, "")
         self.has_dirty = self.has_aside = False
 
     @property
@@ -134,12 +155,15 @@ class Ahead:
                 if need.origins:
                     lock_origins(db, need.origins)
                 named = (self._tables, text_array(need.origins), text_array(need.spaces))
-                found = db.execute(QUERIES["state"], named, binary=True)
+                found = db.execute(self._with_place("state"), named, binary=True)
                 if need.dirty:
                     self._asked["dirty"] = ask_dirty(db, self._tables, need.dirty)
                 if need.rows:
                     self.ask_rows(db, need.rows)
             self._take_state(found)
+
+    def _with_place(self, name: str) -> bytes:
+        return QUERIES[name] if self._tells_place else QUERIES[name].replace(PLACE, b"h.tableoid::text")
 
     def _look(self, db: Connection) -> Cursor:
         need = self._need
@@ -148,14 +172,16 @@ class Ahead:
             seq, head = need.after.get(name, (_NEVER, 0))
             wanted.append({"name": name, "after": seq, "head": head, "patches": seq == head})
         # Outside of a pipeline the preparation is an exchange of its own: so at the first use, not at some later one.
-        return db.execute(QUERIES["look"], (self._tables, as_json(wanted), self._most), binary=True, prepare=True)
+        return db.execute(
+            self._with_place("look"), (self._tables, as_json(wanted), self._most), binary=True, prepare=True
+        )
 
     def _take_look(self, cursor: Cursor) -> None:
         found = cursor.fetchall()
-        hub, hlc, self.has_dirty, self.has_aside = found[0][:4]
-        self.state = HubState(hub, hlc or 0)
+        hub, hlc, self.has_dirty, self.has_aside, place = found[0][:5]
+        self.state = HubState(hub, hlc or 0, counted_under(hub, place))
         spaces, feeds = dict[str, Space](), self._feeds
-        for _, _, _, _, name, epoch, head, chain, floor, stood, seq, image in found:
+        for _, _, _, _, _, name, epoch, head, chain, floor, stood, seq, image in found:
             if name is None:
                 break
             if name not in spaces:
@@ -168,8 +194,8 @@ class Ahead:
             feed.sort()
 
     def _take_state(self, cursor: Cursor) -> None:
-        ((hub, hlc, self.has_dirty, self.has_aside, origins, counters),) = cursor.fetchall()
-        self.state = HubState(hub, hlc or 0)
+        ((hub, hlc, self.has_dirty, self.has_aside, place, origins, counters),) = cursor.fetchall()
+        self.state = HubState(hub, hlc or 0, counted_under(hub, place))
         if self._need.origins:
             self._origins = {row[0]: Origin(*row) for row in _decode(origins or b"[]")}
         self.counters = {space[0]: (number, Space(*space)) for number, *space in _decode(counters or b"[]")}
@@ -205,12 +231,17 @@ class Ahead:
     def forget(self) -> None:
         """Rows will be written."""
         self._asked.pop("rows", None)
+        self._written = True
 
     def spaces(self, wanted: Sequence[str]) -> dict[str, Space] | None:
         """Heads of spaces; None when they were not foreseen."""
-        if self._spaces is None or not set(wanted) <= {*self._need.spaces, *self._need.after}:
+        if not set(wanted) <= {*self._need.spaces, *self._need.after}:
             return None
         names = set(wanted)
+        if self._settings is not None and not self._written:
+            return {name: space for name, (_, space) in self.counters.items() if name in names and space.head}
+        if self._spaces is None:
+            return None
         return {name: space for name, space in self._spaces.items() if name in names}
 
     def chain(self, space: str, head: int) -> tuple[str | None] | None:

@@ -15,13 +15,15 @@ SELECT set_config('holdfast.applying', 'on', true), set_config('plan_cache_mode'
   set_config('lock_timeout', %s::text, true), set_config('idle_in_transaction_session_timeout', %s::text, true)
 
 -- name: look
--- What every snapshot is asked first: the hub's identity and clock; whether a row waits to be sequenced (a hub of an earlier or later
+-- What every snapshot is asked first: the hub's identity and clock; where it is kept: the cluster, its timeline (another one after a
+-- failover or a recovery to a point in time) and the table (another one after a dump was restored); whether a row waits to be sequenced (a hub of an earlier or later
 -- schema leaves the notes of tables that it does not have to those that have them), and whether one waits aside; then the named spaces that were written, each
 -- with its chain at one of its heads, and the first images of its feed after a place, or patches where they will do. One statement:
 -- by itself it is a snapshot, without BEGIN and COMMIT.
 SELECT h.hub, (SELECT max(c.hlc) FROM holdfast.clock c),
   EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NULL AND tbl = ANY (%s::text[])),
   EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NOT NULL),
+  concat_ws('.', (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8), h.tableoid),
   f.name, f.epoch, f.head, f.chain, f.floor, f.stood, f.seq, f.image
 FROM holdfast.hub h LEFT JOIN (
   SELECT s.name, s.epoch, s.head, s.chain, s.floor, w.seq, w.image,
@@ -40,6 +42,7 @@ FROM holdfast.hub h LEFT JOIN (
 SELECT h.hub, (SELECT max(c.hlc) FROM holdfast.clock c),
   EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NULL AND tbl = ANY (%s::text[])),
   EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NOT NULL),
+  concat_ws('.', (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8), h.tableoid),
   (SELECT json_agg(json_build_array(o.origin, o.device, o."user", o.last_n, o.seen))::text
     FROM holdfast.origin o WHERE o.origin = ANY (%s::text[])),
   (SELECT json_agg(json_build_array(s.id, s.name, s.epoch, s.head, s.chain, s.floor))::text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -21,7 +22,7 @@ from holdfast.stores.base import Need, Question, StoreUnavailable
 from holdfast.stores.kept import Kept
 from holdfast.stores.migrating import Phase, Step
 from holdfast.stores.postgres.adopt import adopt
-from holdfast.stores.postgres.ahead import Ahead
+from holdfast.stores.postgres.ahead import PLACE, Ahead
 from holdfast.stores.postgres.at_once import at_once
 from holdfast.stores.postgres.failures import refused_open, translate
 from holdfast.stores.postgres.install import Installer, remove, script
@@ -32,6 +33,8 @@ from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.transaction import PostgresTransaction
 from holdfast.stores.postgres.undo import Connection, roll_back
 from holdfast.stores.postgres.writing import PROGRAMS, Catalog
+
+logger = logging.getLogger("holdfast.stores")
 
 _CLOCK_SLOT_BITS = 6
 _RECONNECT = 2
@@ -126,11 +129,11 @@ class PostgresStore:
                 connection.execute(QUERIES["begin_write"])
                 self._installer(connection, schema).start(self._install)
                 catalog, layout = adopt(connection, schema, self._within)
-                self._catalog = catalog._replace(question=self._question)
                 place_again(connection, schema, self._within)
                 for table in schema.tables:
                     watch_over(connection, table, self._within)
                 connection.execute(b"COMMIT")
+                self._catalog = catalog._replace(question=self._question, tells_place=self._tells_place(connection))
             self._readers.open()
             self._writers.open()
         return layout
@@ -146,6 +149,15 @@ class PostgresStore:
         """Keep a version of the schema; see `stores.kept`. Raises `store_open`."""
         with self._alone() as connection:
             connection.execute(QUERIES["keep_version"], (kept.schema.version, kept.text()))
+
+    def _tells_place(self, connection: Connection) -> bool:
+        """Whether the server says on which timeline it is."""
+        try:
+            connection.execute(b"SELECT " + PLACE + b" FROM holdfast.hub h")
+        except psycopg.Error as error:
+            logger.warning("%s does not tell its timeline: only devices notice a failover (%s)", self._name, error)
+            return False
+        return True
 
     @contextmanager
     def _alone(self) -> Iterator[Connection]:
@@ -242,7 +254,13 @@ class PostgresStore:
         with self._taking_turns(), self._translated():
             catalog = self._opened()
             patience = f"{int(self._patience * 1000)}ms"
-            ahead = Ahead(need, catalog.tables, catalog.ids, (f"{PROGRAMS}ms" if need.at_once else patience, patience))
+            ahead = Ahead(
+                need,
+                catalog.tables,
+                catalog.ids,
+                (f"{PROGRAMS}ms" if need.at_once else patience, patience),
+                tells_place=catalog.tells_place,
+            )
             with self._begun(self._writers, ahead) as connection:
                 transaction = PostgresTransaction(
                     connection, catalog, self._new_name, self._translated, patience, ahead, write=True
@@ -262,7 +280,7 @@ class PostgresStore:
     def _read(self, need: Need) -> Iterator[PostgresTransaction]:
         with self._translated():
             catalog = self._opened()
-            ahead = Ahead(need, catalog.tables, catalog.ids, None)
+            ahead = Ahead(need, catalog.tables, catalog.ids, None, tells_place=catalog.tells_place)
             with self._begun(self._readers, ahead) as connection:
                 yield PostgresTransaction(
                     connection, catalog, self._new_name, self._translated, "0", ahead, write=False

@@ -132,7 +132,7 @@ class PostgresTransaction:
     def hub(self) -> HubState:
         """The hub's identity and clock."""
         self._check_open()
-        return HubState(self._state.hub, self.hlc)
+        return self._state._replace(hlc=self.hlc)
 
     def spaces(self, names: Sequence[str]) -> dict[str, Space]:
         """Heads of the named spaces; a space that was never written is absent."""

@@ -36,6 +36,8 @@ class Catalog(NamedTuple):
     rewritten: frozenset[str]
     """Tables in which a trigger of the application may store something else than what the hub writes."""
     question: Question | None = None
+    tells_place: bool = True
+    """Whether the server says on which timeline it is."""
 
 
 class _Sent:

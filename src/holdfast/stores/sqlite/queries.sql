@@ -6,6 +6,10 @@ SELECT hub, hlc FROM holdfast_hub;
 -- One space with its id, by name.
 SELECT id, name, epoch, head, chain, floor FROM holdfast_space WHERE name = ?;
 
+-- name: any_space
+-- A space, if there is one.
+SELECT 1 FROM holdfast_space LIMIT 1;
+
 -- name: all_spaces
 -- Names of the spaces that were written. SQLite orders text by its bytes, which is the order of code points.
 SELECT name FROM holdfast_space WHERE head > 0 ORDER BY name;

@@ -20,6 +20,7 @@ from holdfast.stores.kept import Kept
 from holdfast.stores.migrating import Phase, Step
 from holdfast.stores.sqlite import access
 from holdfast.stores.sqlite.adopt import adopt, check_file
+from holdfast.stores.sqlite.closed import leave_name, take_name
 from holdfast.stores.sqlite.failures import translate
 from holdfast.stores.sqlite.listener import Listener
 from holdfast.stores.sqlite.queries import QUERIES, fetch
@@ -73,7 +74,7 @@ class SqliteStore:
                 if self._question is not None:
                     watched = access.prepare(self._writer, self._question)
                     catalog = catalog._replace(question=self._question, watched=watched)
-                self._catalog = catalog
+                self._catalog = catalog._replace(counts=self._counting())
         return layout
 
     def versions(self) -> list[Kept]:
@@ -134,6 +135,16 @@ class SqliteStore:
             finally:
                 connection.close()
                 one_sqlite.leave(self._file)
+
+    def _counting(self) -> str:
+        """The name under which increments are counted while the file is open: the one of before, if this is the file
+        that was closed then; that of the hub, if it is new."""
+        assert self._writer is not None
+        if self._catalog is not None:
+            return self._catalog.counts
+        fresh = not fetch(self._writer, QUERIES["any_space"])
+        hub: str = fetch(self._writer, QUERIES["hub"])[0][0]
+        return hub if fresh else take_name(self._path) or self._name()
 
     def _name(self) -> str:
         return f"{self._random(48):012x}"
@@ -304,6 +315,7 @@ class SqliteStore:
         """Close all connections; idempotent. Waits for the writer; a reader under way closes its own at its end."""
         with self._taking_turns():
             with self._mutex:
+                counts = self._catalog.counts if self._catalog is not None else ""
                 self._catalog = None
                 idle, self._idle = self._idle, []
             for connection in idle:
@@ -311,6 +323,8 @@ class SqliteStore:
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
+                if counts:
+                    leave_name(self._path, counts)
                 self._trigger_version = None
                 one_sqlite.leave(self._file)
 

@@ -45,6 +45,8 @@ class Catalog(NamedTuple):
     question: Question | None = None
     watched: frozenset[str] = frozenset()
     """The tables that the question reads."""
+    counts: str = ""
+    """The name under which increments are counted."""
 
 
 class SqliteTransaction:
@@ -88,7 +90,8 @@ class SqliteTransaction:
 
     def hub(self) -> HubState:
         """The hub's identity and clock."""
-        return HubState(*self._one("hub"))
+        hub, hlc = self._one("hub")
+        return HubState(hub, hlc, self._catalog.counts)
 
     def spaces(self, names: Sequence[str]) -> dict[str, Space]:
         """Heads of the named spaces; a space that was never written is absent."""

@@ -5,6 +5,7 @@ import * as clock from "../src/kernel/clock";
 import type { Wire } from "../src/kernel/column";
 import * as digest from "../src/kernel/digest";
 import { BY_NAME } from "../src/kernel/merges/index";
+import { restore } from "../src/kernel/restore";
 import * as row from "../src/kernel/row";
 import * as stamps from "../src/kernel/stamps";
 import * as values from "../src/kernel/values";
@@ -65,6 +66,10 @@ const ROWS: Record<string, Call> = {
   "rows.join": (form) => {
     const [a, b] = [forms.rowFrom(formIn(form, "a")), forms.rowFrom(formIn(form, "b"))];
     return forms.rowForm(row.join(forms.tableFrom(form), a, b));
+  },
+  "rows.restore": (form) => {
+    const before = form["row"] === null ? null : forms.rowFrom(formIn(form, "row"));
+    return forms.outcomeForm(restore(forms.tableFrom(form), before, forms.rowFrom(formIn(form, "given"))));
   },
   "rows.follows": (form) =>
     row.follows(form["current"] as string | null, form["base"] as string | null, textIn(form, "stamp")),

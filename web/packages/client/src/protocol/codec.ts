@@ -27,9 +27,13 @@ export function encodeRequest(message: m.Request): Uint8Array {
     compact({ origin, n, ops: ops.map(operationForm) }, { label, withdrawn }),
   );
   const want = message.want === null ? null : compact({}, message.want);
+  const restore = message.restore.map(({ set, seen, ...named }) => compact(named, { set, seen }));
   const form = compact(
     { protocol, device, schema, clock },
-    { layout, cursors, acknowledged, transactions, limit, page, want, digests, echo, user, compare, blocks, history },
+    {
+      ...{ layout, cursors, acknowledged, transactions, limit, page, want, digests, echo, user, compare, blocks },
+      ...{ history, restore },
+    },
   );
   return utf8.encode(write(form));
 }

@@ -15,6 +15,7 @@ export const MAX_TRANSACTIONS = 20_000;
 /** So many rows may be asked after in one request. */
 const MAX_HISTORY = 100;
 export const MAX_COMPARED = 10_000;
+const MAX_RESTORED = 10_000;
 export const MAX_OPERATIONS = 100_000;
 
 const origin = text(0, 12, isOrigin);
@@ -128,6 +129,22 @@ export const shortRequest = struct({
 /** Nothing is: the answer to a short request, with the hub's clock. */
 export const shortAnswer = struct({ same: struct({ time: integer() }) });
 
+/** The value, the stamp and, where there is one, the state of a cell. */
+const cell: Shape<readonly Wire[]> = (wire, path) => {
+  if (!Array.isArray(wire) || wire.length < 2 || wire.length > 3) throw wrong(path, "[value, stamp] or with a state");
+  return wire as Wire[];
+};
+
+/** A confirmed row that a hub has lost, as the device holds it (spec/protocol.md, section 16). */
+const restored = struct({
+  table: name,
+  key: text(0, 1024),
+  space: spaceName,
+  life: integer(1),
+  set: optional(map(cell), {}),
+  seen: optional(text(), ""),
+});
+
 /** One round, device to hub. */
 export const request = struct({
   protocol: integer(),
@@ -147,6 +164,7 @@ export const request = struct({
   compare: optional(map(compare, spaceName), {}),
   blocks: optional(map(origin, name), {}),
   history: optional(list(rowName, MAX_HISTORY), []),
+  restore: optional(list(restored, MAX_RESTORED), []),
 });
 
 /** What happened to a row, oldest first, as far as its reader may know. */
@@ -187,6 +205,9 @@ export const header = struct({
   results: optional(list(result), []),
   ahead: optional(integer(0), 0),
   blocks: optional(map(struct({ ask: origin, ranges: list(range) }), name), {}),
+  counts: nullable(origin),
+  restored: optional(integer(0), 0),
+  unrestored: optional(list(struct({ table: text(), key: text(), code: text(), message: text() })), []),
 });
 
 /** Rows of one space in feed order; `cursor` is the cursor after them. */
