@@ -103,6 +103,9 @@ class Serving:
         rows. A transaction that was written under another version than the request's says so."""
         if self._plain:
             return
+        for copy in request.restore:
+            names = self.view(request.schema).to_hub.get(copy.table, {})
+            copy.set = {names.get(name, name): cell for name, cell in copy.set.items()}
         for transaction in request.transactions:
             found = self.views.get(transaction.schema or request.schema.version)
             if found is None:

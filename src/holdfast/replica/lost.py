@@ -48,14 +48,15 @@ class Lost:
 
     def waits(self) -> bool:
         """Whether a copy is to be sent."""
-        return bool(self._db.execute("SELECT EXISTS (SELECT 1 FROM holdfast_lost WHERE state = 'waits')").get)
+        return bool(self.batch(1))
 
     def batch(self, most: int) -> list[m.Restore]:
         """What goes back with the next request: parents first, at most so many rows and 4 MiB."""
-        sql = "SELECT body FROM holdfast_lost WHERE state = 'waits' ORDER BY tbl, key LIMIT ?"
+        sql = """SELECT body FROM holdfast_lost WHERE state = 'waits' AND tbl IN (SELECT value FROM json_each(?))
+                 ORDER BY tbl, key LIMIT ?"""
         chosen: list[m.Restore] = []
         size = 0
-        for (body,) in self._db.execute(sql, (most,)):
+        for (body,) in self._db.execute(sql, (name_list(list(self._tables.by_number)), most)):
             if chosen and size + len(body) > BATCH_BYTES:
                 break
             chosen.append(m.decode_restore(body))
@@ -96,7 +97,7 @@ class Lost:
 
     def all(self) -> list[LostRow]:
         """Every copy."""
-        names = {user.number: name for name, user in self._tables.by_name.items()}
+        names = dict(self._db.execute("SELECT id, name FROM holdfast_table"))
         found = []
         sql = "SELECT tbl, key, body, state, code, message FROM holdfast_lost ORDER BY tbl, key"
         for tbl, key, body, state, code, message in self._db.execute(sql):
@@ -165,6 +166,8 @@ class Lost:
     def offer(self, name: RowName, space: str) -> None:
         """Keep a copy of a row that a comparison has found to be lost; it is not sent before somebody says so: this
         file may be wrong."""
+        if self._confirmed.evicted([name]):
+            return  # its cells are at the hub, or nowhere
         ((_, row),) = self.confirmed_rows([name])
         body = m.encode(self.copy_of(name, row, space)).decode()
         message = "a comparison has found that the hub does not have it; this file may be wrong"

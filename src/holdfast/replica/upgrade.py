@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import apsw
@@ -75,6 +76,7 @@ class Upgrade:
         """Everything, in order."""
         self._seal()
         self._translate_waiting()
+        self._translate_lost()
         bases = self._read_bases()
         for name in self._names("trigger", "view"):
             kind = self._db.execute("SELECT type FROM sqlite_schema WHERE name = ?", (name,)).get
@@ -134,6 +136,29 @@ class Upgrade:
             "UPDATE holdfast_transaction SET schema = ? WHERE txn = ? AND schema = 0",
             ((self._old.version, txn) for txn in sorted(kept)),
         )
+
+    def _translate_lost(self) -> None:
+        """Put the copies of rows that the hub has lost into the words of the new version. What a lens makes of a cell
+        has the latest stamp of the side that it comes from, as at the hub."""
+        found: list[Any] = self._db.execute("SELECT tbl, key, body FROM holdfast_lost").fetchall()
+        for tbl, key, body in found:
+            copy = m.decode_restore(body)
+            table = self._new.by_name.get(copy.table)
+            if table is None:
+                continue  # kept in the words of the version that has the table
+            names = self._to_hub.get(copy.table, {})
+            cells = {names.get(name, name): cell for name, cell in copy.set.items()}
+            given = {name: cell[0] for name, cell in cells.items()}
+            with suppress(HoldfastError):  # what a lens does not take stays as it is: the hub has the last word
+                self._carry(copy.table, given, None)
+            for lens in self._union.lenses.get(copy.table, ()):
+                sides = [[self._union.by_name[copy.table].cells[slot].name for slot in side] for side in lens[:2]]
+                latest = max((cells[name][1] for name in sides[0] if name in cells), default="")
+                made = [name for name in sides[1] if latest and name in given and name not in cells]
+                cells.update({name: [given[name], latest] for name in made})
+            copy.set = {name: cell for name, cell in cells.items() if name in table.slot}
+            sql = "UPDATE holdfast_lost SET body = ? WHERE tbl = ? AND key = ?"
+            self._db.execute(sql, (m.encode(copy).decode(), tbl, key))
 
     def _translate(self, op: m.AnyOperation, *, refused: bool) -> bool:
         """Change an operation into one of the new version; gives whether it says all that it said before.
