@@ -69,8 +69,14 @@ def fold(table: Table, confirmed: Row | None, operations: Iterable[Op], hub: str
     """The row with the operations over it. An update of a row that is not there leaves nothing to see."""
     row = confirmed
     for op in operations:
-        row = restore(table, row, op.changes[0]).row if op.kind == "restore" else apply(table, row, op, hub).row
+        restored = op.kind == "restore"
+        row = restore(table, own_part(table, row), op.changes[0]).row if restored else apply(table, row, op, hub).row
     return row
+
+
+def own_part(table: Table, row: Row | None) -> Row | None:
+    """The row without the stamps of cells of which we have no column: no copy of ours can say anything of them."""
+    return row if row is None else Row(row.life, row.values, row.stamps[: len(table.cells)], row.states)
 
 
 class Confirmed:

@@ -17,7 +17,7 @@ from holdfast.kernel.restore import restore
 from holdfast.kernel.row import Row
 from holdfast.kernel.stamps import encode_stamps
 from holdfast.protocol import messages as m
-from holdfast.replica.confirmed import Confirmed, RowName, name_list, row_of_copy
+from holdfast.replica.confirmed import Confirmed, RowName, name_list, own_part, row_of_copy
 from holdfast.replica.seal import batches
 from holdfast.replica.tables import UserTables, states_text
 
@@ -158,10 +158,7 @@ class Lost:
         """Whether the hub's row does not contain the copy."""
         user = self._tables.by_number[name[0]]
         row = row_of_copy(user.table, copy, user.order)
-        if here is not None:
-            # Cells of which we have no column have stamps here; no copy of ours can say anything of them.
-            here = Row(here.life, here.values, here.stamps[: len(user.table.cells)], here.states)
-        return restore(user.table, here, row).status != "ignored"
+        return restore(user.table, own_part(user.table, here), row).status != "ignored"
 
     def offer(self, name: RowName, space: str) -> None:
         """Keep a copy of a row that a comparison has found to be lost; it is not sent before somebody says so: this
