@@ -104,8 +104,8 @@ class Serving:
         if self._plain:
             return
         for copy in request.restore:
-            names = self.view(request.schema).to_hub.get(copy.table, {})
-            copy.set = {names.get(name, name): cell for name, cell in copy.set.items()}
+            theirs = self.view(request.schema).to_hub.get(copy.table, {})
+            copy.set = {theirs.get(name, name): cell for name, cell in copy.set.items()}
         for transaction in request.transactions:
             found = self.views.get(transaction.schema or request.schema.version)
             if found is None:
