@@ -69,10 +69,11 @@ class OwnServer:
         info.process.wait(30)
         self._server.ensure_postgres_running()
 
-    @property
-    def store(self) -> str:
-        """URL for a hub."""
-        return f"postgresql:///?{urlencode(conninfo_to_dict(self.dsn))}"
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """URL of an empty database on it, which is dropped at the end."""
+        with database_on(self.dsn) as store:
+            yield store
 
     def close(self) -> None:
         """Stop it and delete its files."""
@@ -92,11 +93,18 @@ def connect(dsn: str) -> psycopg.Connection[tuple[Any, ...]]:
 @contextmanager
 def database() -> Iterator[str]:
     """URL of an empty database, which is dropped at the end, whoever is still connected."""
+    with database_on(server()) as store:
+        yield store
+
+
+@contextmanager
+def database_on(dsn: str) -> Iterator[str]:
+    """The same, on that server."""
     name = f"holdfast_{uuid.uuid4().hex}"
-    with connect(server()) as admin:
+    with connect(dsn) as admin:
         admin.execute(f'CREATE DATABASE "{name}" TEMPLATE template0 ENCODING UTF8'.encode())
     try:
-        yield f"postgresql:///?{urlencode({**conninfo_to_dict(server()), 'dbname': name})}"
+        yield f"postgresql:///?{urlencode({**conninfo_to_dict(dsn), 'dbname': name})}"
     finally:
-        with connect(server()) as admin:
+        with connect(dsn) as admin:
             admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())

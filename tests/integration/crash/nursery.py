@@ -168,10 +168,13 @@ def as_anna(headers: Mapping[str, str]) -> hf.Identity | None:
     return scenario.ANNA if headers.get("authorization") == "Bearer anna" else None
 
 
-def hub_process(folder: Path, listener: socket.socket, points: Points | None) -> int:
-    """A hub of its own behind HTTP, on a socket that outlives it."""
+def hub_process(
+    folder: Path, listener: socket.socket, points: Points | None, begin: Callable[[], object] = lambda: None
+) -> int:
+    """A hub of its own behind HTTP, on a socket that outlives it; `begin` is done first in its process."""
 
     def serve() -> None:
+        begin()
         if points is not None:
             points.install()
         server = scenario.serve(folder / "hub.db")
@@ -185,6 +188,25 @@ def hub_process(folder: Path, listener: socket.socket, points: Points | None) ->
     return child(serve)
 
 
+def hub_and_heir(folder: Path, listener: socket.socket, points: Points) -> tuple[int, int]:
+    """A hub that will die, and the one that takes its place the moment it is dead.
+
+    The second one waits for the end of a pipe that only the first one holds open. If it began only when the device has
+    met an error, the device would wait for its timeout first: its next attempt is taken by the socket, which lives on.
+    """
+    ended, alive = os.pipe()
+    hub = hub_process(folder, listener, points, lambda: os.close(ended))
+
+    def inherit() -> None:
+        os.close(alive)
+        os.read(ended, 1)
+
+    heir = hub_process(folder, listener, None, inherit)
+    os.close(ended)
+    os.close(alive)
+    return hub, heir
+
+
 @contextmanager
 def listening() -> Iterator[tuple[socket.socket, str]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -192,20 +214,16 @@ def listening() -> Iterator[tuple[socket.socket, str]]:
 
 
 def hub_alone(folder: Path, points: Points) -> bool:
-    """The hub dies in the middle of the day; the device goes on, meets a broken connection, and tries again."""
-    deaths = 0
+    """The hub dies in the middle of the day; the device goes on, its connection breaks, and it tries again."""
     with listening() as (listener, url):
-        hub = hub_process(folder, listener, points)
+        hub, heir = hub_and_heir(folder, listener, points)
 
         def through(act: Callable[[], object]) -> None:
-            nonlocal hub, deaths
             try:
                 act()
             except hf.HoldfastError as error:
                 if error.code != "network":
                     raise
-                deaths += killed(hub)
-                hub = hub_process(folder, listener, None)
                 act()
 
         try:
@@ -215,8 +233,12 @@ def hub_alone(folder: Path, points: Points) -> bool:
             done = [step.name for step in scenario.STEPS]
             through(lambda: scenario.recover(folder, HttpTransport(url, "anna"), done))
         finally:
-            end(hub)
-    return deaths == 1
+            end(heir)
+            # What is dead already cannot be killed: its parent has not looked yet.
+            dead = os.waitpid(hub, os.WNOHANG)[0] == hub
+            if not dead:
+                end(hub)
+    return dead
 
 
 def device_alone(folder: Path, points: Points) -> bool:

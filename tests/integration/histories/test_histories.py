@@ -33,13 +33,19 @@ def test_a_hub_on_postgresql(tmp_path, profile):
     assert verdict.operations.total() >= 100
 
 
-@pytest.mark.parametrize("profile", ["bank", "set-full"])
-def test_postgresql_is_shut_down_at_once_again_and_again(tmp_path, profile):
-    """Immediate shutdown, as after a failure of the machine's power supply: it recovers from its log."""
+@pytest.fixture(scope="module")
+def own_server():
+    """It may be killed; nobody else uses it."""
     with closing(postgres.OwnServer()) as server:
-        verdict = run(
-            Run(profile, tmp_path, server.store, devices=4, seconds=2 * SECONDS, seed=5, kill_database=server.kill)
-        )
+        yield server
+
+
+@pytest.mark.xdist_group("postgresql that may be killed")
+@pytest.mark.parametrize("profile", ["bank", "set-full"])
+def test_postgresql_is_shut_down_at_once_again_and_again(tmp_path, own_server, profile):
+    """Immediate shutdown, as after a failure of the machine's power supply: it recovers from its log."""
+    with own_server.database() as store:
+        verdict = run(Run(profile, tmp_path, store, devices=4, seconds=SECONDS, seed=5, kill_database=own_server.kill))
     assert verdict.wrong == []
     assert verdict.disturbances["kill the database"] >= 2
     assert verdict.operations.total() >= 100

@@ -27,7 +27,8 @@ DISTURBANCES = ("kill a device", "kill a device", "kill the hub", "stop a device
 
 class Run(NamedTuple):
     """What to run. `store` is the hub's, such as sqlite:////tmp/x/hub.db; files go to `folder`. `kill_database`, if
-    given, ends the hub's database as if its machine had failed, and starts it again.
+    given, ends the hub's database as if its machine had failed, and starts it again. The run goes on beyond `seconds`
+    until `disturbances` were made, `database_kills` of the database among them: a busy machine makes few in a second.
     """
 
     profile: str
@@ -37,6 +38,8 @@ class Run(NamedTuple):
     seconds: float = 10.0
     seed: int = 0
     kill_database: Callable[[], None] | None = None
+    disturbances: int = 3
+    database_kills: int = 2
 
 
 class Verdict(NamedTuple):
@@ -157,12 +160,13 @@ def await_answer(device: Child, member: str) -> dict[str, object]:
 
 
 def disturb(processes: World, asked: Run) -> Counter[str]:
-    """Kill and stop processes at random until the time is over; gives what was done how often."""
+    """Kill and stop processes at random until the time is over and enough was done; gives what was done how often."""
     chance = random.Random(asked.seed)
     end = time.monotonic() + asked.seconds
     done = Counter[str]()
     possible = (*DISTURBANCES, *(("kill the database",) * 3 if asked.kill_database is not None else ()))
-    while time.monotonic() < end:
+    kills = asked.database_kills if asked.kill_database is not None else 0
+    while time.monotonic() < end or done.total() < asked.disturbances or done["kill the database"] < kills:
         time.sleep(chance.random() * LONGEST_PAUSE)
         what = chance.choice(possible)
         number = chance.randrange(asked.devices)
