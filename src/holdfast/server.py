@@ -196,7 +196,7 @@ class Server:
         `phases`: "before" a deployment, while processes of the former release or schema still run; "after" it, when
         none is left. `grant` names a role that gets the rights of a hub. `done` is called after each step. Gives the
         number of rows sequenced. It may be run any number of times, also after it was interrupted. Raises
-        `HoldfastError`: `store_open`, `store_format`, `schema_mismatch_table`, `migrate_locked`.
+        `HoldfastError`: `store_open`, `store_format`, `schema_mismatch_table`, `schema_changed`, `migrate_locked`.
         """
         if isinstance(self._store, Migrating):
             self._store.migrate(self._all_versions(), phases, grant, done)

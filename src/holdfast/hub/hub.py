@@ -25,7 +25,7 @@ from holdfast.hub.orphans import take_up_all
 from holdfast.hub.presence import Presence
 from holdfast.hub.pull import Asked, answer
 from holdfast.hub.reading import classes_of, cursor_at, templates_of, wanted
-from holdfast.hub.requested import check_device, check_schema, check_want
+from holdfast.hub.requested import Owner, check_owner, check_schema, check_want
 from holdfast.hub.response import Response, error_response
 from holdfast.hub.restoring import kept_of, submission_of
 from holdfast.hub.serving import Served, Serving
@@ -310,7 +310,8 @@ class Hub:
         if request.acknowledged or request.restore or given is None:
             with begin(self._store, Need(origins=sorted(set(origins)), only=given is not None), write=False) as tx:
                 known = tx.origins(sorted(set(origins)))
-                check_device({name: origin.device for name, origin in known.items()}, request.device, origins)
+                owners = {name: Owner(origin.device, origin.user) for name, origin in known.items()}
+                check_owner(owners, Owner(request.device, identity.user), origins)
                 given = self._access(tx, identity, given)
         if request.acknowledged:
             self._writer.change(lambda tx: tx.forget(request.acknowledged))

@@ -27,7 +27,7 @@ from holdfast.hub.permission import require_write
 from holdfast.hub.placing import content_of, places
 from holdfast.hub.policies import ROUNDS, Mend, Policies, revived
 from holdfast.hub.record import Decision, history_entry
-from holdfast.hub.requested import check_device
+from holdfast.hub.requested import Owner, check_owner
 from holdfast.hub.restoring import copy_of, lost_spaces, refuse_stranger
 from holdfast.hub.telling import ask_hooks, change_of
 from holdfast.hub.trace import Trace
@@ -107,11 +107,12 @@ class Push:
         names = {t.origin for s in self._submissions for t in s.transactions}
         known = self._tx.origins(sorted(names))
         last = {origin: record.last_n for origin, record in known.items()}
-        owners = {origin: record.device for origin, record in known.items()}
+        owners = {origin: Owner(record.device, record.user) for origin, record in known.items()}
         units: list[Unit] = []
         for index, submission in enumerate(self._submissions):
+            owner = Owner(submission.device, submission.identity.user)
             try:
-                check_device(owners, submission.device, (one.origin for one in submission.transactions))
+                check_owner(owners, owner, (one.origin for one in submission.transactions))
             except HoldfastError as error:
                 self._mistaken[index] = error
                 continue
@@ -127,7 +128,7 @@ class Push:
                 elif transaction.n == before + 1:
                     units.append(Unit(index, transaction, len(units)))
                     last[origin] = transaction.n
-                    owners[origin] = submission.device
+                    owners[origin] = owner
                 through[origin] = min(last.get(origin, 0), max(transaction.n, through.get(origin, 0)))
         return units
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
 
 from holdfast.errors import HoldfastError
 from holdfast.hub.serving import Serving
@@ -22,9 +23,24 @@ def check_want(want: m.Want | None, templates: Collection[str]) -> None:
         raise HoldfastError("request_malformed", f"want.upload: the schema has no space template {unknown[0]!r}")
 
 
-def check_device(owners: Mapping[str, str], device: str, origins: Iterable[str]) -> None:
-    """An origin belongs to the device that first used it; `owners` maps those known. Raises `device_mismatch`."""
+class Owner(NamedTuple):
+    """Who first used an origin: the device and its user."""
+
+    device: str
+    user: str
+
+
+def check_owner(owners: Mapping[str, Owner], owner: Owner, origins: Iterable[str]) -> None:
+    """An origin belongs to who first used it; `owners` maps those known. Raises `device_mismatch`, `user_changed`.
+
+    Origins stand in stamps and devices in the history, where all who share a space read them: who could go on with
+    somebody else's numbers would make the hub skip what that one sends next.
+    """
     for origin in sorted(set(origins)):
-        if owners.get(origin, device) != device:
-            message = f"origin {origin} belongs to another device than {device}"
+        known = owners.get(origin, owner)
+        if known.device != owner.device:
+            message = f"origin {origin} belongs to another device than {owner.device}"
             raise HoldfastError("device_mismatch", message, origin=origin)
+        if known.user != owner.user:
+            message = f"origin {origin} belongs to another user than {owner.user}"
+            raise HoldfastError("user_changed", message, origin=origin)

@@ -71,8 +71,7 @@ class Serving:
         if isinstance(store, Keeping) and (known is None or known.schema.hash != current.hash):
             with store.transaction(write=False) as tx:
                 heads = {name: space.head for name, space in tx.spaces(tx.all_spaces()).items()}
-            self._kept[current.version] = Kept(current, heads, not self.schema.lenses)
-            store.keep_version(self._kept[current.version])
+            self._kept[current.version] = store.keep_version(Kept(current, heads, not self.schema.lenses))
 
     @property
     def current(self) -> Served:
@@ -158,8 +157,7 @@ class Serving:
                     total += len(names)
         known = self._kept.get(self._versions.current.version)
         if isinstance(store, Keeping) and known is not None and not known.filled:
-            self._kept[known.schema.version] = known._replace(filled=True)
-            store.keep_version(known._replace(filled=True))
+            self._kept[known.schema.version] = store.keep_version(known._replace(filled=True))
         return total
 
     def _names(self, store: Store, space: Space) -> Iterator[list[RowName]]:

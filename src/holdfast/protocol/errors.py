@@ -76,7 +76,7 @@ CODES: dict[str, Code] = {
     ),
     "device_mismatch": Code(
         403,
-        "The origin in a transaction belongs to another device or user.",
+        "The origin in a transaction belongs to another device.",
         "A copied device file: open it once with a fresh device id.",
     ),
     "user_changed": Code(
@@ -279,8 +279,9 @@ CODES: dict[str, Code] = {
     "schema_invalid": Code(0, "A table declaration is wrong.", "The message names class, column and remedy."),
     "schema_changed": Code(
         0,
-        "The file was made with a schema of the same version but other content.",
-        "Raise `version=` when the schema changes.",
+        "The file, or the hub's database, was made with a schema of the same version but other content, or a later "
+        "version has renamed columns in it.",
+        "Raise `version=` when the schema changes, and start no hub of a version from before that.",
     ),
     "schema_mismatch_table": Code(
         0,

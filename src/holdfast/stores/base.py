@@ -345,7 +345,7 @@ class Store(Protocol):
     def open(self, schema: Schema) -> dict[str, list[str]]:
         """Create or check what the store needs for the schema (idempotent) and give the layout: column names by slot
         for each table. Rows that user tables already hold are noted as dirty. Raises `HoldfastError` with a code when
-        the tables do not fit the schema."""
+        the tables do not fit the schema; `schema_changed` when it has its columns in other slots (`stores.slots`)."""
         ...
 
     def transaction(self, *, write: bool) -> AbstractContextManager[Transaction]:

@@ -28,6 +28,15 @@ class Kept(NamedTuple):
         form, heads, filled = msgspec.json.decode(text)
         return Kept(Schema.from_json(form), heads, filled)
 
+    def after(self, before: Kept | None) -> Kept:
+        """The same in place of what was kept `before` with that number: the heads stay those of the first run, because
+        rows with the columns of the version may be right behind them. (Hubs that start at once keep it one after the
+        other, and the first may serve already.)"""
+        if before is None:
+            return self
+        filled = self.filled or (before.filled and before.schema.hash == self.schema.hash)
+        return self._replace(heads=before.heads, filled=filled)
+
 
 @runtime_checkable
 class Keeping(Protocol):
@@ -37,6 +46,7 @@ class Keeping(Protocol):
         """The versions that were kept, by number; also before the store is open."""
         ...
 
-    def keep_version(self, kept: Kept) -> None:
-        """Keep a version, in a transaction of its own; in place of what was kept with that number."""
+    def keep_version(self, kept: Kept) -> Kept:
+        """Keep a version, in a transaction of its own, in place of what was kept with that number (`Kept.after`). Gives
+        what is kept now."""
         ...

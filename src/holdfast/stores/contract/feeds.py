@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from holdfast.errors import HoldfastError
 from holdfast.schema.model import Column, Schema, Table
 from holdfast.schema.rules import CONFLICT_TABLE
 from holdfast.stores.base import StoredRow
@@ -72,15 +73,23 @@ class FeedCases(Ground):
         assert seen(3, patches=True) == [(4, new.image)]
 
     def test_a_slot_is_never_used_again(self, tmp_path: Path) -> None:
-        columns = [Column(name, "text", nullable=True, default=None) for name in ("x", "y", "z")]
-        key = Column("id", "text")
-        before = Table("thing", (key, *columns), ("id",), SPACE)
-        after = Table("thing", (key, columns[2], columns[0]), ("id",), SPACE)
-        store = self.open(tmp_path, Schema(1, (before,)))
-        assert store.open(Schema(2, (after,)))["thing"] == ["x", "y", "z"]
-        write(store, batch(row(before, "1", ["in x", None, "in z"])))
-        assert self.user_rows(store, "thing")["1"][1][0] == "in x"
-        assert self.user_rows(store, "thing")["1"][1][2] == "in z"
+        columns = {name: Column(name, "text", nullable=True, default=None) for name in "wxyz"}
+
+        def thing(names: str) -> Table:
+            return Table("thing", (Column("id", "text"), *(columns[name] for name in names)), ("id",), SPACE)
+
+        store = self.open(tmp_path, Schema(1, (thing("xyz"),)))
+        assert store.open(Schema(2, (thing("xy"),)))["thing"] == ["x", "y", "z"]
+        for other in ("zx", "xyw"):  # the hub takes the columns of a schema for the slots of its rows
+            try:
+                store.open(Schema(3, (thing(other),)))
+            except HoldfastError as error:
+                assert error.code == "schema_changed"
+            else:
+                raise AssertionError("a schema with other columns in its slots was taken")
+        assert store.open(Schema(4, (thing("xyzw"),)))["thing"] == ["x", "y", "z", "w"]
+        write(store, batch(row(thing("xyzw"), "1", ["in x", None, "in z", "in w"])))
+        assert list(self.user_rows(store, "thing")["1"][1]) == ["in x", None, "in z", "in w"]
 
     def test_a_space_that_was_never_written_is_absent(self, tmp_path: Path) -> None:
         store = self.open(tmp_path)

@@ -16,6 +16,7 @@ from holdfast.stores.kept import Kept
 from holdfast.stores.memory.layers import Layers, Maps, fold
 from holdfast.stores.memory.transaction import DIRTY, HUB, MemoryTransaction
 from holdfast.stores.memory.user_tables import Change, UserTables
+from holdfast.stores.slots import renamings, with_added
 
 
 class MemoryStore:
@@ -42,22 +43,23 @@ class MemoryStore:
         """The versions of the schema that were kept; see `stores.kept`."""
         return [self._kept[number] for number in sorted(self._kept)]
 
-    def keep_version(self, kept: Kept) -> None:
+    def keep_version(self, kept: Kept) -> Kept:
         """Keep a version of the schema; see `stores.kept`."""
-        self._kept[kept.schema.version] = kept
+        with self._turn():
+            now = self._kept[kept.schema.version] = kept.after(self._kept.get(kept.schema.version))
+            return now
 
     def open(self, schema: Schema) -> dict[str, list[str]]:
         """Take the schema and give the layout. A later call may bring another schema: its new columns get new slots,
         and rows whose space has another rule are dirty."""
         with self._turn():
             before = self._schema
-            for name, old, new in schema.renames:
-                names = self._layout.get(name, [])
-                if old in names and new not in names:
-                    names[names.index(old)] = new
+            layout = {name: list(names) for name, names in self._layout.items()}
             for table in schema.tables:
-                names = self._layout.setdefault(table.name, [])
-                names.extend(column.name for column in table.cells if column.name not in names)
+                names = layout.get(table.name, [])
+                for old, new in renamings(table, names, schema.renames):
+                    names[names.index(old)] = new
+            self._layout = layout | {t.name: with_added(t, layout.get(t.name, ())) for t in schema.tables}
             self._schema = schema
             self._tables = UserTables(schema, self._layout)
             if HUB not in self._base:

@@ -35,6 +35,9 @@ _KINDS = {
     "44000": "check",  # WITH CHECK OPTION of a view
     "P0001": "check",  # RAISE EXCEPTION in a trigger of the application
 }
+_SHOWS_A_ROW = ("23514", "23502", "44000", "23P01")
+"""What PostgreSQL adds to these is the whole row with all columns, those too that devices never hear of, or the values
+of another row."""
 _DATA_ERRORS = "22"
 """Class of the values that a type does not take: too long for varchar(20), too large for smallint."""
 
@@ -49,7 +52,7 @@ def violation(error: psycopg.Error, constraints: Constraints) -> Violation | Non
     table, constraint = found.table_name or "", found.constraint_name or ""
     columns = constraints.get((table, constraint), [found.column_name] if found.column_name else [])
     message = found.message_primary or str(error)
-    if found.message_detail:
+    if found.message_detail and state not in _SHOWS_A_ROW:
         message = f"{message}: {found.message_detail}"
     return Violation(kind, message, table, columns, constraint)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from holdfast.schema.emit.postgres import column_definition
 from holdfast.schema.emit.postgres_text import qualified, quote, text_literal
-from holdfast.schema.model import MISSING, Schema, Table
+from holdfast.schema.model import MISSING, Table
 from holdfast.stores.postgres import fit
 
 
@@ -19,15 +20,19 @@ class Grown(NamedTuple):
     added: set[str]
 
 
-def grow(table: Table, schema: Schema, within: str, found: list[fit.Found]) -> Grown:
-    """Rename columns, add new ones, and let rows of later versions leave out those that only earlier ones have. None of
-    it reads or writes a row: each statement takes a moment, whatever the table holds."""
-    target, statements = qualified(within, table.name), []
-    for name, old, new in schema.renames:
+def grow(table: Table, within: str, found: list[fit.Found], number: int, renamed: Sequence[tuple[str, str]]) -> Grown:
+    """Rename columns and their slots (both or neither), add new ones, and let rows of later versions leave out those
+    that only earlier ones have. None of it reads or writes a row: each statement takes a moment, whatever the table
+    holds. `number` is that of the table, `renamed` what `slots.renamings` gives."""
+    target, statements = qualified(within, table.name), list[str]()
+    for old, new in renamed:
         names = {column.name for column in found}
-        if name == table.name and old in names and new not in names:
+        if old in names and new not in names:
             statements.append(f"ALTER TABLE {target} RENAME COLUMN {quote(old)} TO {quote(new)}")
             found = [column._replace(name=new) if column.name == old else column for column in found]
+        statements.append(
+            f"UPDATE holdfast.slot SET name = {text_literal(new)} WHERE tbl = {number} AND name = {text_literal(old)}"
+        )
     names = {column.name for column in found}
     added = [column for column in table.cells if column.name not in names]
     for column in added:
@@ -38,16 +43,3 @@ def grow(table: Table, schema: Schema, within: str, found: list[fit.Found]) -> G
     bound = [column.name for column in found if column.name in former and column.not_null]
     statements += [f"ALTER TABLE {target} ALTER COLUMN {quote(name)} DROP NOT NULL" for name in bound]
     return Grown(statements, found, {column.name for column in added})
-
-
-def rename_slots(table: Table, schema: Schema, number: int, names: list[str]) -> list[str]:
-    """Give the slots of renamed columns their new names, in `names`, too; the statements that do it."""
-    statements = []
-    for name, old, new in schema.renames:
-        if name == table.name and old in names and new not in names:
-            names[names.index(old)] = new
-            statements.append(
-                f"UPDATE holdfast.slot SET name = {text_literal(new)} "
-                f"WHERE tbl = {number} AND name = {text_literal(old)}"
-            )
-    return statements

@@ -17,18 +17,19 @@ from holdfast.schema.model import ForeignKey, Schema, Table
 from holdfast.stores.base import Question
 from holdfast.stores.migrating import Step
 from holdfast.stores.postgres import access, fit, grants
-from holdfast.stores.postgres.growing import Grown, grow, rename_slots
+from holdfast.stores.postgres.growing import Grown, grow
 from holdfast.stores.postgres.looking import altered, lost_triggers, note_rows, place, placed
 from holdfast.stores.postgres.numbered import MIGRATIONS, Migration, pending
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.undo import Connection
+from holdfast.stores.slots import renamings, with_added
 
 
 class Plan:
     """The steps that lead to `schema`. `within` is the PostgreSQL schema of the user tables, `place` what messages call
     the database. `grant` is a role that gets the rights that a hub needs.
 
-    Raises `HoldfastError` `store_open` (encoding), `store_format`, `schema_mismatch_table`.
+    Raises `HoldfastError` `store_open` (encoding), `store_format`, `schema_mismatch_table`, `schema_changed`.
     """
 
     def __init__(
@@ -112,7 +113,9 @@ class Plan:
                 fit.check_kind(self._db, table, target)
                 grown = Grown([], fit.columns_of(self._db, target), set())
                 if table.name in self._known:
-                    grown = grow(table, self._schema, self._within, grown.found)
+                    number = self._known[table.name][2]
+                    renamed = renamings(table, self._slot_names(number), self._schema.renames)
+                    grown = grow(table, self._within, grown.found, number, renamed)
                 fit.check(table, grown.found, list(fit.unique_of(self._db, target).values()), grown.added)
                 if grown.statements:
                     self._add("before", f"grow {table.name}", grown.statements, asks=not self._made(table))
@@ -187,12 +190,16 @@ class Plan:
                 if statements:
                     self._add("after", f"let the triggers of {table.name} fire always", statements)
 
+    def _slot_names(self, number: int) -> list[str]:
+        return [name for (name,) in self._fetch(QUERIES["slots"], number)]
+
     def _slots(self, table: Table, number: int | None) -> list[str]:
-        """Names by slot: those that have a slot keep it, new columns get the next ones."""
-        found = [] if number is None else [name for (name,) in self._fetch(QUERIES["slots"], number)]
-        renamed = [] if number is None else rename_slots(table, self._schema, number, found)
-        added = [column.name for column in table.cells if column.name not in found]
-        return renamed + [
+        """Names by slot, as they will be. Raises `schema_changed`."""
+        found = [] if number is None else self._slot_names(number)
+        for old, new in renamings(table, found, self._schema.renames):
+            found[found.index(old)] = new
+        added = with_added(table, found)[len(found) :]
+        return [
             f"INSERT INTO holdfast.slot (tbl, slot, name) SELECT id, {len(found) + index}, {text_literal(name)} "
             f'FROM holdfast."table" WHERE name = {text_literal(table.name)}'
             for index, name in enumerate(added)

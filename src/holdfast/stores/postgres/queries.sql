@@ -164,8 +164,16 @@ SELECT to_regclass('holdfast.version') IS NOT NULL
 SELECT body FROM holdfast.version ORDER BY version
 
 -- name: keep_version
--- Keep a version of the schema.
-INSERT INTO holdfast.version (version, body) VALUES (%s, %s) ON CONFLICT (version) DO UPDATE SET body = excluded.body
+-- Keep a version of the schema, if nothing is kept with its number.
+INSERT INTO holdfast.version (version, body) VALUES (%s, %s) ON CONFLICT (version) DO NOTHING
+
+-- name: kept_version
+-- A version of the schema, locked.
+SELECT body FROM holdfast.version WHERE version = %s FOR UPDATE
+
+-- name: keep_version_again
+-- Keep a version of the schema in place of what is kept with its number, which is locked.
+UPDATE holdfast.version SET body = %s WHERE version = %s
 
 -- name: old_head
 -- The last head of before a time among the oldest ones of a space, which is locked.

@@ -118,7 +118,7 @@ class PostgresStore:
 
         On a database of its own the store creates what is missing; where tables of an application are concerned it
         raises `store_migrate`, as `install` says. Raises `HoldfastError`: `store_open`, `store_format`,
-        `store_migrate`, `schema_mismatch_table`.
+        `store_migrate`, `schema_mismatch_table`, `schema_changed`.
         """
         with self._taking_turns():
             if self._closed:
@@ -145,10 +145,17 @@ class PostgresStore:
                 return []
             return [Kept.of(body) for (body,) in connection.execute(QUERIES["versions"]).fetchall()]
 
-    def keep_version(self, kept: Kept) -> None:
+    def keep_version(self, kept: Kept) -> Kept:
         """Keep a version of the schema; see `stores.kept`. Raises `store_open`."""
-        with self._alone() as connection:
-            connection.execute(QUERIES["keep_version"], (kept.schema.version, kept.text()))
+        number = kept.schema.version
+        with self._alone() as connection, connection.transaction():
+            if connection.execute(QUERIES["keep_version"], (number, kept.text())).rowcount:
+                return kept
+            # Another hub was the first; its record is locked until the end of this transaction.
+            ((body,),) = connection.execute(QUERIES["kept_version"], (number,)).fetchall()
+            now = kept.after(Kept.of(body))
+            connection.execute(QUERIES["keep_version_again"], (now.text(), number))
+            return now
 
     def _tells_place(self, connection: Connection) -> bool:
         """Whether the server says on which timeline it is."""
@@ -178,7 +185,7 @@ class PostgresStore:
         self, schema: Schema, phases: Collection[Phase], grant: str | None, done: Callable[[Step], None]
     ) -> None:
         """Take the steps of these phases; see `stores.migrating.Migrating`. Raises `store_open`, `store_format`,
-        `schema_mismatch_table`, `migrate_locked`."""
+        `schema_mismatch_table`, `schema_changed`, `migrate_locked`."""
         with self._alone() as connection:
             self._installer(connection, schema, grant).migrate(phases, done)
 

@@ -14,6 +14,7 @@ from holdfast.schema.emit.sqlite_blocks import block_column
 from holdfast.schema.emit.sqlite_dirty import create_triggers
 from holdfast.schema.emit.sqlite_text import key_expression, quote
 from holdfast.schema.model import MISSING, Column, Schema, Table
+from holdfast.stores.slots import Renames, renamings, with_added
 from holdfast.stores.sqlite import fit
 from holdfast.stores.sqlite.foreign_keys import ForeignKeys, references
 from holdfast.stores.sqlite.queries import TABLES, fetch
@@ -45,8 +46,8 @@ def adopt(
     if connection.execute("SELECT count(*) FROM holdfast_hub").get == 0:
         connection.execute("INSERT INTO holdfast_hub (id, format, hub, hlc) VALUES (1, ?, ?, 0)", (FORMAT, new_name()))
     known = dict(fetch(connection, "SELECT name, id FROM holdfast_table"))
-    for rename in schema.renames:
-        _rename(connection, *rename)
+    for table in schema.tables:
+        _rename(connection, table, schema.renames)
     extras = {table.name: _user_table(connection, schema, table, table.name in known) for table in schema.tables}
     layout: dict[str, list[str]] = {}
     for table in schema.tables:
@@ -82,14 +83,20 @@ def _user_table(connection: apsw.Connection, schema: Schema, table: Table, known
     return []
 
 
-def _rename(connection: apsw.Connection, table: str, old: str, new: str) -> None:
-    """Give a column of an earlier version its new name; nothing when it has it."""
-    number = connection.execute("SELECT id FROM holdfast_table WHERE name = ?", (table,)).get
-    names = {name for (name,) in connection.execute("SELECT name FROM holdfast_slot WHERE tbl = ?", (number,))}
-    if old in names and new not in names:
-        if old in {column.name for column in fit.columns_of(connection, table)}:
-            connection.execute(f"ALTER TABLE {quote(table)} RENAME COLUMN {quote(old)} TO {quote(new)}")
+def _rename(connection: apsw.Connection, table: Table, renames: Renames) -> None:
+    """Give columns of an earlier version their new names; nothing when they have them."""
+    number, names = _slots(connection, table)
+    for old, new in renamings(table, names, renames):
+        if old in {column.name for column in fit.columns_of(connection, table.name)}:
+            connection.execute(f"ALTER TABLE {quote(table.name)} RENAME COLUMN {quote(old)} TO {quote(new)}")
         connection.execute("UPDATE holdfast_slot SET name = ? WHERE tbl = ? AND name = ?", (new, number, old))
+
+
+def _slots(connection: apsw.Connection, table: Table) -> tuple[int | None, list[str]]:
+    """The number of a table, None when no hub has known it, and the names of its columns by slot."""
+    number = connection.execute("SELECT id FROM holdfast_table WHERE name = ?", (table.name,)).get
+    sql = "SELECT name FROM holdfast_slot WHERE tbl = ? ORDER BY slot"
+    return number, [name for (name,) in connection.execute(sql, (number,))]
 
 
 def _added(table: Table, column: Column) -> str:
@@ -100,14 +107,12 @@ def _added(table: Table, column: Column) -> str:
 
 
 def _layout(connection: apsw.Connection, table: Table) -> list[str]:
-    """Names by slot: those that have a slot keep it, new columns get the next ones."""
-    number = connection.execute("SELECT id FROM holdfast_table WHERE name = ?", (table.name,)).get
-    sql = "SELECT name FROM holdfast_slot WHERE tbl = ? ORDER BY slot"
-    names = [name for (name,) in connection.execute(sql, (number,))]
-    added = [column.name for column in table.cells if column.name not in names]
-    rows = [(number, len(names) + index, name) for index, name in enumerate(added)]
+    """Names by slot, kept. Raises `schema_changed`."""
+    number, names = _slots(connection, table)
+    every = with_added(table, names)
+    rows = [(number, slot, every[slot]) for slot in range(len(names), len(every))]
     connection.executemany("INSERT INTO holdfast_slot (tbl, slot, name) VALUES (?, ?, ?)", rows)
-    return names + added
+    return every
 
 
 def _capture(connection: apsw.Connection, table: Table) -> None:

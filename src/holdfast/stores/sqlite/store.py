@@ -63,8 +63,8 @@ class SqliteStore:
     def open(self, schema: Schema) -> dict[str, list[str]]:
         """Create or check everything that the schema needs and give the layout; nothing is changed when this raises.
 
-        Raises `HoldfastError`: `store_open`, `store_format`, `schema_mismatch_table`; `StoreUnavailable` when another
-        process holds the file for too long.
+        Raises `HoldfastError`: `store_open`, `store_format`, `schema_mismatch_table`, `schema_changed`;
+        `StoreUnavailable` when another process holds the file for too long.
         """
         with self._taking_turns():
             if self._writer is None:
@@ -88,12 +88,17 @@ class SqliteStore:
                 rows = fetch(self._writer, "SELECT body FROM holdfast_version ORDER BY version")
                 return [Kept.of(body) for (body,) in rows]
 
-    def keep_version(self, kept: Kept) -> None:
+    def keep_version(self, kept: Kept) -> Kept:
         """Keep a version of the schema; see `stores.kept`."""
+        number = kept.schema.version
         with self._taking_turns(), self._translated():
             assert self._writer is not None, "the store is open"
-            sql = "INSERT OR REPLACE INTO holdfast_version (version, body) VALUES (?, ?)"
-            self._writer.execute(sql, (kept.schema.version, kept.text()))
+            with _transaction(self._writer, "BEGIN IMMEDIATE"):
+                found = fetch(self._writer, "SELECT body FROM holdfast_version WHERE version = ?", (number,))
+                now = kept.after(Kept.of(found[0][0]) if found else None)
+                sql = "INSERT OR REPLACE INTO holdfast_version (version, body) VALUES (?, ?)"
+                self._writer.execute(sql, (number, now.text()))
+        return now
 
     def plan(self, schema: Schema, grant: str | None = None) -> list[Step]:  # noqa: ARG002 (see `Migrating`)
         """Nothing: a file is opened by hubs of one machine, and `open` makes it ready in one transaction."""
