@@ -48,7 +48,6 @@ log = logging.getLogger("holdfast.hub")
 MAX_AHEAD = 5 * 60 * 1000
 """How far ahead of the hub's clock a stamp may be, in milliseconds, before it is replaced."""
 
-
 MOST_BLIND = 16
 """How many locks a batch runs into without knowing whose rows they are, before it leaves the rest for later."""
 
