@@ -69,11 +69,14 @@ class Inbox:
             return
         changes = op.get("set", {})
         for column in table.cells:
-            if column.name not in changes and (op["op"] == "update" or (before is not None and before.alive)):
+            if column.name not in changes and op["op"] == "update":
                 continue
             given = changes.get(column.name, model.default(column))
+            # Who inserts a row that is there already has seen his own defaults, though they change nothing in it.
             for stamp in (op["named"], op["stamp"]):
                 self.values[*name, column.name, stamp] = copy.deepcopy(given)
+            if column.name not in changes and before is not None and before.alive:
+                continue
             cell = after.cells[column.name]
             old = before.cells[column.name].stamp if before is not None else None
             if cell.stamp is not None and cell.stamp != old:
