@@ -7,6 +7,7 @@ and the hub's patches go on as if it were here. Nothing of it is captured: to le
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -32,11 +33,14 @@ ROW_OVERHEAD = 40
 
 
 class Candidate(NamedTuple):
-    """A row that may leave: when it was last used (milliseconds since 2020-01-01 UTC), its name, about its bytes."""
+    """A row that may leave: when it was last used (milliseconds since 2020-01-01 UTC), its name, about its bytes, and
+    where it stands in its table.
+    """
 
     used: int
     name: RowName
     size: int
+    rowid: int
 
 
 class Eviction:
@@ -77,6 +81,21 @@ class Eviction:
         values = {"from": now - USE_MS, "to": now + USE_MS, "limit": limit}
         return self._candidates(user, [_UNUSED], "ORDER BY 1, r.key", values)
 
+    def still(self, found: Sequence[Candidate], now: int | None) -> list[Candidate]:
+        """Those of the evictable rows that may leave now, in their order: they were found in an earlier snapshot."""
+        by_table: dict[int, list[int]] = {}
+        for candidate in found:
+            by_table.setdefault(candidate.name[0], []).append(candidate.rowid)
+        names: set[RowName] = set()
+        for number, rowids in by_table.items():
+            conditions = ["t.rowid IN (SELECT value FROM json_each(:rowids))"]
+            values: dict[str, object] = {"rowids": json.dumps(rowids), "limit": len(rowids)}
+            if now is not None:
+                conditions.append(_UNUSED)
+                values |= {"from": now - USE_MS, "to": now + USE_MS}
+            names |= {one.name for one in self._candidates(self._tables.by_number[number], conditions, "", values)}
+        return [candidate for candidate in found if candidate.name in names]
+
     def _candidates(
         self, user: UserTable, conditions: Sequence[str], order: str, values: Mapping[str, object]
     ) -> list[Candidate]:
@@ -86,13 +105,13 @@ class Eviction:
         same_key = " AND ".join(f"s.{quoted(name)} = t.{quoted(name)}" for name in table.key_names)
         # CROSS JOIN keeps the order: what the row itself says is asked before what others say of it.
         where = " AND ".join(["r.life & 1", "NOT r.evicted", "s.state = 'synced'", *self._unneeded(user), *conditions])
-        sql = f"""SELECT max(holdfast_written(r.stamps), coalesce(u.at, 0)), r.key, {size} + {ROW_OVERHEAD}
+        sql = f"""SELECT max(holdfast_written(r.stamps), coalesce(u.at, 0)), r.key, {size} + {ROW_OVERHEAD}, t.rowid
                   FROM {quoted(table.name)} t
                   CROSS JOIN holdfast_row r ON r.tbl = {number} AND r.key = {key_expression(table, "t")}
                   CROSS JOIN {quoted(state_view_name(table))} s ON {same_key}
                   LEFT JOIN holdfast_used u ON u.tbl = {number} AND u.key = r.key
                   WHERE {where} {order} LIMIT :limit"""
-        return [Candidate(used, (number, key), size) for used, key, size in self._db.execute(sql, values)]
+        return [Candidate(used, (number, key), *rest) for used, key, *rest in self._db.execute(sql, values)]
 
     def _unneeded(self, user: UserTable) -> Iterator[str]:
         """Conditions that no row of this device refers to the row, as it stands or as it would after a refusal."""

@@ -24,8 +24,8 @@ log = logging.getLogger("holdfast.replica")
 
 BATCH = 500
 """Rows that leave in one transaction."""
-USED_BATCH = 2_000
-"""The same of the least recently used, which have to be sorted each time."""
+FOUND = 20_000
+"""So many of the least recently used are looked for at once, which reads all rows of a table; nobody waits for it."""
 SMALL_BATCH = 50
 """The same on a full disk, where the log may have room for a few pages only."""
 GOAL = 0.9
@@ -116,14 +116,14 @@ class Keeper:
                 if len(found) < BATCH or self.clock() >= until:
                     break
         for _ in range(PASSES if self._leaving else 0):
-            if not self._over(db, eviction, gone) or self.clock() >= until:
+            if not self._over(db, eviction, gone, until) or self.clock() >= until:
                 break
         if gone:
             with applying(db, self._path):
                 forget_unused(db)
         return self._pruned(gone)
 
-    def _over(self, db: apsw.Connection, eviction: Eviction, gone: list[Candidate]) -> bool:
+    def _over(self, db: apsw.Connection, eviction: Eviction, gone: list[Candidate], until: float) -> bool:
         """Let rows go of what is over its budget; gives whether any went."""
         report = self._report(db) if self._storage.classes else None
         before = len(gone)
@@ -131,36 +131,60 @@ class Keeper:
             used = report.classes[name].bytes if report is not None else 0
             if used >= budget:
                 members = [user for user in self._leaving if class_of(user.table) == name]
-                gone += self._let_go(db, eviction, members, used - int(budget * GOAL))
+                gone += self._let_go(db, eviction, members, used - int(budget * GOAL), until)
         used = in_use(db)
         if used >= self._storage.total:
-            gone += self._let_go(db, eviction, self._leaving, used - int(self._storage.total * GOAL))
+            gone += self._let_go(db, eviction, self._leaving, used - int(self._storage.total * GOAL), until)
         return len(gone) > before
 
-    def _let_go(self, db: apsw.Connection, eviction: Eviction, members: list[UserTable], need: int) -> list[Candidate]:
-        """Let the least recently used rows of some tables go until so many bytes of values are gone."""
+    def _let_go(
+        self, db: apsw.Connection, eviction: Eviction, members: list[UserTable], need: int, until: float
+    ) -> list[Candidate]:
+        """Let the least recently used rows of some tables go until so many bytes of values are gone, or the time is
+        over.
+        """
         gone: list[Candidate] = []
-        while need > 0 and (taken := self._let_some_go(db, eviction, members, need)):
-            need -= sum(candidate.size for candidate in taken)
-            gone += taken
+        while (need > 0 and self.clock() < until) or not gone:
+            with snapshot(db):
+                found, now = self._least_used(db, eviction, members, FOUND), self._corrected(db)
+            before = len(gone)
+            for place in range(0, len(found), BATCH):
+                taken = self._take(db, eviction, found[place : place + BATCH], need, now)
+                need -= sum(candidate.size for candidate in taken)
+                gone += taken
+                if need <= 0 or self.clock() >= until:
+                    break
+            if len(gone) == before:
+                break
         return gone
 
-    def _let_some_go(
-        self, db: apsw.Connection, eviction: Eviction, members: list[UserTable], need: int, *, urgent: bool = False
+    def _let_some_go(self, db: apsw.Connection, eviction: Eviction, need: int) -> list[Candidate]:
+        """One small transaction of that, of all tables, whatever is in use: the disk is full."""
+        found = self._least_used(db, eviction, self._leaving, SMALL_BATCH, urgent=True)
+        return self._take(db, eviction, found, need, None)
+
+    def _least_used(
+        self, db: apsw.Connection, eviction: Eviction, members: list[UserTable], limit: int, *, urgent: bool = False
     ) -> list[Candidate]:
-        """One transaction of that; a small one, and whatever is in use, when it is urgent."""
+        now = None if urgent else self._corrected(db)
+        return sorted(candidate for user in members for candidate in eviction.least_used(user, now, limit))[:limit]
+
+    def _take(
+        self, db: apsw.Connection, eviction: Eviction, found: list[Candidate], need: int, now: int | None
+    ) -> list[Candidate]:
+        """Let those of the rows go that may go still, until so many bytes are gone."""
         taken: list[Candidate] = []
-        batch = SMALL_BATCH if urgent else USED_BATCH
         with applying(db, self._path):
-            now = None if urgent else self._now() + int(db.execute(_OFFSET).get)
-            found = sorted(candidate for user in members for candidate in eviction.least_used(user, now, batch))
-            for candidate in found[:batch]:
+            for candidate in eviction.still(found, now):
                 if need <= 0:
                     break
                 need -= candidate.size
                 taken.append(candidate)
             eviction.evict(taken)
         return taken
+
+    def _corrected(self, db: apsw.Connection) -> int:
+        return self._now() + int(db.execute(_OFFSET).get)
 
     def _pruned(self, gone: list[Candidate]) -> Pruned:
         rows: dict[str, int] = {}
@@ -192,7 +216,7 @@ class Keeper:
                     # The log is emptied, not cut off: what it had of the disk is what there is to write with.
                     db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
                     found = self._some_expired(db, eviction)
-                    found = found or self._let_some_go(db, eviction, self._leaving, need, urgent=True)
+                    found = found or self._let_some_go(db, eviction, need)
                     if not found:
                         break
                     need -= sum(candidate.size for candidate in found)
@@ -251,14 +275,16 @@ class Keeper:
         return is_due, self._measured is None or abs(used - self._measured) >= step
 
     def _tend(self, db: apsw.Connection, is_due: bool, has_changed: bool, until: float) -> None:
-        moment = self._last_synced() if self._leaving else None
+        moment, unfinished = self._last_synced() if self._leaving else None, False
         if self._leaving and (is_due or (has_changed and self._is_over(db))):
-            self._prune(db, until)
+            pruned = self._prune(db, until)
             if self.clock() < until:
                 self._looked_at = moment
+            elif pruned.rows:
+                unfinished = True
         if has_changed:
             self._tell(db)
-            self._measured = in_use(db)
+            self._measured = None if unfinished else in_use(db)
         if free_bytes(self._path) < LEAST_BYTES:
             self.relieve()
         elif worth_while(db):

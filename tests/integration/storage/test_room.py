@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 import os
 import subprocess
@@ -180,6 +181,28 @@ def test_in_a_quiet_moment_it_comes_by_itself(tmp_path: Path, server: hf.Server,
             clock.now += 60_000
         free, pages = (anna.execute(f"pragma {name}")[0][0] for name in ("freelist_count", "page_count"))
         assert free <= max(256, pages // 10), "what is left is not worth the work"
+
+
+def test_many_rows_leave_some_at_a_time_between_rounds_until_there_is_room(
+    tmp_path: Path, server: hf.Server, clock: Clock
+) -> None:
+    path = tmp_path / "anna.db"
+    with opened(path, server, clock) as anna:
+        rows = ((f"{number:04}", bytes(200)) for number in range(1_600))
+        anna.executemany("insert into photo (id, body) values (?, ?)", rows)
+        anna.sync()
+    clock.now += 3_600_000
+    ticks = itertools.count()
+    with opened(path, server, clock, hf.Storage(photos="50 kB")) as anna:
+        left = [anna.storage.tables["photo"].rows]
+        anna._keeper.clock = lambda: float(next(ticks))  # no time is ever left
+        while left[-1:] != left[-2:-1]:
+            anna.sync()
+            left.append(anna.storage.tables["photo"].rows)
+        assert left[0] == 1_600
+        assert len(left) > 4, "each time a writer waits for some rows only"
+        assert anna.storage.classes["photos"].level != "full"
+        assert agree(anna, server)
 
 
 def test_a_file_of_before_is_rebuilt_once(tmp_path: Path, server: hf.Server, clock: Clock) -> None:
