@@ -11,7 +11,7 @@ from holdfast.hub.identity import Identity
 from holdfast.hub.inbox import follow
 from holdfast.hub.lenses import settle
 from holdfast.hub.moves import Moves
-from holdfast.hub.operations import Refusal
+from holdfast.hub.operations import Refusal, null_refused
 from holdfast.hub.orphans import take_up
 from holdfast.hub.placing import content_of
 from holdfast.hub.record import history_entry
@@ -168,6 +168,7 @@ class Drain:
             assert row is not None
             since = before.row if op.kind == "update" else None
             row, derived = settle(self._schema, table, note.key, since, row, self._counting)
+            _refuse_nulls(table, op, row)
             op = op._replace(changes={**op.changes, **derived})
         except (InvalidValue, Refusal) as error:
             # A counter beyond its range: it must not hold up the other rows, nor any round.
@@ -186,6 +187,13 @@ class Drain:
         return history_entry(table, step.op, step.before, step.row, [], nameless, context)
 
 
+def _refuse_nulls(table: Table, op: Op, row: Row) -> None:
+    """Raise `Refusal` for a null that the program has written where devices of no version could read it."""
+    for slot in op.changes if row.life % 2 else ():
+        if row.values[slot] is None and table.cells[slot].required:
+            raise null_refused(table, op.key, table.cells[slot].name)
+
+
 def foreign_operation(table: Table, key: str, row: Row | None, values: Sequence[Any] | None, stamp: str) -> Op | None:
     """The operation that leads from the feed's row to what the table holds now; None when nothing differs."""
     alive = row is not None and row.life % 2 == 1
@@ -194,11 +202,12 @@ def foreign_operation(table: Table, key: str, row: Row | None, values: Sequence[
     if row is None or not alive:
         changes, life = {}, row.life if row is not None else 0
         for slot, column in enumerate(table.cells):
+            # What only earlier versions have, the program need not know.
+            value = column.default if values[slot] is None and column.required else values[slot]
             if column.merge == "register":
-                changes[slot] = values[slot]
+                changes[slot] = value
                 continue
-            empty = BY_NAME[column.merge].empty
-            changes[slot] = written(column, empty, started(column, life), values[slot], stamp[15:])
+            changes[slot] = written(column, BY_NAME[column.merge].empty, started(column, life), value, stamp[15:])
         return Op("insert", key, stamp, life, changes, {})
     current = [*row.values, *(column.default for column in table.cells[len(row.values) :])]
     changes = {

@@ -25,7 +25,7 @@ from holdfast.hub.orphans import take_up_all
 from holdfast.hub.presence import Presence
 from holdfast.hub.pull import Asked, answer
 from holdfast.hub.reading import classes_of, cursor_at, templates_of, wanted
-from holdfast.hub.requested import Owner, check_owner, check_schema, check_want
+from holdfast.hub.requested import Owner, check_name, check_owner, check_schema, check_want
 from holdfast.hub.response import Response, error_response
 from holdfast.hub.restoring import kept_of, submission_of
 from holdfast.hub.serving import Served, Serving
@@ -161,6 +161,7 @@ class Hub:
             return self._same(decode_short_request(body), identity)
         request = decode_request(body)
         seen.device = request.device
+        check_name(request.device)
         check_schema(self.serving, request.schema)
         self.serving.take(request)
         check_user(request, identity)

@@ -60,6 +60,8 @@ def kernel_operation(table: Table, op: AnyOperation) -> Op:
             changes[slot] = BY_NAME[column.merge].check(column, change)
         except InvalidValue as error:
             raise Refusal(error.code, f"{table.name}.{name}: {error.message}", table.name, op.key, name) from None
+        if changes[slot] is None and column.required:
+            raise null_refused(table, op.key, name)
     if isinstance(op, Insert):
         _require_values(table, op)
         return Op("insert", op.key, op.stamp, op.life, changes, {})
@@ -88,10 +90,18 @@ def seen_whole(op: Op, row: Row | None) -> Op:
     )
 
 
+def null_refused(table: Table, key: str, column: str) -> Refusal:
+    """The refusal of a null that no version of the schema with that column could read."""
+    return Refusal(
+        "value_null", f"{table.name}.{column} is never null in a version that has it", table.name, key, column
+    )
+
+
 def _require_values(table: Table, op: Insert) -> None:
     """An insert may leave out a column only if the column has a default."""
     for column in table.cells:
-        if column.default is MISSING and column.name not in op.set:
+        lacks = column.default is MISSING or (column.required and column.default is None)
+        if lacks and column.name not in op.set:
             message = f"{table.name}.{column.name} has no default and needs a value"
             raise Refusal("value_null", message, table.name, op.key, column.name)
 

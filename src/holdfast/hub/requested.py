@@ -15,6 +15,12 @@ def check_schema(serving: Serving, named: m.SchemaName) -> None:
     serving.view(named)
 
 
+def check_name(device: str) -> None:
+    """Raise `request_malformed` for a name of a device that no database can keep."""
+    if "\0" in device:
+        raise HoldfastError("request_malformed", "device: a name holds no NUL")
+
+
 def check_want(want: m.Want | None, templates: Collection[str]) -> None:
     """Raise `request_malformed` unless the templates that a device names are of the schema: no others are ever
     matched against names, which a stranger's could make slow."""

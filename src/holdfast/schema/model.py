@@ -49,7 +49,8 @@ class Column:
     moment), "block" (the next number of a leased block of `block` numbers), else empty. `stored` is the type in the
     hub's database (`stored.Stored.text()`) where it is not the natural one. A `read_only` column is made by the hub's
     database; devices never write it. `function` names the merge function of the application, for the merge type
-    `custom`. A `former` column is one that only earlier versions of the schema have (`versions.py`).
+    `custom`. A `former` column is one that only earlier versions of the schema have (`versions.py`), a `required` one
+    is nullable for programs that do not know it, but holds no null in any version that has it.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Column:
     block: int = 0
     function: str = ""
     former: bool = False
+    required: bool = False
     _check: Callable[[Any], Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

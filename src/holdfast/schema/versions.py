@@ -74,10 +74,11 @@ class Versions:
         self.renames: list[tuple[str, str, str]] = []
         self._tables: dict[str, _Grown] = {}
         chain = [*earlier, current]
+        served = [*earlier[-EARLIER:], current]
+        self._served = frozenset(schema.version for schema in served)
         for before, after in zip([None, *chain], chain, strict=False):
             self._step(before, after, path(current.migrations, before, after) if before is not None else ())
         self.schema = self._union() if earlier else current
-        served = [*earlier[-EARLIER:], current]
         self.views = {schema.version: self._view(schema) for schema in served}
         self.fills = {
             name: {
@@ -126,11 +127,13 @@ class Versions:
                 cell = _Cell(column)
                 grown.cells.append(cell)
             _check_same(after.name, cell.column, column)
+            if not self._served.isdisjoint(cell.names):
+                _check_null(after.name, cell.declared, column)
             cell.declared = column
             awaited = column.name in made or (cell.column.nullable and not column.nullable)
             if before is not None and awaited and column.default is MISSING:
                 # Rows from before have nothing there until the lens has been through them.
-                column = replace(column, nullable=True, default=None)
+                column = replace(column, nullable=True, default=None, required=True)
             cell.column = column
             cell.names[version] = column.name
             grown.fills.pop(column.name, None)
@@ -179,9 +182,9 @@ class Versions:
             _fail(table, name, "earlier versions need a value in new rows; declare hf.drop(..., fill=)")
         if fill is not MISSING and fill is not None:
             grown.fills[name] = cell.column.accept(fill)
-        if cell.column.default is MISSING and cell.column.merge in WHOLE_MERGES:
+        if (cell.column.default is MISSING or cell.column.required) and cell.column.merge in WHOLE_MERGES:
             # Programs that write rows at the hub do not know it any more: its cell may be empty there for a moment.
-            cell.column = replace(cell.column, nullable=True, default=_or_none(fill))
+            cell.column = replace(cell.column, nullable=True, default=_or_none(fill), required=True)
         cell.column = replace(cell.column, name=name, former=True)
 
     def _bind(self, grown: _Grown, steps: Sequence[Step]) -> None:
@@ -255,12 +258,18 @@ def _check_same(table: str, before: Column, after: Column) -> None:
         if getattr(before, what) != getattr(after, what):
             message = f"its {what} changed from {getattr(before, what)!r} to {getattr(after, what)!r}: give the new "
             _fail(table, after.name, message + "column another name and declare hf.lens, or hf.drop the old one")
-    if after.nullable and not before.nullable and not before.former:
-        _fail(
-            table, after.name, "devices of the version before cannot hold a null: make it another column, with hf.lens"
-        )
     if after.choices is not None and not set(after.choices) >= set(before.choices or after.choices):
         _fail(table, after.name, "choices may be added, not taken away")
+
+
+def _check_null(table: str, before: Column, after: Column) -> None:
+    """A cell holds a null for all versions that are served, or for none."""
+    if after.nullable and not before.nullable:
+        message = "devices of the version before cannot hold a null: make it another column, with hf.lens"
+        _fail(table, after.name, message)
+    if before.nullable and not after.nullable:
+        message = "rows of the version before may hold a null: make it another column, with hf.lens"
+        _fail(table, after.name, message)
 
 
 def _comes_of(steps: Sequence[Step], name: str) -> bool:

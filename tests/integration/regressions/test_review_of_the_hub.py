@@ -91,6 +91,27 @@ def test_a_refusal_does_not_show_columns_that_devices_never_hear_of(tmp_path: Pa
             assert "of the hub alone" not in repr(refused)
 
 
+def test_texts_that_no_database_holds_are_refused_on_every_store(url: str) -> None:
+    """On PostgreSQL each was an error of the hub: 500, or an answer that broke off."""
+    stamp, origin = "032a191928a000-00000000000a", "00000000000a"
+    insert = {"op": "insert", "table": "note", "stamp": stamp}
+    writes = [insert | {"key": "a\0"}, insert | {"key": "b", "set": {"body": "\0"}}, insert | {"key": "c"}]
+    transactions = [{"origin": origin, "n": n, "ops": [op]} for n, op in enumerate(writes, 1)]
+    asking = {"history": [["note", "a\0"]], "compare": {"all": {"names": [["note", "a\0"]]}}}
+    with hf.Server(url, NOTES) as server:
+        status, lines = asked(server, BEN, transactions=transactions, **asking)
+        assert (status, lines[0]["header"]["through"]) == (200, {origin: 3})
+        assert [(one["n"], one["code"]) for one in lines[0]["header"]["results"]] == [
+            (1, "value_nul"),
+            (2, "value_nul"),
+        ]
+        assert lines[-1]["footer"]["history"][0]["entries"] == []
+        assert lines[-1]["footer"]["compared"]["all"]["unknown"] == [["note", "a\0"]]
+        assert server.conflicts(BEN, table="\0") == []
+        status, lines = asked(server, BEN, device="\0", transactions=[{"origin": "00000000000b", "n": 1, "ops": []}])
+        assert (status, lines[0]["code"]) == (400, "request_malformed")
+
+
 class Visit1(hf.Table, name="visit", space="all"):
     name: str = ""
     crew: str = ""
@@ -209,3 +230,80 @@ def test_hubs_of_a_new_version_that_start_at_once(url: str, tmp_path: Path) -> N
     slow._store.close()
     with hf.Server(url, schema) as server:
         assert visits(server, tmp_path / "first.db", schema, "name, weather") == [("Ann", "rain")]
+
+
+class Told1(hf.Table, name="visit", space="all"):
+    name: str
+    memo: str
+
+
+class Told2(hf.Table, name="visit", space="all"):
+    first: str
+    last: str
+
+
+def parts(name: str) -> tuple[str, str]:
+    first, _, last = name.partition(" ")
+    return first, last
+
+
+TOLD1 = hf.Schema(Told1, version=1)
+TOLD2 = hf.Schema(
+    Told2,
+    version=2,
+    migrations=[
+        hf.migrate(
+            1,
+            2,
+            hf.lens("visit", "name", ["first", "last"], parts, lambda first, last: f"{first} {last}"),
+            hf.drop("visit", "memo", fill="none"),
+        )
+    ],
+)
+
+
+def test_no_program_and_no_stranger_writes_a_null_that_a_version_cannot_read(tmp_path: Path) -> None:
+    """Columns of other versions take nulls in the database, because a program need not know them. The null went to the
+    devices that do: they could take no answer any more."""
+    with database() as url, psycopg.connect(url, autocommit=True) as program:
+        with hf.Server(url, TOLD1) as server, device(server, tmp_path / "old.db", TOLD1) as old:
+            old.sync()
+        with hf.Server(url, TOLD2) as server:
+            server.migrate()
+            program.execute("insert into visit (id, first, last) values ('1', 'Ann', 'Lee'), ('2', 'Bo', 'Ray')")
+            program.execute("insert into visit (id) values ('3')")
+            server.sequence_foreign_writes()
+            program.execute("update visit set memo = null, first = 'Bea' where id = '2'")
+            assert [one.key for one in _aside(server)] == ["3", "2"]
+            null = {"op": "update", "table": "visit", "key": "1", "stamp": "032a191928a000-00000000000a", "life": 1}
+            lacking = {"op": "insert", "table": "visit", "key": "4", "stamp": "032a191928a000-00000000000a", "set": {}}
+            ops = [null | {"set": {"memo": None}}, null | {"set": {"first": None}}, lacking]
+            transactions = [{"origin": "00000000000a", "n": n, "ops": [op]} for n, op in enumerate(ops, 1)]
+            names = {"schema": {"version": 2, "hash": TOLD2.hash}}
+            _, lines = asked(server, BEN, transactions=transactions, **names)
+            assert [one["code"] for one in lines[0]["header"]["results"]] == ["value_null"] * 3
+            with device(server, tmp_path / "old.db", TOLD1) as old:
+                old.sync()
+                found = [tuple(row) for row in old.execute("select * from visit order by id")]
+                assert found == [("1", "Ann Lee", "none"), ("2", "Bo Ray", "none")]
+
+
+def _aside(server: hf.Server) -> list[Any]:
+    server.sequence_foreign_writes()
+    return server.aside()
+
+
+class Maybe(hf.Table, name="visit", space="all"):
+    name: str | None = None
+    crew: str = ""
+
+
+def test_a_column_that_may_be_null_stays_one(url: str, tmp_path: Path) -> None:
+    """Its nulls went to devices that could not hold them."""
+    first = hf.Schema(Maybe, version=1)
+    with hf.Server(url, first) as server, device(server, tmp_path / "first.db", first) as ann:
+        ann.execute("insert into visit (id) values ('1')")
+        ann.sync()
+    with pytest.raises(hf.HoldfastError) as caught:
+        hf.Server(url, hf.Schema(Visit1, version=2)).health()
+    assert caught.value.code == "schema_change"

@@ -14,7 +14,7 @@ from holdfast.stores.base import HubState, Need, Origin, Space, StoredRow
 from holdfast.stores.postgres.feeds import Spaces
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.undo import Connection
-from holdfast.stores.postgres.user_tables import as_json, text_array
+from holdfast.stores.postgres.user_tables import as_json, can_hold, text_array
 
 LOCK_SPACE = 0x486F6C64
 """First half of the numbers of our advisory locks, so that they are not those of another program ("Hold")."""
@@ -51,7 +51,7 @@ def ask_origins(db: Connection, origins: Sequence[str], *, write: bool) -> Curso
 
 def ask_rows(db: Connection, ids: Mapping[str, int], names: Names, *, write: bool) -> Cursor | None:
     """Send the question for feed rows; a writer locks them, in key order. None when there is nothing to ask."""
-    wanted = [{"tbl": ids[table], "key": key} for table, key in sorted(set(names)) if table in ids]
+    wanted = [{"tbl": ids[table], "key": key} for table, key in sorted(set(names)) if table in ids and can_hold(key)]
     if not wanted:
         return None
     return db.execute(QUERIES["lock_rows" if write else "rows"], (as_json(wanted),), binary=True)

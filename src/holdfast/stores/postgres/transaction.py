@@ -31,7 +31,7 @@ from holdfast.stores.postgres.feeds import history_row
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.statements import RELEASE, Statement, Together, Waiting
 from holdfast.stores.postgres.undo import Connection, undo_to
-from holdfast.stores.postgres.user_tables import Record, as_json, text_array
+from holdfast.stores.postgres.user_tables import Record, as_json, can_hold, text_array
 from holdfast.stores.postgres.writing import Catalog, Writing, write_batch
 
 logger = logging.getLogger("holdfast.stores")
@@ -210,6 +210,8 @@ class PostgresTransaction:
 
     def history(self, table: str, key: str, *, newest: int | None = None) -> list[HistoryEntry]:
         """Entries of one row, oldest first."""
+        if not can_hold(key):
+            return []
         found = self._run("history", history_row(key), self._catalog.ids.get(table), key, newest)
         return [HistoryEntry(space, table, key, *rest) for space, *rest in reversed(found)]
 
@@ -231,7 +233,7 @@ class PostgresTransaction:
         self._looked = True
         if not self.has_dirty():
             return set()
-        wanted = as_json([{"tbl": table, "key": key} for table, key in names])
+        wanted = as_json([{"tbl": table, "key": key} for table, key in names if can_hold(table, key)])
         return {(table, key) for table, key in self._run("noted", wanted)}
 
     def aside(self) -> list[Aside]:
@@ -305,7 +307,7 @@ class PostgresTransaction:
     def children(self, table: str, columns: Sequence[str], values: Sequence[Sequence[Any]]) -> list[str]:
         """Keys of the rows that hold one of these value tuples in the columns."""
         user, found = self._catalog.tables[table], []
-        records = as_json([user.child_record(columns, one) for one in values])
+        records = as_json([user.child_record(columns, one) for one in values if can_hold(*one)])
         for row in self._fetch(user.children(columns), (records,)):
             try:
                 found.append(user.key_of(row))

@@ -26,6 +26,11 @@ def as_json(records: Sequence[Any]) -> str:
     return _encode(records).decode()
 
 
+def can_hold(*values: Any) -> bool:
+    """Whether PostgreSQL has texts like these: it has none with a NUL. What cannot be there is not asked for."""
+    return not any(isinstance(value, str) and "\0" in value for value in values)
+
+
 def text_array(names: Iterable[str]) -> str:
     """A parameter for `text[]`. One text has one type; a list's depends on its members, and the statement is prepared
     for each."""
