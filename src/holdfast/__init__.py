@@ -24,6 +24,7 @@ from holdfast.replica.progress import Flow, Progress
 from holdfast.replica.queued import Pending, Refused
 from holdfast.replica.replica import Replica
 from holdfast.replica.report import SyncReport
+from holdfast.replica.salvage.salvage import Salvaged, salvage
 from holdfast.replica.status import Status
 from holdfast.replica.steering import Cancelled
 from holdfast.replica.sync_log import LogLine
@@ -100,6 +101,7 @@ __all__ = [
     "Refused",
     "Replica",
     "Review",
+    "Salvaged",
     "Schema",
     "Server",
     "ServerWins",
@@ -119,6 +121,7 @@ __all__ = [
     "new_id",
     "now",
     "rename",
+    "salvage",
     "sql",
     "testing",
     "via",

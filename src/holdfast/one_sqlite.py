@@ -51,6 +51,13 @@ def leave(file: File | None) -> None:
                 del _ours[file]
 
 
+def is_open(path: str) -> bool:
+    """Whether Holdfast has the file open in this process."""
+    file = _file(path)
+    with _lock:
+        return file in _ours
+
+
 def _two_libraries(path: str) -> HoldfastError:
     return HoldfastError(
         "two_libraries",

@@ -323,7 +323,13 @@ CODES: dict[str, Code] = {
     "file_not_database": Code(
         0,
         "The file is not an SQLite database, or it is damaged. Nothing was changed.",
-        "Check the path; keep the file if it may hold unsent work.",
+        "Check the path; if it was the file of a device, `holdfast salvage` takes out of it what can still be read.",
+    ),
+    "file_damaged": Code(
+        0,
+        "The device file is damaged: SQLite's check or a checksum says so, or a salvage of it broke off.",
+        "End every program that has it open and run `holdfast salvage`: what was not sent goes into a new file, the "
+        "rest comes from the hub. Leave its -wal file where it is.",
     ),
     "file_foreign": Code(
         0,

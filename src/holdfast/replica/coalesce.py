@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import apsw
 
@@ -176,8 +177,8 @@ class Coalescing:
         self._outbox.done(earlier)
         self._db.execute("DELETE FROM holdfast_operation WHERE txn = ?", (last,))
         self._db.executemany(
-            "INSERT INTO holdfast_operation (txn, position, tbl, key, body) VALUES (?, ?, ?, ?, ?)",
-            ((last, position, *group.name, body.decode()) for position, body in enumerate(bodies)),
+            "INSERT INTO holdfast_operation (txn, position, tbl, key, body, crc) VALUES (?, ?, ?, ?, ?, ?)",
+            ((last, position, *group.name, body.decode(), crc32(body)) for position, body in enumerate(bodies)),
         )
         self._db.execute(
             "UPDATE holdfast_transaction SET captured = ?, parts = ?, size = ? WHERE txn = ?",

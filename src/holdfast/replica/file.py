@@ -47,6 +47,7 @@ YOUNGER = (
     ("holdfast_transaction", "schema", "INTEGER NOT NULL DEFAULT 0"),
     ("holdfast_operation", "shown", "TEXT"),
     ("holdfast_row", "evicted", "INTEGER NOT NULL DEFAULT 0"),
+    ("holdfast_operation", "crc", "INTEGER"),
 )
 """Columns that files of earlier releases get at their first opening."""
 UNSEEN = """CREATE TABLE IF NOT EXISTS holdfast_unseen (
@@ -336,13 +337,18 @@ def _is_whole(db: apsw.Connection, schema: Schema) -> bool:
 def _complete(db: apsw.Connection, schema: Schema) -> None:
     """Make what only tells how things stand, and what keeps rows apart that have left: versions of tables, views of
     states, guards. A file of an earlier version gets it at its first opening."""
-    for name, column, definition in YOUNGER:
-        if not db.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", (name, column)).get:
-            db.execute(f"ALTER TABLE {name} ADD COLUMN {column} {definition}")
+    add_younger(db)
     db.execute(UNSEEN)
     db.execute(LOST_TABLE)
     db.execute("UPDATE holdfast_state SET schema_form = ? WHERE schema_form = ''", (json.dumps(schema.to_json()),))
     create_views(db, schema)
+
+
+def add_younger(db: apsw.Connection) -> None:
+    """Add the columns that an earlier release did not make."""
+    for name, column, definition in YOUNGER:
+        if not db.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", (name, column)).get:
+            db.execute(f"ALTER TABLE {name} ADD COLUMN {column} {definition}")
 
 
 def create_views(db: apsw.Connection, schema: Schema) -> None:

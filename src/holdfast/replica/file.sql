@@ -87,6 +87,7 @@ CREATE TABLE holdfast_operation (
     key TEXT NOT NULL,
     body TEXT NOT NULL,                       -- the operation as it goes over the wire
     shown TEXT,                               -- the same in the columns of the file, where it was written under earlier ones
+    crc INTEGER,                              -- CRC-32 of the body; NULL: written by an earlier release
     PRIMARY KEY (txn, position)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX holdfast_operation_row ON holdfast_operation (tbl, key);

@@ -25,3 +25,8 @@ CREATE TABLE IF NOT EXISTS holdfast_now (
     process INTEGER NOT NULL,
     body TEXT NOT NULL                        -- JSON
 ) STRICT;
+
+-- The id of the device, for when its file is damaged.
+CREATE TABLE IF NOT EXISTS holdfast_device (
+    device TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 import apsw
 import msgspec
 
+from holdfast.errors import HoldfastError
 from holdfast.protocol import messages as m
 from holdfast.replica.dependencies import needs
 from holdfast.replica.order import Candidate, Choice, choose, first_written
+from holdfast.replica.sealed import crc_of
 from holdfast.schema.queue import DEFAULT, Queue
 
 BATCH_BYTES = 4 * 1024 * 1024
@@ -140,9 +142,12 @@ class Outbox:
         if not chosen:
             return
         wanted, given = among([named.txn for named in chosen])
-        sql = f"SELECT txn, body FROM holdfast_operation WHERE txn {wanted} ORDER BY txn, position"
+        sql = f"SELECT txn, body, crc FROM holdfast_operation WHERE txn {wanted} ORDER BY txn, position"
         bodies: dict[int, list[str]] = {}
-        for txn, body in self._db.execute(sql, given):
+        for txn, body, crc in self._db.execute(sql, given):
+            if crc is not None and crc != crc_of(body):
+                message = f"{self._db.filename} is damaged: transaction {txn} is not what was written"
+                raise HoldfastError("file_damaged", message, file=self._db.filename, txn=txn)
             if txn in bodies:
                 bodies[txn].append(body)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,11 @@ class Meta(NamedTuple):
     captured: int
     mark: int | None = None
     after: Sequence[int] = ()
+
+
+def crc_of(body: str) -> int:
+    """The checksum that stands beside an operation: a damaged one is never sent."""
+    return zlib.crc32(body.encode())
 
 
 class Sealed:
@@ -53,7 +59,8 @@ class Sealed:
         queue = self._single or self._queue(operations)
         self._transactions.append((txn, state, queue, meta.label, meta.captured, size, meta.mark, result))
         self._operations += [
-            (txn, position, tbl, key, body.decode()) for position, ((tbl, key), body) in enumerate(operations)
+            (txn, position, tbl, key, body.decode(), zlib.crc32(body))
+            for position, ((tbl, key), body) in enumerate(operations)
         ]
         self._uses += [(txn, *use) for use in uses]
         if meta.mark is not None:
@@ -81,7 +88,8 @@ class Sealed:
             self._transactions,
         )
         self._db.executemany(
-            "INSERT INTO holdfast_operation (txn, position, tbl, key, body) VALUES (?, ?, ?, ?, ?)", self._operations
+            "INSERT INTO holdfast_operation (txn, position, tbl, key, body, crc) VALUES (?, ?, ?, ?, ?, ?)",
+            self._operations,
         )
         if self._uses:
             self._db.executemany(

@@ -19,6 +19,7 @@ from holdfast.replica.dependencies import dependants, needs, uses_of
 from holdfast.replica.outbox import Outbox
 from holdfast.replica.queued import UNDECIDED
 from holdfast.replica.seal import batches
+from holdfast.replica.sealed import crc_of
 from holdfast.replica.steps import without_effect
 from holdfast.replica.tables import UserTable, UserTables
 from holdfast.schema.model import Column
@@ -127,8 +128,8 @@ class Steering:
             if isinstance(op, m.Update):
                 self._add_base(user, op, name)
         body = m.encode(op).decode()
-        sql = "UPDATE holdfast_operation SET body = ? WHERE txn = ? AND position = ?"
-        self._db.execute(sql, (body, txn, found[0]))
+        sql = "UPDATE holdfast_operation SET body = ?, crc = ? WHERE txn = ? AND position = ?"
+        self._db.execute(sql, (body, crc_of(body), txn, found[0]))
         sql = "UPDATE holdfast_transaction SET size = size + ? WHERE txn = ?"
         self._db.execute(sql, (len(body.encode()) - len(found[1].encode()), txn))
         self._note_uses(txn, user, op)

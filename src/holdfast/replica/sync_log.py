@@ -81,8 +81,9 @@ class Running(Struct):
 class SyncLog:
     """Writes the log of the device file at `path`. Opens at the first line; used under the file's sync lock."""
 
-    def __init__(self, path: str, limit: int = LIMIT) -> None:
+    def __init__(self, path: str, device: str, limit: int = LIMIT) -> None:
         self._path = log_path(path)
+        self._device = device
         self._limit = limit
         self._waiting: list[LogLine] = []
         self._db: apsw.Connection | None = None
@@ -108,7 +109,7 @@ class SyncLog:
     def _tell(self, running: Running) -> None:
         with self._lock:
             try:
-                db = self._db = self._db or _open(self._path)
+                db = self._db = self._db or _open(self._path, self._device)
                 _write_running(db, running)
             except apsw.Error as error:
                 logger.debug("who looks at the file does not see what is going on: %s", error)
@@ -134,7 +135,7 @@ class SyncLog:
                 logger.debug("the sync log waits for the next round: %s", error)
 
     def _write(self, running: Running | None) -> None:
-        db = self._db = self._db or _open(self._path)
+        db = self._db = self._db or _open(self._path, self._device)
         db.execute("BEGIN IMMEDIATE")
         try:
             db.executemany(f"INSERT INTO holdfast_log ({_COLUMNS}) VALUES ({_PLACES})", self._waiting)
@@ -159,11 +160,12 @@ def _write_running(db: apsw.Connection, running: Running) -> None:
     db.execute(sql, (os.getpid(), msgspec.json.encode(running).decode()))
 
 
-def _open(path: str) -> apsw.Connection:
+def _open(path: str, device: str) -> apsw.Connection:
     db = apsw.Connection(path)
     try:
         db.execute("PRAGMA synchronous = OFF")
         db.execute(_tables())
+        db.execute("INSERT OR IGNORE INTO holdfast_device (device) VALUES (?)", (device,))
     except BaseException:
         db.close()
         raise
@@ -185,6 +187,12 @@ def read_log(path: str, limit: int) -> list[LogLine]:
     rows = _read(path, f"SELECT {_COLUMNS} FROM holdfast_log ORDER BY id DESC LIMIT ?", (limit,))
     lines = [LogLine(*row) for row in rows]
     return [line._replace(complete=bool(line.complete)) for line in lines]
+
+
+def read_device(path: str) -> str:
+    """The id of the device, as the log beside the file says it; "" if it does not, or says several."""
+    found = {str(device) for (device,) in _read(path, "SELECT device FROM holdfast_device", ())}
+    return found.pop() if len(found) == 1 else ""
 
 
 def read_running(path: str) -> Running | None:

@@ -21,8 +21,9 @@ from holdfast.protocol import messages as m
 from holdfast.protocol.images import row_from_bytes
 from holdfast.replica.capture import make_readable
 from holdfast.replica.changes import note_sealed
-from holdfast.replica.file import applying, create_capture, create_views, table_numbers
+from holdfast.replica.file import add_younger, applying, create_capture, create_views, table_numbers
 from holdfast.replica.seal import Seal
+from holdfast.replica.sealed import crc_of
 from holdfast.replica.stage import give_up_pages
 from holdfast.replica.steps import note_origin
 from holdfast.replica.tables import UserTables, quoted
@@ -54,6 +55,7 @@ def upgrade(db: apsw.Connection, path: str, schema: Schema, random_bits: Callabl
     db.execute("PRAGMA legacy_alter_table = ON")  # a table that is put aside keeps what others say of it
     try:
         with applying(db, path, foreign=True):
+            add_younger(db)
             old = earlier_schema(db, schema)
             if old is not None:  # else another process was faster
                 Upgrade(db, old, schema, clock.new_origin(random_bits(48))).run()
@@ -129,9 +131,10 @@ class Upgrade:
             if schema or not whole:
                 kept.add(txn)
         for txn, position, body in spoken:
-            column = "shown" if txn in kept else "body"
-            sql = f"UPDATE holdfast_operation SET {column} = ? WHERE txn = ? AND position = ?"
-            self._db.execute(sql, (body, txn, position))
+            said, sums = ("shown = ?", ()) if txn in kept else ("body = ?, crc = ?", (crc_of(body),))
+            sql = f"UPDATE holdfast_operation SET {said} WHERE txn = ? AND position = ?"
+            self._db.execute(sql, (body, *sums, txn, position))
+        note_sizes(self._db)
         self._db.executemany(
             "UPDATE holdfast_transaction SET schema = ? WHERE txn = ? AND schema = 0",
             ((self._old.version, txn) for txn in sorted(kept)),
@@ -345,11 +348,23 @@ class Upgrade:
 def as_shown(db: apsw.Connection) -> int:
     """Send what was written under versions that the hub no longer serves as this device shows it; gives the number of
     transactions. Inside a transaction of the engine."""
-    sql = """UPDATE holdfast_operation SET body = shown, shown = NULL
+    sql = """SELECT shown, txn, position FROM holdfast_operation
              WHERE shown IS NOT NULL AND txn IN (SELECT txn FROM holdfast_transaction WHERE schema <> 0)"""
-    db.execute(sql)
+    said: list[Any] = db.execute(sql).fetchall()
+    sql = "UPDATE holdfast_operation SET body = shown, shown = NULL, crc = ? WHERE txn = ? AND position = ?"
+    db.executemany(sql, [(crc_of(shown), txn, position) for shown, txn, position in said])
+    note_sizes(db)
     db.execute("UPDATE holdfast_transaction SET schema = 0 WHERE schema <> 0")
     return db.changes()
+
+
+def note_sizes(db: apsw.Connection) -> None:
+    """The sizes of transactions whose words have changed."""
+    db.execute(
+        """UPDATE holdfast_transaction SET size = (SELECT coalesce(sum(octet_length(body)), 0) FROM holdfast_operation o
+                                                   WHERE o.txn = holdfast_transaction.txn)
+           WHERE state <> 'refused'"""
+    )
 
 
 def _default(column: Any) -> Any:

@@ -187,14 +187,14 @@ def test_the_log_has_one_line_for_each_round(desk: Desk) -> None:
 
 def test_the_log_is_kept_within_its_limit_and_begins_anew_when_it_is_damaged(tmp_path: Path) -> None:
     path = str(tmp_path / "a.db")
-    log = SyncLog(path, limit=10)
+    log = SyncLog(path, "0" * 16, limit=10)
     for number in range(25):
         log.add(LogLine(number, "timer", 1))
     assert [line.began for line in read_log(path, 100)] == list(range(24, 14, -1))
     log.close()
     Path(log_path(path)).write_bytes(b"no database at all" * 300)
     assert read_log(path, 5) == []
-    log = SyncLog(path, limit=10)
+    log = SyncLog(path, "0" * 16, limit=10)
     log.add(LogLine(100, "timer", 1))
     log.add(LogLine(101, "timer", 1))
     assert [line.began for line in read_log(path, 5)] == [101, 100]
@@ -203,7 +203,7 @@ def test_the_log_is_kept_within_its_limit_and_begins_anew_when_it_is_damaged(tmp
 
 def test_a_line_that_cannot_be_written_comes_with_the_next_one(tmp_path: Path) -> None:
     path = str(tmp_path / "a.db")
-    log = SyncLog(path)
+    log = SyncLog(path, "0" * 16)
     log.add(LogLine(1, "timer", 1))
     reader = apsw.Connection(log_path(path))
     reader.execute("BEGIN EXCLUSIVE")

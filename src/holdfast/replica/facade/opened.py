@@ -28,6 +28,7 @@ from holdfast.replica.events import Events, RoundEnded, SyncEvent
 from holdfast.replica.exchange import Exchanges
 from holdfast.replica.fetching import Completing
 from holdfast.replica.file import applying, connect, is_device_file, prepare, table_numbers
+from holdfast.replica.integrity import check_at_open
 from holdfast.replica.keeper import Keeper
 from holdfast.replica.loop import Loop
 from holdfast.replica.observer import Observer
@@ -63,6 +64,7 @@ class Opened:
         transport: Transport | None = None,
         spaces: Literal["all", "chosen"] = "all",
         storage: Storage | None = None,
+        check: bool = False,
         now: Callable[[], int] = device_clock,
         random_bits: Callable[[int], int] = secrets.randbits,
     ) -> None:
@@ -76,6 +78,7 @@ class Opened:
         self._only_chosen = spaces == "chosen"
         self._storage = storage or Storage()
         self._storage.check(schema)
+        self._check = check
         self._now, self._random_bits = now, random_bits
         self._sql_clock = None if now is device_clock else now
         self._opening = threading.RLock()
@@ -108,6 +111,7 @@ class Opened:
                 raise HoldfastError("file_unusable", f"{self.path}: the folder {folder} does not exist", file=self.path)
             self._file = one_sqlite.enter(self.path)
             try:
+                check_at_open(self.path, asked=self._check)
                 db = connect(self.path, constraints=False, now=self._sql_clock)
                 try:
                     if is_device_file(db, self.path) and earlier_schema(db, self.schema) is not None:
@@ -134,7 +138,7 @@ class Opened:
                 self.path, self.schema, self._tables, self._storage, self._sql_clock, self._hub_time, self._now
             )
             self._exchanges.on_full = self._connections.on_full = self._keeper.relieve
-            self._sync_log = SyncLog(self.path)
+            self._sync_log = SyncLog(self.path, device)
             self._observer = Observer(self._connections, lambda: self.status, [t.name for t in self.schema.tables])
             self._connections.on_write = self._observer.wake
             self._rounds.transfer.changed = self._observer.wake
