@@ -79,12 +79,13 @@ format: $(INSTALLED) ## format and mend what ruff and prettier can mend
 bench: $(INSTALLED) ## figures of this machine beside their physical limits
 	@$(BIN)/python -m bench
 
-soak: $(INSTALLED) ## the simulator for MINUTES (10) from new seeds, histories of real processes for as long, property tests with many more examples, every point of a crash and 300 SIGKILLs a minute at random moments, hubs on PostgreSQL killed for a minute, a million calls of both kernels; stops when one fails
+soak: $(INSTALLED) ## the simulator for MINUTES (10) from new seeds, histories of real processes for as long, property tests with many more examples, every point of a crash and 300 SIGKILLs a minute at random moments, device files with 300 damaged bytes, hubs on PostgreSQL killed for a minute, a million calls of both kernels; stops when one fails
 	@$(if $(TESTS),,$(BIN)/python -m holdfast.testing.simulate --profile all --seed $$(date +%s) --seeds 1 --steps 100 --all-covered --jobs $(WORKERS) --minutes $(or $(MINUTES),10))
 	@$(if $(TESTS),,$(BIN)/python -m holdfast.testing.histories --seed $$(date +%s) --minutes $(or $(MINUTES),10))
 	@$(if $(TESTS),,HOLDFAST_HISTORY_SECONDS=$$(( $(or $(MINUTES),10) * 30 )) $(BIN)/python -m pytest -q -x tests/integration/histories -k shut_down)
 	@$(if $(TESTS),,HOLDFAST_CRASH_EVERY=1 HOLDFAST_KILLS=$$(( $(or $(MINUTES),10) * 100 )) $(BIN)/python -m pytest -q -x -n $(WORKERS) tests/integration/crash)
 	@HOLDFAST_HYPOTHESIS=soak $(BIN)/python -m pytest -q -x -n $(WORKERS) --dist loadgroup $(or $(TESTS),tests/properties)
+	@$(if $(TESTS),,HOLDFAST_FLIPS=100 $(BIN)/python -m pytest -q -x -n $(WORKERS) tests/integration/salvage)
 	@$(if $(TESTS),,HOLDFAST_SOAK_SECONDS=60 $(BIN)/python -m pytest -q -x tests/integration/postgres/test_two_hubs.py)
 	@$(if $(TESTS),,$(if $(NODE),$(MAKE) --no-print-directory web-build && HOLDFAST_KERNEL_CALLS=1000000 \
 		$(BIN)/python -m pytest -q -x -n 2 tests/integration/test_two_kernels.py,echo "$(NO_NODE)"))

@@ -18,8 +18,8 @@ DEFAULT_SIZE = 4096
 SIZES = frozenset(2**power for power in range(9, 17))
 WAL_HEADER, FRAME_HEADER = 32, 24
 MAP_ENTRY = 5
-ROOT, FREE, BRANCH = 1, 2, 5
-"""Kinds of pages in a pointer map."""
+FREE = 2
+"""What a pointer map calls a free page."""
 LOCK_BYTE = 2**30
 BIG_ENDIAN = b"\x37\x7f\x06\x83"
 

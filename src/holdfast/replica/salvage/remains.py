@@ -23,8 +23,6 @@ WANTED = (
     *QUEUE, "holdfast_state", "holdfast_table", "holdfast_own", "holdfast_use", "holdfast_after",
     "holdfast_subscription", "holdfast_step", "holdfast_done",
 )  # fmt: skip
-WIDEST = 32_000
-"""No table has as many columns."""
 KINDS = frozenset({"insert", "update", "delete", "suspect"})
 CELL = re.compile(r"(old|new)_[0-9]+\Z")
 _OPERATION = '{"op":"'
