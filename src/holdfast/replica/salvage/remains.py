@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import apsw
 
+from holdfast.replica.file import LOST_TABLE
 from holdfast.replica.salvage.pages import RawFile
 from holdfast.replica.salvage.records import INDEX_BRANCH, INDEX_LEAF, TABLE_LEAF, Found, rows
 from holdfast.schema.emit.sqlite_capture import capture_table, done_tables
@@ -22,6 +23,7 @@ QUEUE = ("holdfast_transaction", "holdfast_operation", "holdfast_capture", "hold
 WANTED = (
     *QUEUE, "holdfast_state", "holdfast_table", "holdfast_own", "holdfast_use", "holdfast_after",
     "holdfast_subscription", "holdfast_step", "holdfast_done",
+    "holdfast_lost",
 )  # fmt: skip
 KINDS = frozenset({"insert", "update", "delete", "suspect"})
 CELL = re.compile(r"(old|new)_[0-9]+\Z")
@@ -80,7 +82,7 @@ class Remains:
     def _make_tables(self, known: dict[str, str], width: int) -> None:
         """The engine tables with the columns that they have in the file."""
         self.db.execute(resources.files("holdfast.replica").joinpath("file.sql").read_text("utf-8"))
-        for statement in (capture_table(width), *done_tables(width)):
+        for statement in (LOST_TABLE, capture_table(width), *done_tables(width)):
             self.db.execute(statement)
         for table in (*WANTED, "holdfast_row", "holdfast_base"):
             columns = self._columns(known.get(table, ""), table)

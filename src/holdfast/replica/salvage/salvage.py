@@ -37,6 +37,7 @@ HUB = re.compile(r"[0-9a-f]{12}\Z")
 PARK = """UPDATE holdfast_transaction SET state = 'parked', withdraw = '', origin = NULL, n = NULL, place = NULL,
           error = 'file_damaged: ' || ?"""
 SENT = "the file was damaged, and does not say whether this was sent"
+COPIES = "this file was damaged, and a copy has no checksum; send it if it is right"
 UNSURE = "the file was damaged, and says two things of what this wrote"
 PARTS = ("", "-wal", "-shm")
 """What an SQLite file consists of."""
@@ -271,6 +272,8 @@ class Salvage:
         alone: list[Any] = self._old.execute(sql).fetchall()
         for (txn,) in alone:
             self._lost.append(told(txn, "", "what is known of it as a whole cannot be read", self._bodies(txn)))
+        self._copy(db, "holdfast_lost", "SELECT * FROM holdfast_lost")
+        db.execute("UPDATE holdfast_lost SET state = 'kept', code = 'file_damaged', message = ?", (COPIES,))
         self._copy(db, "holdfast_after", "SELECT * FROM holdfast_after")
         present = "(SELECT txn FROM holdfast_transaction)"
         db.execute(f"DELETE FROM holdfast_after WHERE txn NOT IN {present} OR earlier NOT IN {present}")
