@@ -23,7 +23,7 @@ from holdfast.replica.salvage import salvage as module
 from holdfast.testing import LocalTransport
 from tests.integration.salvage.ruin import ANNA, ENTRIES, SCHEMA, flip, prepare, queue_places
 
-FLIPS = int(os.environ.get("HOLDFAST_FLIPS", "8"))
+FLIPS = int(os.environ.get("HOLDFAST_FLIPS", "6"))
 """Damages of each kind; `make soak` makes more."""
 
 

@@ -28,6 +28,7 @@ class RawFile:
     """The file and its write-ahead log, as of the last commit in it. Pages are numbered from 1.
 
     `stale` are pages of which a later state stands in the log and is damaged: what they say is older than the rest.
+    `cut`: the end of the log cannot be read; whether it had been committed nobody can say.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,6 +43,7 @@ class RawFile:
         self.count = len(self._main) // self.size
         self._log: dict[int, bytes] = {}
         self.stale: set[int] = set()
+        self.cut = False
         self._read_log(content)
 
     def close(self) -> None:
@@ -88,6 +90,7 @@ class RawFile:
             seeds = [said] if whole else [said, *found]  # the sum itself may be what is damaged
             if whole and pages:
                 last = len(frames)
+        self.cut = any(number < 0 for number, *_ in frames[last:])
         for number, pages, content in frames[:last]:
             self.count = pages or self.count
             if number > 0:

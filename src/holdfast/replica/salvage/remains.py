@@ -65,6 +65,8 @@ class Remains:
         if self.db.execute("SELECT EXISTS (SELECT 1 FROM holdfast_capture)").get:
             self._take("holdfast_row", pages)
             self._take("holdfast_base", pages)
+        if self._file.cut:
+            self.problems.append("the end of the write-ahead log cannot be read: the last transaction may be missing")
         if self._file.stale:
             self.problems.append(f"{len(self._file.stale)} pages of the write-ahead log cannot be read")
 
