@@ -128,7 +128,7 @@ def as_document(conflict: Conflict) -> dict[str, Any]:
 
 def place_of(conflict: Conflict) -> str:
     """Row and column."""
-    return f"{conflict.table} {conflict.key}" + (f", {conflict.column}" if conflict.column else "")
+    return f"{conflict.table} {conflict.key}" + (f", {conflict.column}{conflict.path}" if conflict.column else "")
 
 
 def show(terminal: Terminal, conflict: Conflict) -> None:
@@ -138,7 +138,8 @@ def show(terminal: Terminal, conflict: Conflict) -> None:
         conflict.state, f"decided by {conflict.resolved_by}"
     )
     terminal.out.print(terminal.signed(sign, style, Text(place_of(conflict), style="bold"), told))
-    mine, theirs = marked(shown(conflict.mine), shown(conflict.theirs))
+    values = {"mine": conflict.mine, "theirs": conflict.theirs}
+    mine, theirs = marked(*("(deleted)" if side == conflict.deleted else shown(values[side]) for side in values))
     sides = [
         (heading("mine", conflict.mine_by, conflict.winner == "mine"), mine),
         (heading("theirs", conflict.theirs_by, conflict.winner == "theirs"), theirs),

@@ -154,8 +154,8 @@ def conflict_table(conflicts: list[Conflict], width: int) -> Any:
         shown, other = (
             (conflict.mine, conflict.theirs) if conflict.winner == "mine" else (conflict.theirs, conflict.mine)
         )
-        row = f"{conflict.table} {key}"
-        table.add_row(row, conflict.column or "(row)", brief(shown), Text(brief(other), style="dim"), conflict.rule)
+        column = conflict.column + conflict.path or "(row)"
+        table.add_row(f"{conflict.table} {key}", column, brief(shown), Text(brief(other), style="dim"), conflict.rule)
     return table
 
 

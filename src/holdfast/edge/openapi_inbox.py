@@ -20,6 +20,7 @@ CONFLICT_EXAMPLE: dict[str, Any] = {
     "base": "draft", "has_base": True, "mine": "void", "theirs": "sent", "rule": "register", "winner": "theirs",
     "state": "auto", "mine_by": _WRITER, "theirs_by": {**_WRITER, "user": "ben"}, "result": "sent",
     "resolved_by": None, "resolved_at": None, "error": "", "space": "project:42",
+    "path": "", "deleted": "",
 }  # fmt: skip
 DECISION_EXAMPLES: dict[str, Any] = {
     "side": {"summary": "One of the two", "value": {"choice": "mine"}},

@@ -10,14 +10,17 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from holdfast.hub.json_meetings import Met
 from holdfast.hub.operations import Refusal
 from holdfast.hub.workspace import Draft, RowName
 from holdfast.kernel.clock import origin_of
+from holdfast.kernel.merges import written
 from holdfast.kernel.row import Op, Row
 from holdfast.kernel.values import InvalidValue, same
 from holdfast.protocol import messages as m
+from holdfast.protocol.members import ABSENT, alike, member, split, with_member
 from holdfast.schema.built_in import ANSWER, CONFLICTS
-from holdfast.schema.model import Schema, Table
+from holdfast.schema.model import Column, Schema, Table
 from holdfast.schema.rules import CONFLICT_TABLE
 
 _SLOT = CONFLICTS.slot
@@ -55,14 +58,16 @@ def checked_answer(op: Op, row: Row | None, user: str) -> Op:
     Raises `Refusal` for everything that is not an answer: devices neither make nor delete conflicts.
     """
     named = {CONFLICTS.cells[slot].name for slot in op.changes}
-    state = op.changes.get(_SLOT["state"])
+    # Who answers again what is answered already changes no state, and so sends none.
+    again = row is not None and row.values[_SLOT["state"]] == "resolved"
+    state = op.changes.get(_SLOT["state"], "resolved" if again and named else None)
     if op.kind != "update" or not named <= set(ANSWER) or state != "resolved":
         message = 'conflicts are written by the hub; a device may only set them to "resolved", with the result'
         raise Refusal("conflict_readonly", message, CONFLICT_TABLE, op.key)
     if row is None:
         return op
     base = {slot: stamp for slot, stamp in enumerate(row.stamps) if stamp is not None}
-    return op._replace(changes={**op.changes, _SLOT["resolved_by"]: user}, base=base)
+    return op._replace(changes={**op.changes, _SLOT["state"]: state, _SLOT["resolved_by"]: user}, base=base)
 
 
 def over_earlier_answer(table: Table, op: Op, row: Row | None, answers: Sequence[Answer]) -> Op:
@@ -85,10 +90,38 @@ def wrote(answer: Answer, row: Row, slot: int) -> bool:
     return stamp <= answered or same(row.values[slot], result_of(answer.before))
 
 
+def replaces(answer: Answer, name: RowName, column: str, met: Met) -> bool:
+    """Whether the member that an operation met was written with an earlier answer to the same conflict."""
+    return (
+        answer.again
+        and (name, column + met.path) == (answer.name, answer.column)
+        and alike(met.theirs, _member_result(answer.before))
+    )
+
+
 def result_of(row: Row) -> Any:
     """The result that a conflict has, as a wire value."""
     text = row.values[_SLOT["result"]]
     return None if text is None else json.loads(text)
+
+
+def _member_result(row: Row) -> Any:
+    """The result of a conflict about a member of JSON."""
+    return ABSENT if row.values[_SLOT["result"]] is None else result_of(row)
+
+
+def _missing_member(column: Column, slot: int, path: str, rows: tuple[Answer, Row, Row], stamp: str) -> Op | None:
+    """What the member of a JSON document lacks: it shows the earlier answer, or the later one has lost to it."""
+    answer, conflict, row = rows
+    shown, result = member(row.values[slot], path), _member_result(conflict)
+    if alike(shown, result) or not alike(shown, _member_result(answer.before)):
+        return None
+    value = with_member(row.values[slot], path, result)
+    if value is ABSENT:
+        return None
+    # Under a name of its own: the device of this origin may have made other edits as that client.
+    change = written(column, row.values[slot], row.states.get(slot), value, stamp)
+    return Op("update", answer.name[1], stamp, row.life, {slot: change}, {slot: row.stamps[slot] or ""})
 
 
 def missing_write(schema: Schema, answer: Answer, draft: Draft, stamp: str) -> Op | None:
@@ -104,8 +137,13 @@ def missing_write(schema: Schema, answer: Answer, draft: Draft, stamp: str) -> O
     if not answer.column:
         revive = result is not None and row.life % 2 == 0 and table.on_delete == "keep_edits"
         return Op("update", answer.name[1], stamp, row.life, {}, {}) if revive else None
-    slot = table.slot.get(answer.column, -1)
-    if not 0 <= slot < len(row.stamps) or row.life % 2 == 0 or not wrote(answer, row, slot):
+    column, path = split(answer.column)
+    slot = table.slot.get(column, -1)
+    if not 0 <= slot < len(row.stamps) or row.life % 2 == 0:
+        return None
+    if conflict.values[_SLOT["rule"]] == "json":
+        return _missing_member(table.cells[slot], slot, path, (answer, conflict, row), stamp)
+    if not wrote(answer, row, slot):
         return None
     try:
         value = table.cells[slot].accept(result)

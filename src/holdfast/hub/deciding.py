@@ -19,11 +19,11 @@ from holdfast.kernel.column import default_of
 from holdfast.kernel.merges import BY_NAME
 from holdfast.kernel.row import Op, Row
 from holdfast.kernel.stamps import encode_stamps
-from holdfast.kernel.values import canonical_json
 from holdfast.observe import tracing
 from holdfast.protocol import messages as m
 from holdfast.protocol.conflicts import Choice, Conflict, Decided, conflict_of, decided, losing_side
 from holdfast.protocol.images import row_from_bytes
+from holdfast.protocol.members import text_of
 from holdfast.schema.built_in import CONFLICTS
 from holdfast.schema.model import Schema, Table
 from holdfast.schema.rules import CONFLICT_TABLE
@@ -115,7 +115,7 @@ def decision(
     found = decided(schema, conflict, choice if choice is not None else losing_side(conflict), shown)
     first = clock.tick(tx.hub().hlc, naming.now)
     second = clock.tick(first, naming.now)
-    answer = {"state": "resolved", "result": canonical_json(found.result), "resolved_by": naming.user}
+    answer = {"state": "resolved", "result": text_of(found.result), "resolved_by": naming.user}
     at = clock.stamp(second, naming.origin)
     ops: list[m.AnyOperation] = [*_writes(table, conflict.key, row, found, clock.stamp(first, naming.origin))]
     ops.append(m.Update(CONFLICT_TABLE, key, at, 1, {**answer, "resolved_at": naming.now}, {}))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from holdfast.hub.answers import Answer, replaces
 from holdfast.hub.hooks import Context
+from holdfast.hub.json_meetings import Met, Past, met_members
 from holdfast.hub.merging import MergeContext, MergeFunctions
 from holdfast.hub.policies import Mend
 from holdfast.hub.record import Decision
@@ -13,22 +15,25 @@ from holdfast.hub.trace import NOBODY, Seen, Trace, Writer, moment
 from holdfast.hub.workspace import Draft, RowName, Standing, Workspace
 from holdfast.kernel import clock
 from holdfast.kernel.column import Cell
+from holdfast.kernel.documents.content import NOTHING, decoded
 from holdfast.kernel.row import Conflict, Op, Row
-from holdfast.kernel.values import canonical_json
+from holdfast.protocol.members import ABSENT, text_of
 from holdfast.schema.built_in import CONFLICTS
-from holdfast.schema.model import Table
+from holdfast.schema.model import Column, Table
 from holdfast.schema.rules import CONFLICT_TABLE
 from holdfast.stores.base import Transaction
 
 
 class Meeting(NamedTuple):
-    """An operation that met something: the row before it, the row that the kernel made, and where it lives."""
+    """An operation that may have met something: the row before it, the row that the kernel made, where it lives, and
+    the conflicts that its transaction answers."""
 
     table: Table
     op: Op
     before: Row | None
     after: Row
     context: Context
+    answers: Sequence[Answer] = ()
 
 
 class Case(NamedTuple):
@@ -55,11 +60,31 @@ class Inbox:
         self._functions = functions
         self._origin = origin
 
+    def _members(self, meeting: Meeting) -> list[tuple[Column, Met]]:
+        """The members of JSON documents that the operation and somebody else wrote, neither of whom had seen the other;
+        without those in which a later answer to a conflict replaces an earlier one.
+        """
+        table, op, before, after = meeting.table, meeting.op, meeting.before, meeting.after
+        found: list[tuple[Column, Met]] = []
+        for slot in op.changes if op.kind in ("insert", "update") else ():
+            column = table.cells[slot]
+            if column.merge != "json" or before is None or not _met_document(op, before, after, slot):
+                continue
+            past = Past(self._trace.edits(table, op.key, column))
+            update = decoded(op.changes[slot])
+            states = _document(before, slot), _document(after, slot)
+            found += [
+                (column, met)
+                for met in met_members(states[0], update, states[1], after.values[slot], past)
+                if not any(replaces(answer, (table.name, op.key), column.name, met) for answer in meeting.answers)
+            ]
+        return found
+
     def decide(
         self, meeting: Meeting, conflicts: tuple[Conflict, ...], draft: Draft, hlc: int
     ) -> tuple[Row, list[Decision], int]:
-        """Write a row for each conflict into the draft. Gives the row, which a merge function may have changed, what
-        the history shall say, and the latest hybrid time.
+        """Write a row for each conflict, and for each member of JSON that met another one, into the draft. Gives the
+        row, which a merge function may have changed, what the history shall say, and the latest hybrid time.
         """
         row, decisions = meeting.after, []
         for conflict in conflicts:
@@ -69,6 +94,12 @@ class Inbox:
                 case = self._life(meeting, conflict)
             else:
                 row, case = self._cell(meeting, conflict, conflict.slot, row, stamp)
+            self.write(meeting.table.name, meeting.op, case, meeting.context, draft, stamp)
+            decisions.append(Decision(stamp, case.rule, case.winner, case.column))
+        for column, met in self._members(meeting):
+            hlc = clock.tick(hlc, meeting.context.now)
+            stamp = clock.stamp(hlc, self._origin)
+            case = _member_case(column, met)
             self.write(meeting.table.name, meeting.op, case, meeting.context, draft, stamp)
             decisions.append(Decision(stamp, case.rule, case.winner, case.column))
         return row, decisions, hlc
@@ -97,19 +128,19 @@ class Inbox:
         """Put a new conflict into the draft, as a row whose key and stamps are `stamp`."""
         values: dict[str, Any] = {
             "state": case.state,
-            "result": None if case.state == "open" else canonical_json(case.result),
+            "result": None if case.state == "open" else text_of(case.result),
             "space": "",
             "table_name": table,
             "row_key": op.key,
             "column_name": case.column,
             "rule": case.rule,
             "winner": case.winner,
-            "base": canonical_json(case.base) if case.known else None,
-            "mine": canonical_json(case.mine),
+            "base": text_of(case.base) if case.known else None,
+            "mine": text_of(case.mine),
             "mine_user": context.identity.user,
             "mine_device": context.device,
             "mine_at": moment(op.stamp),
-            "theirs": canonical_json(case.theirs),
+            "theirs": text_of(case.theirs),
             "theirs_user": case.theirs_by.user,
             "theirs_device": case.theirs_by.device,
             "theirs_at": case.theirs_by.at,
@@ -179,6 +210,29 @@ class Inbox:
             return NOBODY
         newest = max(slots, key=lambda slot: before.stamps[slot] or "")
         return self._trace.cell(table, op.key, newest, None, before.stamps[newest]).writer
+
+
+def _met_document(op: Op, before: Row, after: Row, slot: int) -> bool:
+    """Whether the operation's edit of a document met an edit that its writer had not seen, in one life of the row."""
+    current = before.stamps[slot] if slot < len(before.stamps) else None
+    seen = op.base.get(slot) if isinstance(op.base, dict) else None
+    if current is None or current == seen:
+        return False
+    state, now = before.states.get(slot), after.states.get(slot)
+    return state is not None and now is not None and bool(state[0] == now[0])
+
+
+def _document(row: Row, slot: int) -> bytes:
+    update = row.states[slot][1]
+    return decoded(update) if update else NOTHING
+
+
+def _member_case(column: Column, met: Met) -> Case:
+    result = met.mine if met.winner == "mine" else met.theirs
+    known = met.base is not ABSENT
+    by = met.by if met.by is not None else NOBODY
+    place = column.name + met.path
+    return Case(place, "json", "auto", met.winner, known, met.base, met.mine, met.theirs, result, by)
 
 
 def _text_seen(change: Any, seen: Seen) -> Seen:

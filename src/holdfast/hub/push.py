@@ -18,6 +18,7 @@ from holdfast.hub.fresh import fresh_entry, fresh_rows
 from holdfast.hub.hooks import Context, Hooks
 from holdfast.hub.inbox import Inbox, Meeting, follow
 from holdfast.hub.lenses import complete, settle
+from holdfast.hub.merged_text import with_seen_texts
 from holdfast.hub.merging import MergeFunctions
 from holdfast.hub.moves import Moves
 from holdfast.hub.needs import named_parents
@@ -372,14 +373,14 @@ class Push:
             require_write(submission, before.space, name, hidden=True)
         if op.kind == "insert" and table.key[0].block and before.row is not None and before.row.life % 2 == 1:
             # Two rows, never two versions of one: every leased key is given once.
-            message = f"{table.name} has a row with the key {op.key} already"
-            raise Refusal("key_taken", message, table.name, op.key)
+            raise Refusal("key_taken", f"{table.name} has a row with the key {op.key} already", table.name, op.key)
         given = op = seen_whole(op, before.row)
         if table is CONFLICTS:
             op = checked_answer(op, before.row, submission.identity.user)
         elif writing.answers:
             op = over_earlier_answer(table, op, before.row, writing.answers)
-        outcome = outcome or apply_checked(table, before.row, op, self._counts)
+        full = with_seen_texts(self._trace, table, op, before.row)
+        outcome = outcome or apply_checked(table, before.row, full, self._counts)
         if outcome.status == "missing":
             raise Refusal("row_missing", f"the hub has no row {op.key!r} in {table.name}", table.name, op.key)
         if outcome.status == "ignored":
@@ -388,13 +389,12 @@ class Push:
         assert row is not None, "what is not missing is there"
         decisions: list[Decision] = []
         context = Context(submission.identity, submission.device, before.space, self._now)
-        if outcome.conflicts and table is not CONFLICTS:
-            meeting = Meeting(table, op, before.row, row, context)
+        if outcome.status == "merged" and table is not CONFLICTS:
+            meeting = Meeting(table, full, before.row, row, context, writing.answers)
             row, decisions, self._hlc = self._inbox.decide(meeting, outcome.conflicts, draft, self._hlc)
             writing.accepted.rules.extend(decision.rule for decision in decisions)
         since = None if op.kind == "insert" and (before.row is None or before.row.life % 2 == 0) else before.row
-        named = op.changes if since is None else None
-        row, derived = settle(self._schema, table, op.key, since, row, self._hub, named)
+        row, derived = settle(self._schema, table, op.key, since, row, self._hub, None if since else op.changes)
         draft.rows[name] = Standing(row, before.space, edits=before.edits + edits_of(table, op))
         writing.steps.append(Step(table, op, before.row, row, len(self._history)))
         told = op._replace(changes={**op.changes, **derived})

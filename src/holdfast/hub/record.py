@@ -31,7 +31,7 @@ class Record(Struct, omit_defaults=True):
 
     `kept` names the columns whose cell stayed as it was, since the change lost; `after` the value and the stamp of
     cells that became something else than the change at the operation's stamp. `named` is the stamp that the writer
-    gave, when the hub replaced it.
+    gave, when the hub replaced it. `versions` are those that merged texts got, where it is not the operation's stamp.
     """
 
     op: str
@@ -45,6 +45,7 @@ class Record(Struct, omit_defaults=True):
     kept: list[str] = []
     after: dict[str, tuple[Any, str]] = {}
     named: str = ""
+    versions: dict[str, str] = {}
 
 
 decode_record = msgspec.json.Decoder(Record).decode
@@ -116,6 +117,8 @@ def _outcomes(table: Table, op: Op, before: Row, after: Row, record: Record) -> 
     """Note what became of the changes of types that keep one value, where it was not simply written."""
     for slot in op.changes if op.kind == "update" else range(len(after.stamps)):
         stamp, column = after.stamps[slot], table.cells[slot]
+        if column.merge == "merge_text" and stamp not in (None, op.stamp):
+            record.versions[column.name] = stamp
         if stamp is None or stamp == op.stamp or BY_NAME[column.merge].lossless:
             continue
         if slot < len(before.stamps) and stamp == before.stamps[slot]:

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from holdfast.hub.record import Record, decode_record
 from holdfast.kernel import clock
 from holdfast.kernel.column import default_of
+from holdfast.kernel.documents.content import decoded
 from holdfast.kernel.merges import BY_NAME
-from holdfast.schema.model import Table
+from holdfast.schema.model import Column, Table
 from holdfast.stores.base import HistoryEntry, Transaction
 
 NEWEST = 50
@@ -68,7 +69,7 @@ class Trace:
         column = table.cells[slot]
         value: Any = default_of(column, BY_NAME[column.merge].empty)
         known, writer = base is None, None
-        for entry, record in self._newest((table.name, key)):
+        for entry, record in self.newest((table.name, key)):
             if column.name not in record.set and record.op != "insert":
                 continue
             given = record.set.get(column.name, default_of(column, BY_NAME[column.merge].empty))
@@ -82,15 +83,24 @@ class Trace:
                 break
         return Seen(known, value if known else None, writer or NOBODY)
 
+    def edits(self, table: Table, key: str, column: Column) -> Iterator[tuple[Writer, bytes]]:
+        """The edits of a document, newest first, as far as the history goes; the declared default stands at the end."""
+        merge = BY_NAME[column.merge]
+        for entry, record in self.newest((table.name, key)):
+            if column.name in record.set:
+                yield _writer(entry, entry.stamp), decoded(record.set[column.name])
+        yield NOBODY, decoded(merge.difference(column, merge.empty, None, default_of(column, merge.empty)))
+
     def deletion(self, name: RowName) -> Writer:
         """Who deleted the row last."""
-        for entry, record in self._newest(name):
+        for entry, record in self.newest(name):
             # What met the dead row left it dead: that is no deletion.
             if record.life[0] % 2 == 1 and record.life[1] % 2 == 0:
                 return _writer(entry, entry.stamp)
         return NOBODY
 
-    def _newest(self, name: RowName) -> Iterator[tuple[HistoryEntry, Record]]:
+    def newest(self, name: RowName) -> Iterator[tuple[HistoryEntry, Record]]:
+        """The entries of a row, newest first."""
         for entry in reversed(self._fresh_of(name)):
             yield entry, decode_record(entry.body)
         entries, whole = self._read(name, NEWEST)

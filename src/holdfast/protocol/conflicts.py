@@ -14,8 +14,12 @@ import msgspec
 
 from holdfast.errors import HoldfastError
 from holdfast.kernel.values import InvalidValue, same
+from holdfast.protocol.members import ABSENT, END, alike, member, split, steps_of, with_member
 from holdfast.schema.model import Column, Schema, Table
 from holdfast.schema.wire import wire_of
+
+JSON = "json"
+"""The rule of conflicts about a member of a JSON document."""
 
 
 class Writer(NamedTuple):
@@ -56,12 +60,14 @@ class Conflict(NamedTuple):
     resolved_at: int | None
     error: str
     space: str
+    path: str = ""
+    deleted: Literal["", "mine", "theirs"] = ""
 
 
 def conflict_of(row: Mapping[str, Any], device: str | None) -> Conflict:
     """A conflict as `device` sees it, from its row; None: as the hub shows it to who has no device, so that `mine` is
     the value that lost."""
-    sides = [(_value(row[side]), _writer(row, side)) for side in ("mine", "theirs")]
+    sides = [(row[side], _writer(row, side)) for side in ("mine", "theirs")]
     winner = str(row["winner"])
     turned = {"mine": "theirs", "theirs": "mine"}
     asks_second = device not in (None, "", row["mine_device"]) and device == row["theirs_device"]
@@ -70,15 +76,17 @@ def conflict_of(row: Mapping[str, Any], device: str | None) -> Conflict:
         sides.reverse()
         winner = turned.get(winner, winner)
     (mine, mine_by), (theirs, theirs_by) = sides
+    column, path = split(row["column_name"])
+    gone: Literal["", "mine", "theirs"] = "mine" if mine is None else "theirs" if theirs is None else ""
     return Conflict(
         id=row["id"],
         table=row["table_name"],
         key=row["row_key"],
-        column=row["column_name"],
+        column=column,
         base=_value(row["base"]),
         has_base=row["base"] is not None,
-        mine=mine,
-        theirs=theirs,
+        mine=_value(mine),
+        theirs=_value(theirs),
         rule=row["rule"],
         winner=winner,
         state=row["state"],
@@ -89,6 +97,8 @@ def conflict_of(row: Mapping[str, Any], device: str | None) -> Conflict:
         resolved_at=row["resolved_at"],
         error=row["error"],
         space=row["space"],
+        path=path,
+        deleted=gone if row["rule"] == JSON else "",
     )
 
 
@@ -129,6 +139,8 @@ class Shown(msgspec.Struct):
     resolved_at: int | None
     error: str
     space: str
+    path: str = ""
+    deleted: Literal["", "mine", "theirs"] = ""
 
 
 class ConflictPage(msgspec.Struct):
@@ -181,8 +193,9 @@ def chosen(choice: Any) -> Choice:
 
 
 class Decided(NamedTuple):
-    """What a choice comes to: the result that the conflict shows, and what makes it true: nothing, an update of the
-    cell, a delete or an insert of the row with these wire values by column."""
+    """What a choice comes to: the result that the conflict shows (`ABSENT`: a member of JSON that is not there), and
+    what makes it true: nothing, an update of the cell, a delete or an insert of the row with these wire values by
+    column."""
 
     result: Any
     effect: Literal["none", "update", "delete", "insert"]
@@ -203,10 +216,43 @@ def decided(schema: Schema, conflict: Conflict, choice: Choice, shown: Mapping[s
     if shown is None:
         message = f"the row {conflict.key!r} of {conflict.table} is not there; nothing can be written into it"
         raise HoldfastError("conflict_gone", message, table=conflict.table, key=conflict.key)
+    if conflict.rule == JSON:
+        return _about_member(column, conflict, choice, shown[column.name])
     value = _chosen(column, conflict, choice)
     if same(shown[column.name], value):
         return Decided(value, "none")
     return Decided(value, "update", {column.name: value})
+
+
+def _about_member(column: Column, conflict: Conflict, choice: Choice, shown: Any) -> Decided:
+    """A member of a JSON document: everything else in the document stays as it is."""
+    if isinstance(choice, Other):
+        value = choice.value
+    else:
+        value = ABSENT if conflict.deleted == choice else conflict.mine if choice == "mine" else conflict.theirs
+    if alike(member(shown, conflict.path), value):
+        return Decided(value, "none")
+    whole = with_member(shown, conflict.path, value)
+    moved = any(step.isdecimal() or step == END for step in steps_of(conflict.path)) and _elsewhere(conflict, shown)
+    if whole is ABSENT or moved:
+        message = f"what stood at {conflict.path} of {conflict.table}.{column.name} has moved or gone; write it anew"
+        raise HoldfastError("conflict_gone", message, table=conflict.table, key=conflict.key, path=conflict.path)
+    try:
+        whole = column.accept(whole)
+    except InvalidValue as error:
+        raise HoldfastError(error.code, f"{conflict.table}.{column.name}: {error.message}") from None
+    return Decided(member(whole, conflict.path), "update", {column.name: whole})
+
+
+def _elsewhere(conflict: Conflict, shown: Any) -> bool:
+    """Whether an element has another place by now, as far as one can tell: there stands neither of the two, nor what
+    was decided. What is put behind the end of an array has no place yet.
+    """
+    if steps_of(conflict.path)[-1] == END:
+        return False
+    return not any(
+        alike(member(shown, conflict.path), known) for known in (conflict.mine, conflict.theirs, conflict.result)
+    )
 
 
 def losing_side(conflict: Conflict) -> Literal["mine", "theirs"]:

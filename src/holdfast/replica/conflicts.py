@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import apsw
 
-from holdfast.kernel.values import canonical_json
 from holdfast.protocol.conflicts import Conflict, chosen, conflict_of, decided
+from holdfast.protocol.members import text_of
 from holdfast.replica.tables import quoted
 from holdfast.schema import sqlite_values
 from holdfast.schema.built_in import CONFLICTS
@@ -97,7 +97,7 @@ def answered(conflict: str, result: Any, user: str, now: int) -> Statement:
     """The write on the conflict itself."""
     sql = """UPDATE holdfast_conflict SET state = 'resolved', result = ?, resolved_by = ?, resolved_at = ?
              WHERE id = ?"""
-    return Statement(sql, (canonical_json(result), user, now, conflict))
+    return Statement(sql, (text_of(result), user, now, conflict))
 
 
 def arrived_in(db: apsw.Connection, device: str, first_load: Sequence[str], later: Sequence[str]) -> list[Conflict]:

@@ -362,3 +362,15 @@ def test_the_row_of_a_conflict_can_be_read_by_sql(place: Site) -> None:
     )
     (row,) = place.device("ann").execute(sql)
     assert (json.loads(row["mine"]), json.loads(row["theirs"]), row["mine_user"]) == ("B", "A", "ben")
+
+
+def test_what_was_decided_can_be_decided_again(place: Site) -> None:
+    """By the same person and by another one, after both have seen the decision: neither is refused."""
+    of_ann, _ = meet(place, "title", "A", "B")
+    ann, ben = place.device("ann"), place.device("ben")
+    for device, user, value in ((ann, "ann", "one"), (ann, "ann", "two"), (ben, "ben", "three")):
+        device.resolve(of_ann, value)
+        place.rest(ann, ben)
+        assert device.refused() == []
+        assert ann.execute("select title from note") == [(value,)]
+        assert [(c.result, c.resolved_by, c.state) for c in ben.conflicts()] == [(value, user, "resolved")]
