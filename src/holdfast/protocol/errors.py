@@ -180,7 +180,10 @@ CODES: dict[str, Code] = {
         "Write it again as it should be, then drop this one.",
     ),
     "not_editable": Code(
-        0, "A change of a set cannot be edited as a value.", "Write the row again, then drop this transaction."
+        0,
+        "A change of a set, a document or a merged text cannot be edited as a value, nor one of an earlier version of "
+        "the schema.",
+        "Write the row again, then drop this transaction.",
     ),
     "withdrawn": Code(
         0,

@@ -30,6 +30,7 @@ from holdfast.schema.emit.sqlite_capture import note_edit
 from holdfast.schema.key import key_text
 from holdfast.schema.model import Column, Schema
 from holdfast.schema.sqlite_values import from_sql
+from holdfast.schema.wire import wire_of
 
 
 def require_library(schema: Schema) -> None:
@@ -267,7 +268,17 @@ def _cell(row: Row, slot: int) -> Cell:
 
 
 def key_of(user: UserTable, key: Any) -> str:
-    """The key text of a key as the application names it: a value, a list of values in key order, or the text itself."""
-    if isinstance(key, (list, tuple)):
-        return key_text(user.table, list(key))
-    return key if isinstance(key, str) else key_text(user.table, [key])
+    """The key text of a key as the application names it: a value, a list of values in key order, or the text itself.
+    Values may be Python's, as for parameters: dates, UUIDs. Raises `HoldfastError` for what is no key of the table.
+    """
+    columns = user.table.key
+    parts = list(key) if isinstance(key, (list, tuple)) else [key]
+    try:
+        if isinstance(key, str):
+            user.sql_key(key)
+            return key
+        if len(parts) != len(columns):
+            raise InvalidValue("value_format", f"a key has {len(columns)} parts, not {len(parts)}")
+        return key_text(user.table, [wire_of(c.type, part) for c, part in zip(columns, parts, strict=True)])
+    except InvalidValue as error:
+        raise HoldfastError(error.code, f"a key of {user.table.name}: {error.message}") from None

@@ -25,6 +25,11 @@ from holdfast.replica.tables import UserTable, UserTables
 from holdfast.schema.model import Column
 from holdfast.schema.wire import wire_of
 
+DIFFERENCES = {
+    "set": "a set", "grow_set": "a set", "text": "a document", "json": "a document", "merge_text": "a merged text",
+}  # fmt: skip
+"""Merge types of which a transaction says what was changed, where a person would say a value."""
+
 
 class Cancelled(NamedTuple):
     """`cancelled` are rolled back here and gone. `asked` may be on the hub already: it is asked not to take them, and
@@ -186,8 +191,9 @@ def _change_of(user: UserTable, name: str, value: Any) -> Any:
         message = f"{user.table.name} has no column {name} beside its key"
         raise HoldfastError("unknown_column", message, table=user.table.name, column=name)
     column: Column = user.table.cells[slot]
-    if column.type == "set":
-        message = f"{user.table.name}.{name} is a set: write the change again instead of editing it"
+    if column.merge in DIFFERENCES:
+        kind = DIFFERENCES[column.merge]
+        message = f"{user.table.name}.{name} is {kind}: write the change again instead of editing it"
         raise HoldfastError("not_editable", message, table=user.table.name, column=name)
     try:
         return column.accept(None if value is None else wire_of(column.type, value))

@@ -47,7 +47,8 @@ class Queueing(Opened):
     def edit(self, which: int | Receipt, table: str, key: str, /, **values: Any) -> None:
         """Change what a refused or parked transaction writes in one row; `retry` sends it.
 
-        A counter takes the increment. Only rows and values that the transaction can write; sets must be written again.
+        A counter takes the increment. Only rows and values that the transaction can write; sets, documents and merged
+        texts must be written again: `not_editable`.
         """
         self._steer(which, lambda steering, txn: steering.edit(txn, table, key, values))
 

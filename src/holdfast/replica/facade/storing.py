@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from holdfast.errors import HoldfastError
-from holdfast.kernel.values import InvalidValue
 from holdfast.replica.budgets import Level
 from holdfast.replica.compaction import Compacted
 from holdfast.replica.confirmed import Confirmed, RowName
@@ -19,7 +18,6 @@ from holdfast.replica.keeper import Pruned
 from holdfast.replica.results import ResultRow
 from holdfast.replica.sqlite_errors import sqlite_errors
 from holdfast.replica.status import Status
-from holdfast.replica.tables import UserTable
 from holdfast.replica.usage import StorageReport
 
 SECONDS = 1.0
@@ -83,7 +81,7 @@ class Storing(Syncing):
         self._open()
         self.schema.table(table)
         user = self._tables.by_name[table]
-        names = [(user.number, _key(user, key)) for key in keys]
+        names = [(user.number, key_of(user, key)) for key in keys]
         if self._have_left(names):
             self._fetch(names, timeout)
         found = []
@@ -104,7 +102,7 @@ class Storing(Syncing):
             try:
                 with applying(db, self.path):
                     offset: int = db.execute("SELECT clock_offset FROM holdfast_state").get
-                    note_used(db, [(user.number, _key(user, key)) for key in keys], self._now() + offset)
+                    note_used(db, [(user.number, key_of(user, key)) for key in keys], self._now() + offset)
             finally:
                 db.close()
 
@@ -124,12 +122,3 @@ class Storing(Syncing):
             if connected:
                 self.connect()
         self._observer.wake()
-
-
-def _key(user: UserTable, key: Any) -> str:
-    try:
-        text = key_of(user, key)
-        user.sql_key(text)
-    except InvalidValue as error:
-        raise HoldfastError(error.code, f"{user.table.name}: {error.message}") from None
-    return text
