@@ -327,7 +327,7 @@ def test_fetching_needs_the_hub_only_for_what_left(anna: hf.Replica, clock: Cloc
         assert caught.value.code == "row_missing"
         with pytest.raises(hf.HoldfastError) as caught:
             alone.fetch("form", 7)
-        assert caught.value.code == "row_missing"
+        assert caught.value.code == "value_type", "a number is no text"
 
 
 def test_a_connected_device_prunes_fetches_and_completes(
