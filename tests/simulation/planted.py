@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pytest import MonkeyPatch
 
-from holdfast.hub import drain, inbox, pull, push, reading, workspace
+from holdfast.hub import drain, fresh, inbox, pull, push, reading, workspace
 from holdfast.hub.batch import Accepted, Unit
 from holdfast.hub.inbox import Inbox
 from holdfast.hub.moves import Moves
@@ -140,6 +140,7 @@ def replaced_rows_are_overlooked(patch: MonkeyPatch) -> None:
 def drain_cleans_without_sequencing(patch: MonkeyPatch) -> None:
     """What other programs wrote on the hub is noted as done, and nothing else."""
     patch.setattr(drain, "foreign_operation", lambda *arguments: None)
+    patch.setattr(fresh.FreshRows, "foreign", lambda *arguments: None)
 
 
 @planted("2: a restored hub", "restore", 20, 2, 3, 5, 7, 9, 17)

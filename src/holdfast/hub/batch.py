@@ -11,11 +11,12 @@ from holdfast.hub.operations import Refusal
 from holdfast.hub.placing import Written
 from holdfast.hub.workspace import RowName
 from holdfast.protocol import messages as m
+from holdfast.stores.base import Need
 
 
 class Submission(NamedTuple):
     """The transactions of one request, with who sent them, where he may read and write, the span of the request,
-    and how far the device has read."""
+    and how far the device has read. `then` is what its answer will ask of the store."""
 
     identity: Identity
     device: str
@@ -23,6 +24,7 @@ class Submission(NamedTuple):
     transactions: Sequence[m.Transaction]
     trace: Any = None
     cursors: Mapping[str, str] = {}
+    then: Need | None = None
 
 
 class Unit(NamedTuple):
@@ -67,6 +69,8 @@ class Outcome:
         self.left: set[str] = set()
         self.conflicts: list[str] = []
         self.changes: list[tuple[list[Change], Context]] = []
+        self.found: object = None
+        """What was read for the answer right behind the commit; see `stores.base.Need.then`."""
         self.held = False
         """Whether some transactions were left for later, because another program holds or has just written their
         rows. They were not processed; `through` ends before them."""
@@ -80,7 +84,7 @@ class Outcome:
         self.written.update(later.written)
         self.left |= later.left
         self.conflicts.extend(later.conflicts)
-        self.held = later.held
+        self.held, self.found = later.held, later.found
 
 
 class Held:

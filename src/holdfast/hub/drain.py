@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from holdfast.hub.fresh import fresh_rows
 from holdfast.hub.hooks import Context
 from holdfast.hub.identity import Identity
 from holdfast.hub.inbox import follow
@@ -45,6 +46,7 @@ class Drain:
     def __init__(self, schema: Schema, origin: str, counts: str = "") -> None:
         self._schema = schema
         self._origin = origin
+        self._fresh = fresh_rows(schema)
         self.more = False
         self.spaces: set[str] = set()
         """Where the rows went that were sequenced."""
@@ -157,6 +159,13 @@ class Drain:
         before = workspace.standing(table, name)
         self._hlc = clock.tick(self._hlc, self._now)
         stamp = clock.stamp(self._hlc, self._origin)
+        if before.row is None and note.values is not None:
+            made = self._fresh.foreign(note.table, note.values[1], stamp)
+            if made is not None:
+                rows[name] = Standing(made, before.space, True)
+                insert = Op("insert", note.key, stamp, 0, dict(enumerate(made.values)), {})
+                steps.append(Step(name, insert, None, made))
+                return
         try:
             op = foreign_operation(table, note.key, before.row, note.values[1] if note.values else None, stamp)
             if op is None:

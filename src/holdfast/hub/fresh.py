@@ -53,6 +53,7 @@ class FreshRows:
 
     def __init__(self, schema: Schema) -> None:
         self._tables = {table.name: (table, cells) for table in schema.tables if (cells := _cells(schema, table))}
+        self._plain = {table.name for table in schema.tables if _is_plain(schema, table)}
 
     def decide(self, ops: Sequence[m.AnyOperation], user: str) -> dict[tuple[str, str], tuple[m.AnyOperation, Fresh]]:
         """The rows that the inserts make, by (table, key) in their order; none when only the long way will do."""
@@ -63,6 +64,14 @@ class FreshRows:
                 return {}
             found[op.table, op.key] = op, fresh
         return found
+
+    def foreign(self, name: str, values: Sequence[Any], stamp: str) -> Row | None:
+        """The row that another program has made, of checked values; None when only the long way will do."""
+        return Row(1, list(values), [stamp] * len(values)) if name in self._plain else None
+
+    def may_take(self, ops: Sequence[m.AnyOperation]) -> bool:
+        """Whether all of them are inserts that may go the short way."""
+        return all(isinstance(op, m.Insert) and not op.life and op.table in self._tables for op in ops)
 
     def _row(self, op: m.AnyOperation, user: str) -> Fresh | None:
         """The row that an insert makes; None when only the long way will do."""
@@ -101,17 +110,21 @@ def fresh_entry(op: m.AnyOperation, fresh: Fresh, transaction: m.Transaction, co
 
 def _cells(schema: Schema, table: Table) -> tuple[Cell, ...] | None:
     """What the short way needs of a table; None for a table that must go the long one."""
-    plain = table not in BUILT_IN and all(c.merge == "register" and not c.read_only for c in table.cells)
-    if not plain or table.via is not None or table.name in schema.offspring or not table.cells:
-        return None
-    if table.name in schema.lenses:
+    family = table.via is not None or table.name in schema.offspring
+    if not _is_plain(schema, table) or family or any(column.read_only for column in table.cells) or not table.cells:
         return None
     return tuple(
         Cell(
             column.name,
-            column.type == "text" and column.choices is None and not column.stored,
+            column.is_plain_text,
             column.accept,
             MISSING if column.default is MISSING else default_of(column, None),
         )
         for column in table.cells
     )
+
+
+def _is_plain(schema: Schema, table: Table) -> bool:
+    """Whether rows are nothing but registers, from which no lens derives anything."""
+    registers = all(column.merge == "register" for column in table.cells)
+    return registers and table not in BUILT_IN and table.name not in schema.lenses

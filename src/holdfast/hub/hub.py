@@ -26,7 +26,7 @@ from holdfast.hub.presence import Presence
 from holdfast.hub.pull import Asked, answer
 from holdfast.hub.reading import classes_of, cursor_at, templates_of, wanted
 from holdfast.hub.requested import Owner, check_name, check_owner, check_schema, check_want
-from holdfast.hub.response import Response, error_response
+from holdfast.hub.response import Response, error_response, told_of
 from holdfast.hub.restoring import kept_of, submission_of
 from holdfast.hub.serving import Served, Serving
 from holdfast.hub.snapshot import Snapshot, guarded
@@ -34,11 +34,9 @@ from holdfast.hub.watch import Watch
 from holdfast.hub.writer import Writer
 from holdfast.kernel import clock, digest
 from holdfast.observe import tracing
-from holdfast.observe.logs import event
 from holdfast.observe.metrics import Sample
 from holdfast.protocol import messages as m
 from holdfast.protocol.codec import decode_request, decode_short_request, is_short
-from holdfast.protocol.errors import CODES
 from holdfast.protocol.happened import Happened
 from holdfast.schema.model import Schema, Table
 from holdfast.stores.base import (
@@ -136,27 +134,19 @@ class Hub:
         if listens and isinstance(store, Announcing):
             self._stop_listening = store.listen(self._heard, self._beat)
 
-    def handle(self, body: bytes, identity: Identity, looks: Callable[[], None] = lambda: None) -> Response:
+    def handle(self, body: bytes, identity: Identity, looks: Callable[[], None] | None = None) -> Response:
         """One round: `body` is a request of `spec/protocol.md`. Never raises for bad input: the response says what is
         wrong. `looks` is called just before the snapshot of the answer is taken.
         """
         with self.observation.round(identity, len(body)) as seen:
             try:
                 return self._handle(body, identity, seen, looks)
-            except HoldfastError as failure:
-                error = failure
-                if failure.code in CODES and not 400 <= CODES[failure.code].status < 500:
-                    log.error("a round failed: %s", failure)  # the fault is ours, or the database's
-            except StoreUnavailable as failure:
-                event(log, "hub.store_unavailable", error=str(failure))
-                error = HoldfastError("hub_unavailable", f"the hub cannot store anything now: {failure}")
-            except Exception:
-                log.exception("a round failed")
-                error = HoldfastError("internal_error", "the hub made a mistake; nothing was stored")
+            except Exception as failure:  # noqa: BLE001 (what is nobody's fault but ours is logged there)
+                error = told_of(failure)
             seen.outcome = error.code
             return error_response(error)
 
-    def _handle(self, body: bytes, identity: Identity, seen: Seen, looks: Callable[[], None]) -> Response:
+    def _handle(self, body: bytes, identity: Identity, seen: Seen, looks: Callable[[], None] | None) -> Response:
         if is_short(body):
             return self._same(decode_short_request(body), identity)
         request = decode_request(body)
@@ -168,10 +158,14 @@ class Hub:
         check_compare(request.compare)
         check_want(request.want, self._templates)
         given = self._given(identity)
-        outcome = self._push(request, identity, given, seen)
-        blocks = self._lease(request, identity)
-        looks()
         need = needs.of_answer(request, given)
+        # What hooks do after the commit shall be in the answer, too, and who looks must be told before.
+        behind = need.only and looks is None and not self.hooks.wants_after
+        outcome = self._push(request, identity, given, seen, need if behind else None)
+        need = need._replace(found=outcome.found)
+        blocks = self._lease(request, identity)
+        if looks is not None:
+            looks()
 
         def make(snapshot: Snapshot) -> Response:
             spaces = wanted(self._access(snapshot.tx, identity, given), request.want, self._templates)
@@ -238,7 +232,7 @@ class Hub:
                 yield snapshot
                 return
         self.sequence_foreign_writes(seen=True)
-        with self._snapshot(need) as snapshot:
+        with self._snapshot(need._replace(found=None)) as snapshot:
             yield snapshot
 
     def _snapshot(self, need: Need) -> Snapshot:
@@ -251,7 +245,7 @@ class Hub:
                 with self._reading(need) as snapshot:
                     return make(snapshot)
             except Unforeseen:
-                need = need._replace(only=False)
+                need = need._replace(only=False, found=None)
         with self._reading(need) as snapshot:
             return make(snapshot)
 
@@ -303,8 +297,11 @@ class Hub:
 
         return self._made(needs.of_answer(last, given), make)
 
-    def _push(self, request: m.Request, identity: Identity, given: dict[str, Access] | None, seen: Seen) -> Outcome:
-        """Take what a request brings: acknowledgements, rows that come back, transactions."""
+    def _push(
+        self, request: m.Request, identity: Identity, given: dict[str, Access] | None, seen: Seen, then: Need | None
+    ) -> Outcome:
+        """Take what a request brings: acknowledgements, rows that come back, transactions. `then` is what its answer
+        will ask, if that may be read with the commit."""
         origins = [t.origin for t in request.transactions] + [origin for origin, _ in request.acknowledged]
         if not origins and not request.restore:
             return Outcome()
@@ -320,9 +317,8 @@ class Hub:
         if not request.transactions:
             return outcome
         with self.observation.push(request):
-            submission = Submission(
-                identity, request.device, given, request.transactions, tracing.here(), request.cursors
-            )
+            named = (identity, request.device, given, request.transactions, tracing.here(), request.cursors)
+            submission = Submission(*named, then)
             written = self._writer.submit(submission)
         written.restored, written.unrestored = outcome.restored, outcome.unrestored
         self.observation.pushed(seen, request, written)

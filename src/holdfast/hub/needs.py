@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from holdfast.hub.batch import Submission
 from holdfast.hub.cursor import parse_cursor
+from holdfast.hub.fresh import fresh_rows
 from holdfast.hub.moves import named_parent
 from holdfast.hub.workspace import RowName
 from holdfast.protocol import messages as m
@@ -43,13 +44,17 @@ def of_push(schema: Schema, submissions: Sequence[Submission], recent: RecentSpa
     """Of writing a group: its origins, its rows, the parents that inserts name, and the spaces where it may write."""
     transactions = [transaction for submission in submissions for transaction in submission.transactions]
     operations = [op for transaction in transactions for op in transaction.ops]
-    rows = {(op.table, op.key) for op in operations} | named_parents(schema, operations)
+    rows = {(op.table, op.key) for op in operations}
+    parents = named_parents(schema, operations)
+    new = not parents and len(rows) == len(operations) and fresh_rows(schema).may_take(operations)
     spaces = {name for submission in submissions for name, access in submission.spaces.items() if access == "rw"}
     return Need(
         origins=sorted({one.origin for one in transactions}),
-        rows=sorted(rows),
+        rows=sorted(rows | parents),
         spaces=sorted(spaces) if len(spaces) <= MOST_SPACES else recent.names(),
         at_once=True,
+        new=new,
+        then=submissions[0].then if len(submissions) == 1 else None,
     )
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 
 from holdfast.errors import HoldfastError
+from holdfast.observe.logs import event
 from holdfast.protocol import messages
 from holdfast.protocol.errors import CODES
+from holdfast.stores.base import StoreUnavailable
+
+log = logging.getLogger("holdfast.hub")
 
 
 class Response:
@@ -41,3 +46,18 @@ def error_response(error: HoldfastError) -> Response:
     status = CODES[error.code].status if error.code in CODES else 0
     body = messages.encode(messages.ErrorBody(error.code, error.message, error.details))
     return Response(status or 500, "application/json", iter([body]), lambda: None)
+
+
+def told_of(failure: Exception) -> HoldfastError:
+    """What a device is told of a round that failed; what the hub must answer for is logged."""
+    if isinstance(failure, HoldfastError):
+        if failure.code == "store_closed":  # a round that came while the process ends; another one takes it
+            return HoldfastError("hub_unavailable", "the hub is being stopped; nothing was stored")
+        if failure.code in CODES and not 400 <= CODES[failure.code].status < 500:
+            log.error("a round failed: %s", failure)  # the fault is ours, or the database's
+        return failure
+    if isinstance(failure, StoreUnavailable):
+        event(log, "hub.store_unavailable", error=str(failure))
+        return HoldfastError("hub_unavailable", f"the hub cannot store anything now: {failure}")
+    log.error("a round failed", exc_info=failure)
+    return HoldfastError("internal_error", "the hub made a mistake; nothing was stored")

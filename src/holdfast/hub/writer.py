@@ -19,7 +19,16 @@ from holdfast.hub.observation import Observation
 from holdfast.hub.push import Push
 from holdfast.hub.watch import Watch
 from holdfast.schema.model import Schema
-from holdfast.stores.base import Need, Store, StoreConflict, StoreUnavailable, Transaction, begin
+from holdfast.stores.base import (
+    Need,
+    NotRemembered,
+    Store,
+    StoreConflict,
+    StoreUnavailable,
+    Transaction,
+    begin,
+    found_behind,
+)
 
 log = logging.getLogger("holdfast.hub")
 
@@ -101,10 +110,10 @@ class Writer:
         try:
             with self._observation.group(submissions):
                 try:
-                    return self.change(lambda tx: self._push_all(tx, submissions, first=True), need)
+                    return self._push_at_once(submissions, need, first=True)
                 except ForeignFirst:
                     self.sequence_foreign_writes(seen=True)
-                return self.change(lambda tx: self._push_all(tx, submissions), need)
+                return self._push_at_once(submissions, need)
         except StoreUnavailable:
             raise
         except Exception:
@@ -118,6 +127,20 @@ class Writer:
             return self.change(lambda tx: self._push_all(tx, [submission]))[0]
         except Exception as error:  # noqa: BLE001 (raised again by the call that brought the submission)
             return error
+
+    def _push_at_once(
+        self, submissions: Sequence[Submission], need: Need, *, first: bool = False
+    ) -> Sequence[Outcome | Exception]:
+        used: list[Transaction] = []
+
+        def work(tx: Transaction) -> Sequence[Outcome | Exception]:
+            used.append(tx)
+            return self._push_all(tx, submissions, first=first)
+
+        outcomes = self.change(work, need)
+        if need.then is not None and isinstance(outcomes[0], Outcome):
+            outcomes[0].found = found_behind(used[-1])
+        return outcomes
 
     def _push_all(
         self, tx: Transaction, submissions: Sequence[Submission], *, first: bool = False
@@ -133,6 +156,8 @@ class Writer:
             try:
                 with begin(self._store, need, write=True) as tx:
                     return work(tx)
+            except NotRemembered:
+                need = need._replace(new=False)
             except StoreConflict as conflict:
                 if attempt == ATTEMPTS:
                     raise

@@ -34,6 +34,8 @@ def key_values(table: Table, text: str) -> list[Any]:
     """
     _check_length(table, text)
     if len(table.key) == 1 and table.key[0].type not in ("int", "bool"):
+        if table.key[0].is_plain_text and text.isascii() and "\0" not in text:
+            return [text]
         if table.key[0].accept(text) != text:
             raise _not_a_key(table, text)
         return [text]

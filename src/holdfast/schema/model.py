@@ -75,6 +75,11 @@ class Column:
         object.__setattr__(self, "_check", check if limit is None else lambda wire: limit(check(wire)))
 
     @property
+    def is_plain_text(self) -> bool:
+        """Whether any ASCII text without NUL is valid and canonical."""
+        return self.type == "text" and self.choices is None and not self.stored
+
+    @property
     def database_type(self) -> Stored:
         """The type in the hub's database. Raises `HoldfastError` `schema_invalid`."""
         try:

@@ -198,6 +198,12 @@ class NotAtOnce(StoreConflict):
     """
 
 
+class NotRemembered(NotAtOnce):
+    """What was decided over what the process remembers (`Need.new`) is not so any more, or it needs more. Nothing was
+    kept; the same work, done again without that, asks the store.
+    """
+
+
 class Unforeseen(Exception):
     """A transaction that said that it would ask nothing else (`Need.only`) has asked. Another one is needed."""
 
@@ -366,7 +372,10 @@ class Need(NamedTuple):
     to the cursors that will be read on from, as (seq, head). `only`: nothing else will be asked of a snapshot; what is
     asked nevertheless raises `Unforeseen`. `at_once`: of a writer that writes only in `spaces`, one batch, mostly. What
     `write` gives is then how it will be, and what stands in the way raises `NotAtOnce`, at the commit at the latest.
-    `dirty`: of a writer that will first ask for so many rows of other programs.
+    `dirty`: of a writer that will first ask for so many rows of other programs. `new`: nobody is expected to have
+    written one of the `rows` before, so that a store may answer from what it remembers of the last writes, and find out
+    with the commit whether that is so: `NotRemembered`. `then` is what a snapshot will be asked for right behind the
+    commit of a writer; it is read with it, `found_behind` gives it, and it is `found` in the need of that snapshot.
     """
 
     origins: Sequence[str] = ()
@@ -376,6 +385,9 @@ class Need(NamedTuple):
     only: bool = False
     at_once: bool = False
     dirty: int = 0
+    new: bool = False
+    then: Need | None = None
+    found: object = None
 
 
 class Foreseeing(Protocol):
@@ -391,6 +403,11 @@ def begin(store: Store, need: Need, *, write: bool) -> AbstractContextManager[Tr
     if foresees(store):
         return cast(Foreseeing, store).transaction_for(need, write=write)
     return store.transaction(write=write)
+
+
+def found_behind(transaction: Transaction) -> object:
+    """What was read right behind the commit of a writer that has ended, for `Need.found`; None: nothing."""
+    return getattr(transaction, "behind", None)
 
 
 def foresees(store: Store) -> bool:

@@ -29,7 +29,11 @@ class Visit(hf.Table, space="all"):
     place: str = ""
 
 
-SCHEMA = hf.Schema(Crew, Visit, version=1)
+class Note(hf.Table, space="all"):
+    text: str = ""
+
+
+SCHEMA = hf.Schema(Crew, Visit, Note, version=1)
 
 
 class World:
@@ -277,3 +281,57 @@ def test_a_value_that_no_space_name_can_be_made_of(tmp_path: Path) -> None:
         program.execute("delete from spot where id = 'a'")
         server.sequence_foreign_writes()
         assert server.aside() == []
+
+
+ALTER = "alter table crew add column colour text"
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["holds", "waits for"])
+def test_a_table_that_is_altered_delays_its_own_rows_only(world: World, waits: bool) -> None:
+    """ALTER TABLE locks out every reader, and does so while it waits for its own turn."""
+    server = world.hub()
+    anna = world.device("anna", server)
+    anna.execute("insert into crew (id, name) values ('c', 'crew')")
+    anna.sync()
+    reader = world.program("select count(*) from crew")
+    with connect(world.dsn) as altering:
+        altering.execute("begin")
+        if waits:
+            thread = threading.Thread(target=altering.execute, args=(ALTER,))
+            thread.start()
+            until_somebody_waits(world)
+        else:
+            reader.execute("commit")
+            altering.execute(ALTER)
+        noted = [{"tbl": "crew", "key": f"late{number}"} for number in range(3)]
+        with connect(world.dsn) as notes:
+            for note in noted:  # as the triggers of a transaction do that has committed before
+                notes.execute("insert into holdfast.dirty (tbl, key) values (%(tbl)s, %(key)s)", note)
+        for number in range(3):
+            world.sql(f"insert into note (id) values ('p{number}')")
+            anna.execute("insert into note (id, text) values (?, 'device')", (f"d{number}",))
+            began = time.monotonic()
+            report = anna.sync()
+            assert time.monotonic() - began < 10  # the patience of a hub is 30 seconds
+            assert report.pushed == 1
+        assert anna.execute("select count(*) from note")[0][0] == 6
+        anna.execute("update crew set name = 'changed' where id = 'c'")
+        assert anna.sync().pushed == 0  # it waits, and nothing else does
+        reader.execute("commit" if waits else "select 1")
+        if waits:
+            thread.join()
+        altering.execute("commit")
+    world.sql("update crew set size = size + 1 where id = 'c'")
+    world.sql("insert into crew (id, name) values ('late0', 'was noted')")
+    until(lambda: anna.sync() is not None and crews(anna) == {"c": "changed", "late0": "was noted"})
+    assert world.sql("select name, size from crew where id = 'c'") == [("changed", 1)]
+
+
+def until_somebody_waits(world: World) -> None:
+    until(lambda: world.sql("select count(*) from pg_locks where not granted") != [(0,)])
+
+
+def until(holds: Any) -> None:
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end

@@ -275,8 +275,7 @@ def test_a_transaction_that_is_prepared_commits_when_it_is_told_to(world: World)
         assert db.execute(b"select current_setting('max_prepared_transactions')").fetchone() is not None
         allowed = db.execute(b"show max_prepared_transactions").fetchall() != [("0",)]
         db.execute(b"begin")
-        if not allowed:
-            db.execute(b"set local holdfast.notify = off")
+        db.execute(b"set local holdfast.notify = ''" if allowed else b"set local holdfast.notify = off")
         db.execute(b"update \"user\" set name = 'prepared' where id = 'a'")
         with ExitStack() as refusals:
             if not allowed:  # it is the server that allows none, not the notification

@@ -16,8 +16,8 @@ from holdfast.errors import HoldfastError
 from holdfast.schema.emit.postgres_dirty import CHANNEL, NOTIFIES
 from holdfast.schema.emit.postgres_text import qualified
 from holdfast.stores.base import Question
+from holdfast.stores.postgres.exchange import Connection
 from holdfast.stores.postgres.queries import QUERIES
-from holdfast.stores.postgres.undo import Connection
 
 EVENTS = ("insert", "update", "delete", "truncate")
 FUNCTION = "holdfast.access_changed"
@@ -82,6 +82,10 @@ def _read_by(db: Connection, question: Question, within: str) -> list[str]:
         if not kinds:
             raise invalid(f"tables= names {name}, which the database does not have")
         found[full] = kinds[0][0]
+    own = sorted(name for name in found if name.startswith('"holdfast".'))
+    if own:
+        reason = f"it reads {', '.join(own)}, of the hub itself: the role's search path begins with that schema"
+        raise invalid(f"{reason}; say the schema of the table that is meant, such as public")
     odd = sorted(name for name, kind in found.items() if kind not in ("r", "p") or name.startswith('"pg_catalog"'))
     if odd:
         names = ", ".join(odd)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from holdfast.schema.emit.postgres_text import qualified
 from holdfast.schema.model import Schema
 from holdfast.stores.postgres import fit
+from holdfast.stores.postgres.exchange import Connection
+from holdfast.stores.postgres.native import BusyTables
 from holdfast.stores.postgres.queries import QUERIES
-from holdfast.stores.postgres.undo import Connection
 from holdfast.stores.postgres.user_tables import UserTable
 from holdfast.stores.postgres.writing import Catalog
 
@@ -32,4 +33,4 @@ def adopt(db: Connection, schema: Schema, within: str) -> tuple[Catalog, dict[st
             constraints[table.name, name] = columns
         if fit.is_rewritten(db, target) or any(column.read_only for column in table.columns):
             rewritten.add(table.name)
-    return Catalog(tables, ids, constraints, frozenset(rewritten)), layout
+    return Catalog(tables, ids, constraints, frozenset(rewritten), BusyTables()), layout

@@ -8,12 +8,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-import psycopg
 
 from holdfast.stores.base import HubState, Need, Origin, Space, StoredRow
+from holdfast.stores.postgres.exchange import Answer, Connection, Sender, exchange
 from holdfast.stores.postgres.feeds import Spaces
+from holdfast.stores.postgres.memory import Memory
+from holdfast.stores.postgres.native import BusyTables
 from holdfast.stores.postgres.queries import QUERIES
-from holdfast.stores.postgres.undo import Connection
 from holdfast.stores.postgres.user_tables import as_json, can_hold, text_array
 
 LOCK_SPACE = 0x486F6C64
@@ -28,12 +29,11 @@ _MOST_STRIPES = 64
 small."""
 
 Names = Sequence[tuple[str, str]]
-Cursor = psycopg.Cursor[tuple[Any, ...]]
 Rows = dict[tuple[str, str], StoredRow]
 _decode = msgspec.json.Decoder(list[tuple[Any, ...]]).decode
 
 
-def lock_origins(db: Connection, origins: Collection[str]) -> None:
+def lock_origins(db: Sender, origins: Collection[str]) -> None:
     """Send for the locks of origins, which a writer holds to its end, whether they are known or not."""
     stripes = sorted({zlib.crc32(origin.encode()) % _STRIPES for origin in origins})
     if len(stripes) > _MOST_STRIPES:
@@ -42,14 +42,14 @@ def lock_origins(db: Connection, origins: Collection[str]) -> None:
         db.execute(QUERIES["lock_origins"], (f"{{{','.join(map(str, stripes))}}}", LOCK_SPACE))
 
 
-def ask_origins(db: Connection, origins: Sequence[str], *, write: bool) -> Cursor:
+def ask_origins(db: Sender, origins: Sequence[str], *, write: bool) -> Answer:
     """Send the question for origins; a writer holds them until its end, known or not."""
     if write:
         lock_origins(db, origins)
     return db.execute(QUERIES["origins"], (text_array(origins),))
 
 
-def ask_rows(db: Connection, ids: Mapping[str, int], names: Names, *, write: bool) -> Cursor | None:
+def ask_rows(db: Sender, ids: Mapping[str, int], names: Names, *, write: bool) -> Answer | None:
     """Send the question for feed rows; a writer locks them, in key order. None when there is nothing to ask."""
     wanted = [{"tbl": ids[table], "key": key} for table, key in sorted(set(names)) if table in ids and can_hold(key)]
     if not wanted:
@@ -57,13 +57,13 @@ def ask_rows(db: Connection, ids: Mapping[str, int], names: Names, *, write: boo
     return db.execute(QUERIES["lock_rows" if write else "rows"], (as_json(wanted),), binary=True)
 
 
-def ask_dirty(db: Connection, tables: str, limit: int) -> Cursor:
+def ask_dirty(db: Sender, tables: str, limit: int) -> Answer:
     """Send for the notes of other programs, to be the only one in all processes who takes them until the end."""
     db.execute(QUERIES["lock_dirty"], (LOCK_SPACE,))
     return db.execute(QUERIES["dirty"], (tables, limit), binary=True)
 
 
-def rows_of(found: Cursor | None, ids: Mapping[str, int]) -> Rows | None:
+def rows_of(found: Answer | None, ids: Mapping[str, int]) -> Rows | None:
     """What `ask_rows` has found, by (table, key). None when a space was made meanwhile: it must be asked again."""
     tables = {number: name for name, number in ids.items()}
     rows: Rows = {}
@@ -98,16 +98,19 @@ class Ahead:
         need: Need,
         tables: Collection[str],
         ids: Mapping[str, int],
+        busy: BusyTables,
         settings: tuple[str, str] | None,
+        memory: Memory | None = None,
         *,
         tells_place: bool = True,
     ) -> None:
         self._need = need
         self._tables = text_array(tables)
+        self._free = text_array(busy.without(tables))
         self._ids = ids
         self._settings = settings
         self._tells_place = tells_place
-        self._asked: dict[str, Cursor | None] = {}
+        self._asked: dict[str, Answer | None] = {}
         self._rows_asked: frozenset[tuple[str, str]] = frozenset()
         self._origins: dict[str, Origin] | None = None
         self._spaces: dict[str, Space] | None = None
@@ -119,6 +122,10 @@ class Ahead:
         """The counters of the spaces that a writer named, as they stood before it locked any."""
         self.state = HubState("", 0, "")
         self.has_dirty = self.has_aside = False
+        self._memory = memory
+        self.remembered = memory is not None and memory.covers(need)
+        """Nothing was asked: it begins with the commit, which finds out whether everything is as it was remembered."""
+        self._taken = False
 
     @property
     def only(self) -> bool:
@@ -134,50 +141,72 @@ class Ahead:
         """Begin, and ask: one exchange. A transaction that asks nothing else and for no more than one statement gives
         has ended with it."""
         need = self._need
-        if self._settings is None and need.only and not need.origins and not need.rows:
-            self._take_look(self._look(db))
+        if self._taken:
+            return
+        if self.remembered:
+            assert self._memory is not None
+            self.state, self._origins = self._memory.state, self._memory.origins(need.origins)
+            self.counters = self._memory.spaces(need.spaces)
+        elif self.is_look:
+            with exchange(db) as to:
+                found = self.look(to)
+            self.take_look(found)
         elif self._settings is None:
-            with db.pipeline():
-                db.execute(QUERIES["begin_read"])
-                found = self._look(db)
+            with exchange(db) as to:
+                to.execute(QUERIES["begin_read"])
+                found = self.look(to)
                 if need.origins:
-                    self._asked["origins"] = ask_origins(db, need.origins, write=False)
+                    self._asked["origins"] = ask_origins(to, need.origins, write=False)
                 if need.rows:
                     self._rows_asked = frozenset(need.rows)
-                    self._asked["rows"] = ask_rows(db, self._ids, need.rows, write=False)
+                    self._asked["rows"] = ask_rows(to, self._ids, need.rows, write=False)
                 if need.only:
-                    db.execute(b"COMMIT")
-            self._take_look(found)
+                    to.execute(b"COMMIT")
+            self.take_look(found)
         else:
-            with db.pipeline():
-                db.execute(QUERIES["begin_write"])
-                db.execute(QUERIES["settings"], self._settings)
-                if need.origins:
-                    lock_origins(db, need.origins)
+            with exchange(db) as to:
+                self.send_begin(to)
                 named = (self._tables, text_array(need.origins), text_array(need.spaces))
-                found = db.execute(self._with_place("state"), named, binary=True)
+                found = to.execute(self._with_place("state"), named, binary=True)
                 if need.dirty:
-                    self._asked["dirty"] = ask_dirty(db, self._tables, need.dirty)
+                    self._asked["dirty"] = ask_dirty(to, self._free, need.dirty)
                 if need.rows:
-                    self.ask_rows(db, need.rows)
+                    self.ask_rows(to, need.rows)
             self._take_state(found)
 
     def _with_place(self, name: str) -> bytes:
         return QUERIES[name] if self._tells_place else QUERIES[name].replace(PLACE, b"h.tableoid::text")
 
-    def _look(self, db: Connection) -> Cursor:
+    def send_begin(self, to: Sender) -> None:
+        """Send what begins a write transaction."""
+        to.execute(QUERIES["begin_write"])
+        to.execute(QUERIES["settings"], self._settings or ())
+        if self._need.origins:
+            lock_origins(to, self._need.origins)
+
+    @property
+    def expected(self) -> dict[str, Origin]:
+        """The origins that were remembered."""
+        return self._memory.origins(self._need.origins) if self.remembered and self._memory is not None else {}
+
+    @property
+    def is_look(self) -> bool:
+        """Whether one statement tells everything that will be asked."""
+        return self._need.only and not (self._need.origins or self._need.rows) and self._settings is None
+
+    def look(self, db: Sender) -> Answer:
+        """Send for what a snapshot tells in one statement."""
         need = self._need
         wanted = []
         for name in sorted({*need.spaces, *need.after}):
             seq, head = need.after.get(name, (_NEVER, 0))
             wanted.append({"name": name, "after": seq, "head": head, "patches": seq == head})
-        # Outside of a pipeline the preparation is an exchange of its own: so at the first use, not at some later one.
-        return db.execute(
-            self._with_place("look"), (self._tables, as_json(wanted), self._most), binary=True, prepare=True
-        )
+        return db.execute(self._with_place("look"), (self._free, as_json(wanted), self._most), binary=True)
 
-    def _take_look(self, cursor: Cursor) -> None:
-        found = cursor.fetchall()
+    def take_look(self, answer: Answer) -> None:
+        """Take the answer to `look`."""
+        self._taken = True
+        found = answer.fetchall()
         hub, hlc, self.has_dirty, self.has_aside, place = found[0][:5]
         self.state = HubState(hub, hlc or 0, counted_under(hub, place))
         spaces, feeds = dict[str, Space](), self._feeds
@@ -193,12 +222,15 @@ class Ahead:
         for feed in feeds.values():
             feed.sort()
 
-    def _take_state(self, cursor: Cursor) -> None:
+    def _take_state(self, cursor: Answer) -> None:
         ((hub, hlc, self.has_dirty, self.has_aside, place, origins, counters),) = cursor.fetchall()
         self.state = HubState(hub, hlc or 0, counted_under(hub, place))
         if self._need.origins:
             self._origins = {row[0]: Origin(*row) for row in _decode(origins or b"[]")}
         self.counters = {space[0]: (number, Space(*space)) for number, *space in _decode(counters or b"[]")}
+        if self._memory is not None:
+            quiet = not (self.has_dirty or self.has_aside)
+            self._memory.read(self.state, self._origins or {}, self.counters, quiet=quiet)
 
     def origins(self, wanted: Sequence[str]) -> dict[str, Origin] | None:
         """Known origins among those named; None when they were not foreseen."""
@@ -216,13 +248,15 @@ class Ahead:
         asked = self._asked.pop("dirty", None)
         return asked.fetchall() if asked is not None and limit == self._need.dirty else None
 
-    def ask_rows(self, db: Connection, names: Names) -> None:
+    def ask_rows(self, db: Sender, names: Names) -> None:
         """Send for feed rows that a writer will ask for next, in the pipeline of the caller."""
         self._rows_asked = frozenset(names)
         self._asked["rows"] = ask_rows(db, self._ids, names, write=True)
 
     def rows(self, wanted: Names) -> Rows | None:
         """Feed rows by (table, key); None when they were not foreseen."""
+        if self.remembered and not self._written and set(self._need.rows).issuperset(wanted):
+            return {}
         if "rows" not in self._asked or not self._rows_asked.issuperset(wanted):
             return None
         names, found = set(wanted), rows_of(self._asked.pop("rows"), self._ids)
@@ -239,6 +273,8 @@ class Ahead:
             return None
         names = set(wanted)
         if self._settings is not None and not self._written:
+            if self.remembered and not names <= self.counters.keys():
+                return None
             return {name: space for name, (_, space) in self.counters.items() if name in names and space.head}
         if self._spaces is None:
             return None

@@ -7,12 +7,12 @@ done, the commit neither. The hub then does its work again, step by step.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import psycopg
 
-from holdfast.stores.base import Batch, NotAtOnce, Space
+from holdfast.stores.base import Batch, NotAtOnce, Origin, Space
 from holdfast.stores.postgres.feeds import Feeds, Spaces
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.statements import Statement
@@ -23,9 +23,12 @@ _NOT_THE_WRITE = ("08", "42", "53", "57", "58", "XX")
 """Classes of errors that are not of what was written: connection, rights and altered tables, resources, shutdown."""
 
 
-def write_at_once(writing: Writing, batch: Batch, counters: Spaces) -> dict[str, Space] | None:
+def write_at_once(
+    writing: Writing, batch: Batch, counters: Spaces, expected: Mapping[str, Origin]
+) -> dict[str, Space] | None:
     """Let a batch wait for the commit, and give the heads that it leaves; None when it is not one for this way: one
-    that goes into a space of which no counter was read, or that writes where notes of other programs are taken."""
+    that goes into a space of which no counter was read, or that writes where notes of other programs are taken.
+    `expected` are origins that were not read but remembered: they must be so still, and no row may wait aside."""
     names = spaces_of(batch)
     changes = changes_of(writing.catalog.tables, batch.rows)
     known = writing.known_marks
@@ -38,7 +41,10 @@ def write_at_once(writing: Writing, batch: Batch, counters: Spaces) -> dict[str,
         waiting.add(*statements_of(changes, ())[1 if alone else 0 :])
     rows = [{"tbl": row.table, "key": row.key} for row in batch.rows if not row.foreign]
     chains = [{"id": counters[name][0], "chain": counters[name][1].chain} for name in names]
-    waiting.add(Statement(QUERIES["lock_unchanged"], (len(names), as_json(rows), text_array(names), as_json(chains))))
+    origins = [{"origin": one.origin, "device": one.device, "n": one.last_n} for one in expected.values()]
+    known_origins = (len(origins), as_json(origins))
+    unchanged = (len(names), as_json(rows), *known_origins, text_array(names), as_json(chains))
+    waiting.add(Statement(QUERIES["lock_unchanged"], unchanged))
     waiting.add(*note_rewritten(writing.catalog, batch.rows))
     feeds = Feeds(writing.catalog.ids, counters)
     heads = feeds.write(batch)

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from holdfast.errors import HoldfastError
 from holdfast.schema.model import Column, Table
 from holdfast.schema.postgres_values import FITTING
+from holdfast.stores.postgres.exchange import Connection
 from holdfast.stores.postgres.queries import QUERIES
-from holdfast.stores.postgres.undo import Connection
 
 
 class Found(NamedTuple):

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 
 from holdfast.schema.emit.postgres_text import qualified, quote, text_literal
 from holdfast.schema.model import Schema, Table
+from holdfast.stores.postgres.exchange import Connection
 from holdfast.stores.postgres.queries import QUERIES
-from holdfast.stores.postgres.undo import Connection
 
 RIGHTS = "SELECT, INSERT, UPDATE, DELETE"
 

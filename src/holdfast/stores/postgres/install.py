@@ -9,9 +9,9 @@ from psycopg import errors
 from holdfast.errors import HoldfastError
 from holdfast.stores.migrating import Phase, Step
 from holdfast.stores.postgres.ahead import LOCK_SPACE
+from holdfast.stores.postgres.exchange import Connection
 from holdfast.stores.postgres.plan import Plan, removal
 from holdfast.stores.postgres.queries import QUERIES
-from holdfast.stores.postgres.undo import Connection
 
 LOCK_WAIT = 10_000
 """Milliseconds that a step waits for a table that another program uses. Everybody who wants the table after us waits

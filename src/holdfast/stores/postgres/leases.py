@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from holdfast.errors import HoldfastError
 from holdfast.schema.emit.postgres_text import qualified, quote
 from holdfast.schema.model import Table
+from holdfast.stores.postgres.exchange import Connection
 from holdfast.stores.postgres.queries import QUERIES
-from holdfast.stores.postgres.undo import Connection
 
 _TRIES = 1_000
 """So many blocks are thrown away, all of whose numbers rows have already, before a person is asked."""

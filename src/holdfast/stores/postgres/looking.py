@@ -15,8 +15,8 @@ from holdfast.schema.emit.postgres_dirty import EVENTS, function_body, trigger_n
 from holdfast.schema.emit.postgres_text import key_expression, qualified, text_literal
 from holdfast.schema.model import Schema, Table
 from holdfast.stores.postgres import fit
+from holdfast.stores.postgres.exchange import Connection
 from holdfast.stores.postgres.queries import QUERIES
-from holdfast.stores.postgres.undo import Connection
 
 
 def versions(table: Table, within: str) -> str:

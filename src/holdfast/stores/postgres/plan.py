@@ -17,11 +17,11 @@ from holdfast.schema.model import ForeignKey, Schema, Table
 from holdfast.stores.base import Question
 from holdfast.stores.migrating import Step
 from holdfast.stores.postgres import access, fit, grants
+from holdfast.stores.postgres.exchange import Connection
 from holdfast.stores.postgres.growing import Grown, grow
 from holdfast.stores.postgres.looking import altered, lost_triggers, note_rows, place, placed
 from holdfast.stores.postgres.numbered import MIGRATIONS, Migration, pending
 from holdfast.stores.postgres.queries import QUERIES
-from holdfast.stores.postgres.undo import Connection
 from holdfast.stores.slots import renamings, with_added
 
 

@@ -72,10 +72,15 @@ SELECT id, name, epoch, head, chain, floor FROM holdfast.space WHERE name = ANY 
 
 -- name: lock_unchanged
 -- The counters, locked in order of name and held to commit, if they are as they were read (each by its chain, which has the head in
--- it) and nobody has noted one of the rows written before. Else an error: nothing behind it is done then, the commit neither.
+-- it) and nobody has noted one of the rows written before; and, where origins were not read but remembered, if they are as they were,
+-- and no row waits aside. Else an error: nothing behind it is done then, the commit neither.
 SELECT CASE WHEN count(*) = %s AND NOT EXISTS (
   SELECT FROM json_to_recordset(%s::json) AS r(tbl text, key text) JOIN holdfast.dirty d ON d.tbl = r.tbl AND d.key = r.key
-) THEN 0 ELSE ('another writer was faster, this is done again: ' || count(*))::int END
+) AND CASE %s WHEN 0 THEN true ELSE NOT EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NOT NULL) AND NOT EXISTS (
+  SELECT FROM json_to_recordset(%s::json) AS r(origin text, device text, n bigint)
+  LEFT JOIN LATERAL (SELECT o.device, o.last_n FROM holdfast.origin o WHERE o.origin = r.origin OFFSET 0) o ON true
+  WHERE (o.device, o.last_n) IS DISTINCT FROM (r.device, r.n)
+) END THEN 0 ELSE ('another writer was faster, this is done again: ' || count(*))::int END
 FROM (SELECT s.id, s.chain FROM holdfast.space s WHERE s.name = ANY (%s::text[]) ORDER BY s.name FOR UPDATE) l
 JOIN json_to_recordset(%s::json) AS r(id int, chain text) ON r.id = l.id AND r.chain = l.chain
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from holdfast.stores.postgres.exchange import Sender
 from holdfast.stores.postgres.queries import QUERIES
-from holdfast.stores.postgres.undo import Connection
 
 SAVEPOINT, RELEASE = b"SAVEPOINT holdfast_part", b"RELEASE SAVEPOINT holdfast_part"
 
@@ -109,14 +109,14 @@ class Waiting:
         del self._statements[places[0] if places else 0 :]
         return bool(places)
 
-    def send(self, db: Connection) -> None:
+    def send(self, db: Sender) -> None:
         """Send all, in the pipeline of the caller."""
         statements, self._statements = self._statements, []
         for one in statements:
             sql, values = one.statement() if isinstance(one, Together) else one
-            db.execute(sql, values or None)
+            db.execute(sql, values)
 
-    def send_last(self, db: Connection, last: Together, *news: Any) -> None:
+    def send_last(self, db: Sender, last: Together, *news: Any) -> None:
         """Send all, with `last` joined to it and, if there is `news`, its announcement: the commit follows. No part can
         be undone alone any more, so savepoints are left out."""
         statements = self._without_savepoints()
@@ -128,4 +128,4 @@ class Waiting:
         self.send(db)
         if last or news:
             sql, values = last.statement("announce", *news) if news else last.statement()
-            db.execute(sql, values or None)
+            db.execute(sql, values)

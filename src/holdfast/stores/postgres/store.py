@@ -18,20 +18,22 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from holdfast.errors import HoldfastError
 from holdfast.schema.model import Schema
-from holdfast.stores.base import Need, Question, StoreUnavailable
+from holdfast.stores.base import Need, NotAtOnce, NotRemembered, Question, StoreUnavailable
 from holdfast.stores.kept import Kept
 from holdfast.stores.migrating import Phase, Step
 from holdfast.stores.postgres.adopt import adopt
 from holdfast.stores.postgres.ahead import PLACE, Ahead
 from holdfast.stores.postgres.at_once import at_once
+from holdfast.stores.postgres.exchange import Connection, exchange, keep_prepared
 from holdfast.stores.postgres.failures import refused_open, translate
 from holdfast.stores.postgres.install import Installer, remove, script
 from holdfast.stores.postgres.listener import Listener
 from holdfast.stores.postgres.looking import drift, place_again, watch_over
+from holdfast.stores.postgres.memory import Memory
 from holdfast.stores.postgres.plan import Plan, removal
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.transaction import PostgresTransaction
-from holdfast.stores.postgres.undo import Connection, roll_back
+from holdfast.stores.postgres.undo import roll_back
 from holdfast.stores.postgres.writing import PROGRAMS, Catalog
 
 logger = logging.getLogger("holdfast.stores")
@@ -70,7 +72,7 @@ class PostgresStore:
         self._patience = patience
         self._within = within
         # Behind a pooler in transaction mode the next transaction runs in another session, which has not prepared it.
-        self._prepare_threshold = 5 if listen is None else None
+        self._prepares = listen is None
         self._listen_dsn = listen or dsn
         self._install = install
         self._question: Question | None = None
@@ -82,6 +84,7 @@ class PostgresStore:
         self._readers = self._pool("readers", readers)
         self._writers = self._pool("writers", 1)
         self._catalog: Catalog | None = None
+        self._memory = Memory()
         self._closed = False
 
     def ask(self, question: Question) -> None:
@@ -95,7 +98,7 @@ class PostgresStore:
     def _options(self) -> dict[str, Any]:
         return {
             "autocommit": True,  # every transaction is begun by name
-            "prepare_threshold": self._prepare_threshold,
+            "prepare_threshold": None,  # see `keep_prepared`
             "client_encoding": "utf8",
             "application_name": f"holdfast {os.getpid()}",  # tells who holds a lock
         }
@@ -104,6 +107,7 @@ class PostgresStore:
         return ConnectionPool(
             self._dsn,
             kwargs=self._options(),
+            configure=keep_prepared if self._prepares else None,
             min_size=1,
             max_size=size,
             timeout=self._patience,
@@ -129,6 +133,7 @@ class PostgresStore:
                 connection.execute(QUERIES["begin_write"])
                 self._installer(connection, schema).start(self._install)
                 catalog, layout = adopt(connection, schema, self._within)
+                self._memory.forget()
                 place_again(connection, schema, self._within)
                 for table in schema.tables:
                     watch_over(connection, table, self._within)
@@ -258,36 +263,74 @@ class PostgresStore:
 
     @contextmanager
     def _write(self, need: Need) -> Iterator[PostgresTransaction]:
-        with self._taking_turns(), self._translated():
+        with self._taking_turns(), self._translated(), self._remembering(need):
             catalog = self._opened()
             patience = f"{int(self._patience * 1000)}ms"
-            ahead = Ahead(
-                need,
-                catalog.tables,
-                catalog.ids,
-                (f"{PROGRAMS}ms" if need.at_once else patience, patience),
-                tells_place=catalog.tells_place,
-            )
+            settings = (f"{PROGRAMS}ms" if need.at_once else patience, patience)
+            ahead = self._ahead(need, settings)
             with self._begun(self._writers, ahead) as connection:
                 transaction = PostgresTransaction(
                     connection, catalog, self._new_name, self._translated, patience, ahead, write=True
                 )
                 yield transaction
                 transaction.end()
-                if connection.info.transaction_status != pq.TransactionStatus.INTRANS:
+                if ahead.remembered:
+                    if not transaction.wrote:
+                        raise NotRemembered("nothing was written that would find out whether all is as remembered")
+                elif connection.info.transaction_status != pq.TransactionStatus.INTRANS:
                     message = (
                         "A statement of this transaction failed and was not undone by a savepoint: nothing was kept."
                     )
                     raise HoldfastError("store_failed", message, database=self._name)
-                with at_once(need.at_once), connection.pipeline():
-                    transaction.send_last(self._slot, self._voice)
-                    connection.execute(b"COMMIT")
+                self._commit(connection, transaction, ahead, need)
+                transaction.remember(self._memory)
+
+    def _ahead(self, need: Need, settings: tuple[str, str] | None = None) -> Ahead:
+        """What is read of it at its beginning; `settings` are those of a writer."""
+        catalog, memory = self._opened(), self._memory if settings is not None else None
+        known = (catalog.tables, catalog.ids, catalog.busy, settings, memory)
+        return Ahead(need, *known, tells_place=catalog.tells_place)
+
+    @contextmanager
+    def _remembering(self, need: Need) -> Iterator[None]:
+        """What a writer that fails, or goes its way step by step, leaves behind is not known."""
+        if not need.at_once:
+            self._memory.forget()
+        try:
+            yield
+        except BaseException:
+            self._memory.forget()
+            raise
+
+    def _commit(self, connection: Connection, transaction: PostgresTransaction, ahead: Ahead, need: Need) -> None:
+        """Send what waits and commit, and read behind it what is asked then, in one exchange."""
+        behind = self._ahead(need.then) if need.then is not None else None
+        committed = looked = None
+        try:
+            with at_once(need.at_once), exchange(connection) as to:
+                if ahead.remembered:
+                    ahead.send_begin(to)
+                transaction.send_last(to, self._slot, self._voice)
+                committed = to.execute(b"COMMIT")
+                if behind is not None and behind.is_look:
+                    looked = behind.look(to)
+        except (psycopg.Error, NotAtOnce) as error:
+            if committed is None or committed.result is None:
+                if not ahead.remembered:
+                    raise
+                self._memory.failed()
+                raise NotRemembered(f"it is done again, and asks first: {error}") from error
+        if ahead.remembered:
+            self._memory.proved()
+        if behind is not None and looked is not None and looked.result is not None:
+            behind.take_look(looked)
+            transaction.behind = behind
 
     @contextmanager
     def _read(self, need: Need) -> Iterator[PostgresTransaction]:
         with self._translated():
             catalog = self._opened()
-            ahead = Ahead(need, catalog.tables, catalog.ids, None, tells_place=catalog.tells_place)
+            ahead = need.found if isinstance(need.found, Ahead) else self._ahead(need)
             with self._begun(self._readers, ahead) as connection:
                 yield PostgresTransaction(
                     connection, catalog, self._new_name, self._translated, "0", ahead, write=False

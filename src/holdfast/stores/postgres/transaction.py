@@ -7,16 +7,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from psycopg import errors
+
 from holdfast.errors import HoldfastError
 from holdfast.kernel.values import InvalidValue
-from holdfast.schema.key import key_values
 from holdfast.stores.base import (
     Aside,
     Batch,
     DirtyRow,
     HistoryEntry,
     HubState,
+    NotRemembered,
     Origin,
+    RowsLocked,
     Space,
     StoreConflict,
     StoredResult,
@@ -27,12 +30,15 @@ from holdfast.stores.chain import INITIAL_CHAIN
 from holdfast.stores.postgres import access, leases
 from holdfast.stores.postgres.ahead import Ahead, Names, Rows, ask_dirty, ask_origins, ask_rows, pages, rows_of
 from holdfast.stores.postgres.at_once import at_once, write_at_once
+from holdfast.stores.postgres.exchange import Connection, Sender, exchange
 from holdfast.stores.postgres.feeds import history_row
+from holdfast.stores.postgres.memory import Memory
+from holdfast.stores.postgres.native import Native, held_tables
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.statements import RELEASE, Statement, Together, Waiting
-from holdfast.stores.postgres.undo import Connection, undo_to
-from holdfast.stores.postgres.user_tables import Record, as_json, can_hold, text_array
-from holdfast.stores.postgres.writing import Catalog, Writing, write_batch
+from holdfast.stores.postgres.undo import undo_to
+from holdfast.stores.postgres.user_tables import as_json, can_hold, text_array
+from holdfast.stores.postgres.writing import PROGRAMS, Catalog, Writing, write_batch
 
 logger = logging.getLogger("holdfast.stores")
 
@@ -66,7 +72,7 @@ class PostgresTransaction:
         self._patience = patience
         self._ahead = ahead
         self._waiting = Waiting()
-        self._written = False
+        self.wrote = False
         self._in_order = False
         self._write = write
         self._open = True
@@ -77,6 +83,10 @@ class PostgresTransaction:
         self.hlc = ahead.state.hlc
         """The latest time; the store keeps it at the commit when it was written here."""
         self._news = False
+        self._batches: list[tuple[Batch, dict[str, Space]]] = []
+        self._undone = False
+        self.behind: Ahead | None = None
+        """What was read right behind the commit; see `stores.base.Need.then`."""
 
     def end(self) -> None:
         """Nothing more can be read or written here."""
@@ -100,16 +110,18 @@ class PostgresTransaction:
 
     def _check_asking(self) -> None:
         self._check_open()
+        if self._ahead.remembered:
+            raise NotRemembered("more is needed than what is remembered of the last writes")
         if self._ahead.only:
             raise Unforeseen
 
     @contextmanager
-    def _together(self) -> Iterator[Connection]:
+    def _together(self) -> Iterator[Sender]:
         """One exchange of everything in the block, after what waits; answers can be read behind it."""
         self._check_asking()
-        with self._translated(), at_once(self._ahead.at_once), self._db.pipeline():
-            self._waiting.send(self._db)
-            yield self._db
+        with self._translated(), at_once(self._ahead.at_once), exchange(self._db) as to:
+            self._waiting.send(to)
+            yield to
 
     @contextmanager
     def _using(self) -> Iterator[Connection]:
@@ -117,17 +129,17 @@ class PostgresTransaction:
         self._check_asking()
         with self._translated(), at_once(self._ahead.at_once):
             if self._waiting:
-                with self._db.pipeline():
-                    self._waiting.send(self._db)
+                with exchange(self._db) as to:
+                    self._waiting.send(to)
             yield self._db
 
-    def send_last(self, slot: int, voice: str) -> None:
+    def send_last(self, to: Sender, slot: int, voice: str) -> None:
         """Send what waits, the clock of this process and, if a feed has changed, the news of it from `voice`, in the
-        pipeline of the caller."""
+        exchange of the caller."""
         last = Together()
         if self.hlc > self._state.hlc:
             last.add("set_clock", slot, self.hlc)
-        self._waiting.send_last(self._db, last, *([voice] if self._news else []))
+        self._waiting.send_last(to, last, *([voice] if self._news else []))
 
     def hub(self) -> HubState:
         """The hub's identity and clock."""
@@ -260,9 +272,13 @@ class PostgresTransaction:
                 return []
             self._marks.update({mark: marks for mark, _, _, marks in notes})
             names = [(tbl, key) for _, tbl, key, _ in notes]
-            values, problems = self._read_native(
-                {note[0]: name for note, name in zip(notes, names, strict=True)}, names
-            )
+            native = Native(self._catalog.tables, {note[0]: (note[1], note[2]) for note in notes})
+            try:
+                self._read(native, names)
+            except RowsLocked as locked:
+                logger.warning("rows that a program wrote wait: %s", locked)
+                continue  # with those of other tables
+            values, problems = native.take()
             self._put_aside(problems)
             if not problems or not self._write:
                 # Those that do not fit are gone when this is done again, so that others come in their places.
@@ -279,7 +295,7 @@ class PostgresTransaction:
             return foreseen
         if self._write and not self.has_dirty():
             return []
-        tables = text_array(self._catalog.tables)
+        tables = text_array(self._catalog.busy.without(self._catalog.tables))
         with self._together() as db:
             found = (
                 ask_dirty(db, tables, limit)
@@ -300,7 +316,9 @@ class PostgresTransaction:
 
     def current(self, names: Sequence[tuple[str, str]]) -> list[DirtyRow]:
         """What the user tables hold now of these rows; one that does not fit the schema is left out."""
-        values, problems = self._read_native(dict(enumerate(names)))
+        native = Native(self._catalog.tables, dict(enumerate(names)))
+        self._read(native)
+        values, problems = native.take()
         found = enumerate(names)
         return [DirtyRow(table, key, 0, values.get(n)) for n, (table, key) in found if n not in problems]
 
@@ -308,46 +326,45 @@ class PostgresTransaction:
         """Keys of the rows that hold one of these value tuples in the columns."""
         user, found = self._catalog.tables[table], []
         records = as_json([user.child_record(columns, one) for one in values if can_hold(*one)])
-        for row in self._fetch(user.children(columns), (records,)):
+        with self._near_programs([(table, "")]) as to:
+            answer = to.execute(user.children(columns), (records,), binary=True)
+        for row in answer.fetchall():
             try:
                 found.append(user.key_of(row))
             except InvalidValue:
                 continue  # it is not in any feed
         return found
 
-    def _read_native(
-        self, marks: Mapping[int, tuple[str, str]], next_rows: Names = ()
-    ) -> tuple[dict[int, tuple[list[Any], list[Any]]], dict[int, str]]:
-        """The wire forms of the marked rows, and what cannot be read of them, by mark. `next_rows`: what a writer asks
-        for next is asked with it."""
-        keys: dict[str, list[Record]] = {}
-        unusable: dict[str, dict[str, int]] = {}
-        values: dict[int, tuple[list[Any], list[Any]]] = {}
-        problems: dict[int, str] = {}
-        tables = self._catalog.tables
-        for mark, (table, key) in marks.items():
-            try:
-                record = tables[table].to_key(key_values(tables[table].table, key), mark)
-                keys.setdefault(table, []).append(record)
-            except InvalidValue as problem:
-                unusable.setdefault(table, {})[key] = mark
-                problems[mark] = f"row {key!r} of {table}: {problem.message}"
-        with self._together() as db:
-            there = [(name, db.execute(tables[name].noted_keys, ([*own],))) for name, own in unusable.items()]
-            found = [(name, db.execute(tables[name].read, (as_json(own),), binary=True)) for name, own in keys.items()]
+    def _read(self, native: Native, next_rows: Names = ()) -> None:
+        """Ask for what user tables hold. `next_rows`: what a writer asks for next is asked with it. Raises
+        `RowsLocked` where another program holds a table."""
+        with self._near_programs(native.names) as to:
+            native.ask(to)
             if next_rows and self._write:
-                self._ahead.ask_rows(db, next_rows)
-        for name, cursor in there:
-            gone = unusable[name].keys() - {key for (key,) in cursor.fetchall()}
-            for key in gone:
-                del problems[unusable[name][key]]
-        for name, cursor in found:
-            for mark, *row in cursor.fetchall():
-                try:
-                    values[mark] = tables[name].from_row(row)
-                except InvalidValue as problem:
-                    problems[mark] = f"row {marks[mark][1]!r} of {name}: {problem.message}"
-        return values, problems
+                self._ahead.ask_rows(to, next_rows)
+
+    @contextmanager
+    def _near_programs(self, names: Names) -> Iterator[Sender]:
+        """One exchange that reads the user tables of these rows. Others may hold them as a whole (ALTER TABLE does, and
+        who waits for its turn to do so): a writer waits for no more than a moment, and is whole after it."""
+        if not self._write or self._ahead.at_once:
+            with self._together() as to:
+                yield to
+            return
+        with self._using() as db:
+            try:
+                with exchange(db) as to:
+                    to.execute(b"SAVEPOINT holdfast_reading")
+                    to.execute(QUERIES["wait_for_programs"], (f"{PROGRAMS}ms",))
+                    yield to
+                    to.execute(QUERIES["wait_for_programs"], (self._patience,))
+                    to.execute(b"RELEASE SAVEPOINT holdfast_reading")
+            except errors.LockNotAvailable as error:
+                undo_to(db, "holdfast_reading")
+                held = held_tables(db, self._catalog.tables, {table for table, _ in names})
+                self._catalog.busy.add(held)
+                message = f"another program holds {', '.join(sorted(held))} ({error})"
+                raise RowsLocked(message, [name for name in names if name[0] in held]) from error
 
     def set_aside(self, notes: Sequence[tuple[DirtyRow, str]]) -> None:
         """These rows wait aside, with the reason; older notes of them are of no use any more."""
@@ -390,17 +407,26 @@ class PostgresTransaction:
         with self._translated(), at_once(self._ahead.at_once):
             write = Writing(self._db, self._catalog, self._new_epoch, self._patience, marks, self._waiting)
             heads = None
-            if self._ahead.at_once and not self._written:
-                heads = write_at_once(write, batch, self._ahead.counters)
+            if self._ahead.at_once and not self.wrote:
+                heads = write_at_once(write, batch, self._ahead.counters, self._ahead.expected)
             if heads is None:
+                self._check_asking()
                 if self._waiting.writes:
-                    with self._db.pipeline():
-                        self._waiting.send(self._db)  # an error of what was written before is not one of what comes now
+                    with exchange(self._db) as to:
+                        self._waiting.send(to)  # an error of what was written before is not one of what comes now
                 heads = write_batch(write, batch)
-        self._written = True
+        self.wrote = True
         self.hlc = max(self.hlc, batch.hlc)
         self._news = self._news or bool(heads)
+        self._batches.append((batch, heads))
         return heads
+
+    def remember(self, memory: Memory) -> None:
+        """This was committed: the next writer may begin with what it leaves."""
+        if len(self._batches) == 1 and not self._undone:
+            memory.written(*self._batches[0], self.hlc)
+        else:
+            memory.forget()
 
     def lease(self, table: str, device: str, ask: str, size: int) -> list[tuple[int, int]]:
         """Keys for a device, from the sequence of the key column; the same for the same `ask`."""
@@ -420,7 +446,7 @@ class PostgresTransaction:
         except StoreConflict:
             raise  # nothing of the transaction stays
         except BaseException:
-            self.hlc = hlc
+            self.hlc, self._undone = hlc, True
             if not self._waiting.forget_since(savepoint):
                 with self._using() as db:
                     undo_to(db, "holdfast_part")

@@ -53,6 +53,8 @@ class UserTable:
         self._slots = [slot for slot, name in enumerate(layout) if name in table.slot]
         cells = [table.cells[table.slot[layout[slot]]] for slot in self._slots]
         self._columns: list[Column] = [*table.key, *cells]
+        # PostgreSQL keeps no NUL in a text, so ASCII is all that there is to ask of most values.
+        self._read_as = [(column, column.is_plain_text) for column in self._columns]
         by_name = {column.name: column for column in table.cells}
         defaults = [by_name[name].default if name in by_name else None for name in layout]
         self._defaults = [None if default is MISSING else default for default in defaults]
@@ -89,6 +91,8 @@ class UserTable:
             f"SELECT k.key FROM unnest(%s::text[]) AS k(key) JOIN {self._target} t ON {noted} = k.key"
         ).encode()
         """Those of the keys, in the form of notes, that rows have. Slow: for keys that are none for us."""
+        self.try_to_read = f"LOCK TABLE ONLY {self._target} IN ACCESS SHARE MODE NOWAIT".encode()
+        """Fails at once where another program holds the table as a whole, or waits to do so."""
 
     def _records(self, width: int, *more: str) -> str:
         pairs = zip(self._members[:width], self._columns, strict=False)
@@ -179,7 +183,10 @@ class UserTable:
         """Wire forms (key values, values by slot) of what `read` gave. Raises `values.InvalidValue`, naming the
         column.
         """
-        wires = [from_sql(column, value) for column, value in zip(self._columns, row, strict=True)]
+        wires = [
+            value if plain and type(value) is str and value.isascii() else from_sql(column, value)
+            for (column, plain), value in zip(self._read_as, row, strict=True)
+        ]
         width = len(self._key_members)
         cells: list[Any] = [None] * self._width
         for slot, value in zip(self._slots, wires[width:], strict=True):

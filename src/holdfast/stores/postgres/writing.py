@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psycopg
 from psycopg import errors
 
 from holdfast.stores.base import Batch, Question, RowsLocked, RowWrite, Space, StoreConflict
 from holdfast.stores.chain import INITIAL_CHAIN
+from holdfast.stores.postgres.exchange import Answer, Connection, exchange
 from holdfast.stores.postgres.failures import Constraints, violation
 from holdfast.stores.postgres.feeds import Feeds, Spaces
+from holdfast.stores.postgres.native import BusyTables
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.statements import Statement, Waiting
-from holdfast.stores.postgres.undo import Connection, undo_to
+from holdfast.stores.postgres.undo import undo_to
 from holdfast.stores.postgres.user_tables import Change, Record, UserTable, as_json
 
 logger = logging.getLogger("holdfast.stores")
@@ -35,6 +37,7 @@ class Catalog(NamedTuple):
     constraints: Constraints
     rewritten: frozenset[str]
     """Tables in which a trigger of the application may store something else than what the hub writes."""
+    busy: BusyTables
     question: Question | None = None
     tells_place: bool = True
     """Whether the server says on which timeline it is."""
@@ -44,8 +47,8 @@ class _Sent:
     """The answers of one exchange: `written` whether rows were noted, or wait aside, then the counters `locked`."""
 
     def __init__(self) -> None:
-        self.written: psycopg.Cursor[tuple[Any, ...]] | None = None
-        self.locked: psycopg.Cursor[tuple[Any, ...]] | None = None
+        self.written: Answer | None = None
+        self.locked: Answer | None = None
 
     def written_answer(self) -> tuple[bool, bool]:
         """Whether a row has a note that is not known, and whether one waits aside."""
@@ -94,14 +97,14 @@ def _complete(writing: Writing, names: Sequence[str], found: Spaces) -> Spaces:
     if not missing:
         return found
     new = [{"name": name, "epoch": writing.new_epoch(), "chain": INITIAL_CHAIN} for name in missing]
-    with writing.db.pipeline():
-        writing.waiting.send(writing.db)
-        writing.db.execute(QUERIES["add_spaces"], (as_json(new),))
-        locked = writing.db.execute(QUERIES["lock_spaces"], (list(names),))
+    with exchange(writing.db) as to:
+        writing.waiting.send(to)
+        to.execute(QUERIES["add_spaces"], (as_json(new),))
+        locked = to.execute(QUERIES["lock_spaces"], (list(names),))
     return _spaces(locked)
 
 
-def _spaces(locked: psycopg.Cursor[tuple[Any, ...]]) -> Spaces:
+def _spaces(locked: Answer) -> Spaces:
     return {space[0]: (number, Space(*space)) for number, *space in locked.fetchall()}
 
 
@@ -124,9 +127,9 @@ class _UserTables:
         changes = changes_of(self._catalog.tables, rows)
         if not changes:
             if self._names:
-                with self._db.pipeline():
-                    self._waiting.send(self._db)
-                    locked = self._db.execute(QUERIES["lock_spaces"], (self._names,))
+                with exchange(self._db) as to:
+                    self._waiting.send(to)
+                    locked = to.execute(QUERIES["lock_spaces"], (self._names,))
                 return _spaces(locked)
             return {}
         names = as_json([{"tbl": row.table, "key": row.key} for row in rows if not row.foreign])
@@ -154,7 +157,7 @@ class _UserTables:
                 self._locked_spaces = _spaces(sent.locked) if sent.locked is not None else {}
                 return sent.written_answer()
             except psycopg.Error as error:
-                if sent.written is not None and sent.written.description is not None:
+                if sent.written is not None and sent.written.result is not None:
                     raise  # the tables are written; it is a counter that cannot be had
                 if isinstance(error, errors.LockNotAvailable):
                     undo_to(self._db, "holdfast_tables")
@@ -176,19 +179,18 @@ class _UserTables:
         deferrable or not. What can be deferred is checked at the end, here and not at the commit, where nobody could be
         refused.
         """
-        db = self._db
-        with db.pipeline():
-            self._waiting.send(self._db)
-            db.execute(b"SAVEPOINT holdfast_tables")
-            db.execute(QUERIES["wait_for_programs"], (f"{PROGRAMS}ms",))
+        with exchange(self._db) as to:
+            self._waiting.send(to)
+            to.execute(b"SAVEPOINT holdfast_tables")
+            to.execute(QUERIES["wait_for_programs"], (f"{PROGRAMS}ms",))
             for sql, values in statements_of(changes, careful):
-                db.execute(sql, values or None)
-            db.execute(b"SET CONSTRAINTS ALL IMMEDIATE")
-            sent.written = db.execute(QUERIES["noted_since"], (self._known_marks or [], names))
-            db.execute(QUERIES["wait_for_programs"], (self._patience,))
-            db.execute(b"RELEASE SAVEPOINT holdfast_tables")
+                to.execute(sql, values)
+            to.execute(b"SET CONSTRAINTS ALL IMMEDIATE")
+            sent.written = to.execute(QUERIES["noted_since"], (self._known_marks or [], names))
+            to.execute(QUERIES["wait_for_programs"], (self._patience,))
+            to.execute(b"RELEASE SAVEPOINT holdfast_tables")
             if self._names:
-                sent.locked = db.execute(QUERIES["lock_spaces"], (self._names,))
+                sent.locked = to.execute(QUERIES["lock_spaces"], (self._names,))
 
     def _locked(self, changes: Sequence[Change]) -> list[tuple[str, str]]:
         """Which of the rows other transactions hold. None: it is something else that they hold, such as a parent."""
