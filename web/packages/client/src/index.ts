@@ -13,3 +13,7 @@ export type {
   SetGrowth,
   TableForm,
 } from "./schema/form";
+export { type DeviceAccess, open, type OpenOptions, type TableAccess, type Transaction } from "./database";
+export { newId } from "./ids";
+export type { OneOf, Query, Range, Where } from "./query";
+export type { FileEvent } from "./replica/file";

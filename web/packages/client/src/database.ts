@@ -1,0 +1,149 @@
+// A device as an application sees it: tables under their names, transactions, live queries.
+import { HoldfastError } from "./errors";
+import { Query, type Run } from "./query";
+import { Device } from "./replica/device";
+import type { FileEvent } from "./replica/file";
+import { rowName, type UserTable } from "./replica/tables";
+import { appRow, type Given, isAlive, keyFrom, Writer } from "./replica/writing";
+import { keyValues } from "./schema/key";
+import { appValueOf } from "./schema/app_values";
+import type { SchemaForm } from "./schema/form";
+import { tableOf } from "./schema/compile";
+
+/** What `holdfast codegen ts` says of one table. */
+export interface TableTypes {
+  readonly row: unknown;
+  readonly insert: unknown;
+  readonly update: unknown;
+  readonly key: unknown;
+}
+
+/** One table of a device, or of a transaction. */
+export interface TableAccess<T extends TableTypes> {
+  /** Insert a row, or write it over the one with its key; gives the key. */
+  put(row: T["insert"]): Promise<T["key"]>;
+  /** Change columns of a row; throws `row_missing` when this device has none. */
+  update(key: T["key"], changes: T["update"]): Promise<void>;
+  /** Delete a row; false when there was none. */
+  delete(key: T["key"]): Promise<boolean>;
+  /** A row, or null. */
+  get(key: T["key"]): Promise<T["row"] | null>;
+  /** Rows; all of them without a condition. */
+  where(where?: Parameters<Query<T["row"]>["where"]>[0]): Query<T["row"]>;
+}
+
+/** Tables under their names. */
+export type TableAccesses<Tables> = {
+  readonly [Name in keyof Tables]: Tables[Name] extends TableTypes ? TableAccess<Tables[Name]> : never;
+};
+
+/** Writes of several tables that take effect together, or not at all. */
+export type Transaction<Tables> = TableAccesses<Tables>;
+
+export interface OpenOptions {
+  /** The name of the database, of this site. */
+  readonly name?: string;
+  /** Told when the database is blocked, closed or replaced by another one. */
+  readonly onEvent?: (event: FileEvent) => void;
+}
+
+const ALL = { conditions: [], order: [], limit: Infinity, offset: 0 } as const;
+
+/** A device in this browser. Its tables are properties, too: `db.submission`. */
+export class DeviceAccess<Tables> {
+  protected readonly device: Device;
+
+  constructor(schema: SchemaForm<Tables>, options: OpenOptions = {}) {
+    this.device = new Device(options.name ?? "holdfast", schema, options.onEvent ?? (() => undefined));
+  }
+
+  /** A table by its name, whatever the name is. */
+  table<Name extends keyof Tables & string>(name: Name): TableAccesses<Tables>[Name] {
+    const user = this.device.tables.get(tableOf(this.device.tables.schema, name).name);
+    const writing = <T>(body: (writer: Writer) => Promise<T>): Promise<T> => this.writing("", body);
+    const reading: Run = (body) => this.device.read(body);
+    return accessOf(this.device, user.table.name, reading, writing) as TableAccesses<Tables>[Name];
+  }
+
+  /**
+   * Run `body` with the tables of one transaction: all of its writes take effect, or none. Nothing may be awaited in it
+   * but the methods of its tables: IndexedDB ends a transaction of which nothing is asked, and then `transaction_closed`
+   * is thrown and nothing was written. `label` is what people read of it.
+   */
+  async transaction<T>(body: (tables: Transaction<Tables>) => Promise<T>, label = ""): Promise<T> {
+    return this.writing(label, async (writer) => {
+      const reading: Run = (read) => read(writer.work);
+      const names = [...this.device.tables.schema.tables.keys()];
+      const tables = names.map((name) => [name, accessOf(this.device, name, reading, (write) => write(writer))]);
+      return body(Object.fromEntries(tables) as Transaction<Tables>);
+    });
+  }
+
+  /** Close the device in this tab. */
+  close(): void {
+    this.device.close();
+  }
+
+  private async writing<T>(label: string, body: (writer: Writer) => Promise<T>): Promise<T> {
+    let wrote = false;
+    const result = await this.device.write(async (work) => {
+      const writer = new Writer(work, this.device.origin);
+      const value = await body(writer);
+      wrote = writer.end(label);
+      return value;
+    });
+    if (wrote) this.device.say({ type: "outbox" });
+    return result;
+  }
+}
+
+/** Open a device. Nothing is read before it is used. */
+export function open<Tables>(
+  schema: SchemaForm<Tables>,
+  options: OpenOptions = {},
+): DeviceAccess<Tables> & TableAccesses<Tables> {
+  return withTables(new DeviceAccess(schema, options), schema);
+}
+
+/** The same object with its tables as properties, where no method has their name. */
+export function withTables<Access extends { table(name: never): unknown }, Tables>(
+  access: Access,
+  schema: SchemaForm<Tables>,
+): Access & TableAccesses<Tables> {
+  for (const { name } of schema.tables) {
+    if (!(name in access)) Object.defineProperty(access, name, { value: access.table(name as never), enumerable: true });
+  }
+  return access as Access & TableAccesses<Tables>;
+}
+
+type Write = <T>(body: (writer: Writer) => Promise<T>) => Promise<T>;
+
+function accessOf(device: Device, name: string, run: Run, write: Write): TableAccess<TableTypes> {
+  const user = (): UserTable => device.tables.get(name);
+  const query = new Query<unknown>(device, run, name, ALL);
+  return {
+    put: (row) =>
+      write(async (writer) => appKey(user(), await writer.put(user(), objectOf(user(), row)))),
+    update: (key, changes) => write((writer) => writer.update(user(), keyFrom(user(), key), objectOf(user(), changes))),
+    delete: (key) => write((writer) => writer.delete(user(), keyFrom(user(), key))),
+    get: (key) =>
+      run(async (work) => {
+        const known = await work.row(rowName(name, keyFrom(user(), key)));
+        const { shown } = known;
+        return shown !== null && isAlive(shown) ? appRow(known.user, known.key, shown.values) : null;
+      }),
+    where: (where = {}) => query.where(where as object),
+  };
+}
+
+/** The key as the application has it: one value, or an array of them. */
+function appKey(user: UserTable, key: string): unknown {
+  const values = keyValues(user.table, key);
+  const parts = user.table.key.map((column, place) => appValueOf(column.type, values[place] ?? null, column.element));
+  return parts.length === 1 ? parts[0] : parts;
+}
+
+function objectOf(user: UserTable, given: unknown): Given {
+  if (typeof given === "object" && given !== null && !Array.isArray(given)) return given as Given;
+  throw new HoldfastError("value_type", `${user.table.name}: give an object with values by column`);
+}

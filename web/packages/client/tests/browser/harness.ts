@@ -1,0 +1,134 @@
+// A real Chromium with a profile of its own, and a server for its page on 127.0.0.1, which stands before a hub, too.
+import { mkdtempSync, rmSync } from "node:fs";
+import http from "node:http";
+import type net from "node:net";
+import os from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import { type BrowserContext, chromium, type Page as Tab } from "playwright-core";
+
+const CHROMIUM = process.env["HOLDFAST_CHROMIUM"] ?? "/usr/bin/chromium";
+const ARGUMENTS = [
+  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+]; // prettier-ignore
+
+let bundled: Promise<string> | undefined;
+
+function bundle(): Promise<string> {
+  const entry = fileURLToPath(new URL("page.ts", import.meta.url));
+  bundled ??= build({ entryPoints: [entry], bundle: true, format: "iife", target: "es2022", write: false }).then(
+    ({ outputFiles }) => outputFiles[0]?.text ?? "",
+  );
+  return bundled;
+}
+
+/** Serves the page, and passes `/v1/...` on to a hub as long as `online`. */
+export class Site {
+  online = true;
+  url = "";
+  private readonly sockets = new Set<net.Socket>();
+
+  private constructor(
+    private readonly server: http.Server,
+    readonly hub: number | null,
+  ) {}
+
+  static async start(hub: number | null = null): Promise<Site> {
+    const script = await bundle();
+    const server = http.createServer((request, response) => {
+      if (request.url?.startsWith("/v1/") === true) {
+        site.pass(request, response);
+        return;
+      }
+      const isScript = request.url === "/page.js";
+      response.writeHead(200, { "Content-Type": isScript ? "text/javascript" : "text/html" });
+      response.end(isScript ? script : '<!doctype html><meta charset="utf-8"><script src="/page.js"></script>');
+    });
+    const site = new Site(server, hub);
+    server.on("connection", (socket) => {
+      site.sockets.add(socket);
+      socket.on("close", () => site.sockets.delete(socket));
+    });
+    server.on("upgrade", (request, socket) => {
+      site.upgrade(request, socket as net.Socket);
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    site.url = `http://127.0.0.1:${(server.address() as net.AddressInfo).port}`;
+    return site;
+  }
+
+  async stop(): Promise<void> {
+    for (const socket of this.sockets) socket.destroy();
+    await new Promise((resolve) => this.server.close(resolve));
+  }
+
+  private pass(request: http.IncomingMessage, response: http.ServerResponse): void {
+    if (!this.online || this.hub === null) {
+      request.socket.destroy();
+      return;
+    }
+    const { method, url, headers } = request;
+    const onward = http.request({ host: "127.0.0.1", port: this.hub, method, path: url, headers }, (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(response);
+      answer.on("error", () => response.destroy());
+    });
+    onward.on("error", () => response.destroy());
+    response.on("close", () => onward.destroy());
+    request.pipe(onward);
+  }
+
+  private upgrade(request: http.IncomingMessage, socket: net.Socket): void {
+    if (!this.online || this.hub === null) {
+      socket.destroy();
+      return;
+    }
+    const { method, url, headers } = request;
+    const onward = http.request({ host: "127.0.0.1", port: this.hub, method, path: url, headers });
+    onward.on("upgrade", (answer, other) => {
+      const lines = Object.entries(answer.headers).map(([name, value]) => `${name}: ${String(value)}`);
+      socket.write(`HTTP/1.1 101 Switching Protocols\r\n${lines.join("\r\n")}\r\n\r\n`);
+      socket.pipe(other).pipe(socket);
+      socket.on("error", () => other.destroy());
+      other.on("error", () => socket.destroy());
+      socket.on("close", () => other.destroy());
+      other.on("close", () => socket.destroy());
+    });
+    onward.on("response", () => socket.destroy());
+    onward.on("error", () => socket.destroy());
+    onward.end();
+  }
+}
+
+/** A browser process with a profile; `kill` ends it as a crash would, and `start` takes the same profile again. */
+export class Browser {
+  context: BrowserContext | undefined;
+  private readonly profile = mkdtempSync(path.join(os.tmpdir(), "holdfast-browser-"));
+
+  static async start(): Promise<Browser> {
+    const browser = new Browser();
+    await browser.start();
+    return browser;
+  }
+
+  async start(): Promise<void> {
+    const options = { executablePath: CHROMIUM, headless: true, args: ARGUMENTS, viewport: null };
+    this.context = await chromium.launchPersistentContext(this.profile, options);
+  }
+
+  /** A tab with the page of a site, ready. */
+  async tab(site: Site): Promise<Tab> {
+    if (this.context === undefined) throw new Error("the browser is not running");
+    const tab = await this.context.newPage();
+    await tab.goto(site.url);
+    return tab;
+  }
+
+  async stop(): Promise<void> {
+    await this.context?.close();
+    this.context = undefined;
+    rmSync(this.profile, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
