@@ -1,6 +1,6 @@
 # One command to start (make demo), one to test (make test), one to check (make check).
 # Needs Python >= 3.11, git and make; everything else goes into .venv. With Node >= 20.19 the web packages are tested too;
-# what they need goes into web/node_modules.
+# what they need goes into web/node_modules, and the browser comes from the distribution.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -24,11 +24,14 @@ NODE := $(shell node -e 'const [a, b] = process.versions.node.split(".").map(Num
 	console.log(a > 20 || (a === 20 && b >= 19) ? "yes" : "")' 2>/dev/null)
 NO_NODE := Node >= 20.19 not found: the web packages and the comparison of the two kernels are left out.
 WEB_INSTALLED := web/node_modules/.installed
+# The browser that the web packages are tested in; root gets it where there is apt.
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome-stable)
+NO_CHROMIUM := Chromium not found: the tests in a browser are left out. Install it, or name one: make CHROMIUM=/path/to/it
 WEB_BUILT := web/packages/client/dist/kernel-driver.js
 WEB_SOURCES := $(wildcard web/packages/*/src/*.ts web/packages/*/src/*/*.ts web/packages/*/src/*/*/*.ts \
 	web/packages/*/tools/* web/packages/*/*.json web/*.json)
 
-.PHONY: help install demo test check format bench soak clean web-build web-test web-check
+.PHONY: help install demo test check format bench soak clean web-build web-test web-browser web-check
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 11
@@ -56,8 +59,16 @@ check: $(INSTALLED) ## lint, types, structure, documents, coverage of the core; 
 
 web-build: $(WEB_BUILT) ## the web packages, as they are published
 
-web-test: $(WEB_BUILT) ## every test of the web packages: vectors, size of the bundle
-	@cd web && npm test --silent
+web-test: $(WEB_BUILT) $(INSTALLED) web-browser ## every test of the web packages: vectors, size of the bundle, a real Chromium
+	@chromium="$(CHROMIUM)"; chromium=$${chromium:-$$(command -v chromium || true)}; \
+	test -n "$$chromium" || echo "$(NO_CHROMIUM)"; \
+	cd web && HOLDFAST_CHROMIUM="$${chromium:-none}" HOLDFAST_PYTHON="$(CURDIR)/$(BIN)/python" npm test --silent
+
+# The browser of the distribution, once, where nobody has one and this may install it.
+web-browser:
+	@if test -z "$(CHROMIUM)" && test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+		apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; fi
 
 web-check: $(WEB_INSTALLED) ## lint, types and layout of the web packages
 	@cd web && npm run --silent check

@@ -1,9 +1,15 @@
 // A device as an application sees it: tables under their names, transactions, live queries.
 import { HoldfastError } from "./errors";
+import { EPOCH_MS } from "./kernel/clock";
 import { Query, type Run } from "./query";
 import { Device } from "./replica/device";
+import { Exchanges, type SyncReport } from "./replica/exchange";
 import type { FileEvent } from "./replica/file";
+import { Http, type Token } from "./replica/http";
+import { Outbox, type Held } from "./replica/outbox";
 import { rowName, type UserTable } from "./replica/tables";
+import type { Operation } from "./replica/work";
+import { rootsOf } from "./replica/verify";
 import { appRow, type Given, isAlive, keyFrom, Writer } from "./replica/writing";
 import { keyValues } from "./schema/key";
 import { appValueOf } from "./schema/app_values";
@@ -40,9 +46,36 @@ export type TableAccesses<Tables> = {
 /** Writes of several tables that take effect together, or not at all. */
 export type Transaction<Tables> = TableAccesses<Tables>;
 
+/** A transaction that waits, or that the hub has refused, as people read it. */
+export interface Queued {
+  readonly id: number;
+  readonly state: "pending" | "sending" | "refused" | "parked";
+  readonly label: string;
+  /** When it was written. */
+  readonly at: Date;
+  readonly operations: readonly Operation[];
+  /** What the hub answered, of a refused one. */
+  readonly code: string;
+  readonly message: string;
+  /** How often the hub could not process it, and why. */
+  readonly attempts: number;
+  readonly error: string;
+}
+
+/** Whether this copy is the hub's. `differing`: the spaces that are not. */
+export interface VerifyReport {
+  readonly ok: boolean;
+  readonly spaces: number;
+  readonly differing: readonly string[];
+}
+
 export interface OpenOptions {
   /** The name of the database, of this site. */
   readonly name?: string;
+  /** The URL of the hub, without `/v1/sync`; without it that of the page. */
+  readonly url?: string;
+  /** The token for the hub, or a function that gives one; without it the site's cookies are enough. */
+  readonly token?: Token;
   /** Told when the database is blocked, closed or replaced by another one. */
   readonly onEvent?: (event: FileEvent) => void;
 }
@@ -52,9 +85,12 @@ const ALL = { conditions: [], order: [], limit: Infinity, offset: 0 } as const;
 /** A device in this browser. Its tables are properties, too: `db.submission`. */
 export class DeviceAccess<Tables> {
   protected readonly device: Device;
+  private readonly exchanges: Exchanges;
 
   constructor(schema: SchemaForm<Tables>, options: OpenOptions = {}) {
     this.device = new Device(options.name ?? "holdfast", schema, options.onEvent ?? (() => undefined));
+    const url = (options.url ?? location.origin).replace(/\/$/, "");
+    this.exchanges = new Exchanges(this.device, new Http(url, options.token ?? null));
   }
 
   /** A table by its name, whatever the name is. */
@@ -79,21 +115,56 @@ export class DeviceAccess<Tables> {
     });
   }
 
+  /** Send what waits and fetch what is new, until nothing is left. Throws what went wrong. */
+  async sync(): Promise<SyncReport> {
+    return (await this.exchanges.sync())[0];
+  }
+
+  /** Sync, then compare what is confirmed here with what the hub has, by digest. */
+  async verify(): Promise<VerifyReport> {
+    const [, { digests }] = await this.exchanges.sync({ digests: true });
+    const roots = await this.device.read((work) => rootsOf(work, new TextEncoder().encode(work.state.hub)));
+    const differing = Object.entries(digests ?? {}).filter(([space, root]) => roots.get(space) !== root);
+    return {
+      ok: digests !== null && differing.length === 0,
+      spaces: Object.keys(digests ?? {}).length,
+      differing: differing.map(([space]) => space),
+    };
+  }
+
+  /** The transactions that wait, oldest first. */
+  async pending(): Promise<Queued[]> {
+    return this.queued(({ state }) => state !== "refused");
+  }
+
+  /** The transactions that the hub has refused, oldest first. */
+  async refused(): Promise<Queued[]> {
+    return this.queued(({ state }) => state === "refused");
+  }
+
+  private async queued(wanted: (record: Held) => boolean): Promise<Queued[]> {
+    const found: Held[] = [];
+    await this.device.read((work) =>
+      new Outbox(work).each((record) => {
+        if (wanted(record)) found.push(record);
+        return true;
+      }),
+    );
+    return found.map(queuedOf);
+  }
+
   /** Close the device in this tab. */
   close(): void {
     this.device.close();
   }
 
   private async writing<T>(label: string, body: (writer: Writer) => Promise<T>): Promise<T> {
-    let wrote = false;
-    const result = await this.device.write(async (work) => {
+    const [value, wrote] = await this.device.write(async (work) => {
       const writer = new Writer(work, this.device.origin);
-      const value = await body(writer);
-      wrote = writer.end(label);
-      return value;
+      return [await body(writer), writer.end(label)] as const;
     });
     if (wrote) this.device.say({ type: "outbox" });
-    return result;
+    return value;
   }
 }
 
@@ -111,9 +182,16 @@ export function withTables<Access extends { table(name: never): unknown }, Table
   schema: SchemaForm<Tables>,
 ): Access & TableAccesses<Tables> {
   for (const { name } of schema.tables) {
-    if (!(name in access)) Object.defineProperty(access, name, { value: access.table(name as never), enumerable: true });
+    if (!(name in access))
+      Object.defineProperty(access, name, { value: access.table(name as never), enumerable: true });
   }
   return access as Access & TableAccesses<Tables>;
+}
+
+function queuedOf({ txn, state, label, captured, ops, result, attempts, error }: Held): Queued {
+  const operations = ops as unknown as readonly Operation[];
+  const [code, message] = [result?.code ?? "", result?.message ?? ""];
+  return { id: txn, state, label, at: new Date(captured + EPOCH_MS), operations, code, message, attempts, error };
 }
 
 type Write = <T>(body: (writer: Writer) => Promise<T>) => Promise<T>;
@@ -122,8 +200,7 @@ function accessOf(device: Device, name: string, run: Run, write: Write): TableAc
   const user = (): UserTable => device.tables.get(name);
   const query = new Query<unknown>(device, run, name, ALL);
   return {
-    put: (row) =>
-      write(async (writer) => appKey(user(), await writer.put(user(), objectOf(user(), row)))),
+    put: (row) => write(async (writer) => appKey(user(), await writer.put(user(), objectOf(user(), row)))),
     update: (key, changes) => write((writer) => writer.update(user(), keyFrom(user(), key), objectOf(user(), changes))),
     delete: (key) => write((writer) => writer.delete(user(), keyFrom(user(), key))),
     get: (key) =>
@@ -132,7 +209,7 @@ function accessOf(device: Device, name: string, run: Run, write: Write): TableAc
         const { shown } = known;
         return shown !== null && isAlive(shown) ? appRow(known.user, known.key, shown.values) : null;
       }),
-    where: (where = {}) => query.where(where as object),
+    where: (where = {}) => query.where(where),
   };
 }
 

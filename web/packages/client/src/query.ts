@@ -2,7 +2,7 @@
 import { HoldfastError } from "./errors";
 import type { Wire } from "./kernel/column";
 import type { Device } from "./replica/device";
-import { type Condition, count, type Found, select, type Selection } from "./replica/select";
+import { type Condition, count, select, type Selection } from "./replica/select";
 import type { UserTable } from "./replica/tables";
 import type { Work } from "./replica/work";
 import { appRow, checked } from "./replica/writing";
@@ -68,7 +68,7 @@ export class Query<Row> {
     return this.run(async (work) => {
       const user = work.tables.get(this.table);
       const found = await select(work, user, this.selection);
-      return found.map((row) => rowOf<Row>(user, row));
+      return found.map(({ key, cells }) => appRow(user, key, cells) as Row);
     });
   }
 
@@ -123,16 +123,13 @@ function report(error: unknown): void {
   reportError(error);
 }
 
-/** A row as an application reads it. */
-export function rowOf<Row>(user: UserTable, { key, cells }: Found): Row {
-  return appRow(user, key, cells) as Row;
-}
-
 function columnOf(user: UserTable, name: string): Column {
   const found = user.table.columns.find((column) => column.name === name);
   if (found !== undefined) return found;
   const known = user.table.columns.map((column) => column.name).join(", ");
-  throw new HoldfastError("unknown_column", `${user.table.name} has no column ${name}; it has ${known}`, { column: name });
+  throw new HoldfastError("unknown_column", `${user.table.name} has no column ${name}; it has ${known}`, {
+    column: name,
+  });
 }
 
 function conditionOf(user: UserTable, name: string, value: unknown): Condition {

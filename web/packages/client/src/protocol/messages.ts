@@ -76,6 +76,17 @@ export const image: Shape<Image> = (wire, path) => {
   if (!Array.isArray(wire) || wire.length < 4)
     throw wrong(path, `[table, life, values, stamps], found ${kindOf(wire)}`);
   const [table, life, values, stamps, states, slots] = wire as Wire[];
+  // Most rows are like this, and there are many: nothing is made for them but what is kept.
+  if (
+    typeof table === "string" &&
+    Number.isSafeInteger(life) &&
+    (life as number) >= 0 &&
+    Array.isArray(values) &&
+    typeof stamps === "string" &&
+    wire.length === 4
+  ) {
+    return [table, life as number, values as Wire[], stamps, {}, null];
+  }
   return [
     text()(table, `${path}[0]`),
     integer(0)(life, `${path}[1]`),
@@ -194,6 +205,7 @@ export const result = struct({
 export const header = struct({
   hub: origin,
   user: text(),
+  live: optional(boolean, false),
   time: integer(),
   hlc: integer(0),
   spaces: map(oneOf("r", "rw"), spaceName),
@@ -201,7 +213,7 @@ export const header = struct({
   revoked: optional(list(text()), []),
   reset: optional(list(text()), []),
   behind: optional(list(text()), []),
-  layout: nullable(struct({ hash: text(), tables: map(list(text())) })),
+  layout: nullable(struct({ hash: text(), tables: map(list(text())), keys: optional(map(integer(0)), {}) })),
   results: optional(list(result), []),
   ahead: optional(integer(0), 0),
   blocks: optional(map(struct({ ask: origin, ranges: list(range) }), name), {}),

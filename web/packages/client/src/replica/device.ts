@@ -26,22 +26,26 @@ export class Device {
   private readonly channel: BroadcastChannel;
   private readonly listeners = new Set<(message: Message) => void>();
 
+  /** What the browser calls everything that belongs to this device: database, channel, locks. */
+  readonly scope: string;
+
   constructor(
     readonly name: string,
     form: SchemaForm,
     private readonly tell: (event: FileEvent) => void,
   ) {
+    this.scope = SCOPE + name;
     this.tables = new UserTables(compile(form));
     this.origin = newOrigin(randomBits(48));
     this.file = new File(
-      SCOPE + name,
+      this.scope,
       () => this.fresh(),
       (event) => {
         if (event.type !== "blocked") this.directory.clear();
         this.tell(event);
       },
     );
-    this.channel = new BroadcastChannel(SCOPE + name);
+    this.channel = new BroadcastChannel(this.scope);
     this.channel.onmessage = ({ data }: MessageEvent<Message>) => {
       for (const listener of this.listeners) listener(data);
     };

@@ -94,14 +94,24 @@ export class Directory {
     return [...this.chunks.values()].filter((chunk) => chunk.space === space).map(({ id }) => id);
   }
 
-  /** How many rows of a table are in chunks. */
-  count(table: string): number {
-    return this.places.get(table)?.size ?? 0;
+  /** The tables of which a space has rows in chunks. */
+  tablesOf(space: string): string[] {
+    const chunks = [...this.chunks.values()].filter((chunk) => chunk.space === space);
+    return [...new Set(chunks.flatMap(({ parts }) => parts.map(({ table }) => table)))];
   }
 
-  /** All rows of a table that are in chunks, chunk by chunk: [key, place]. */
-  all(table: string): Iterable<[string, Place]> {
-    return this.places.get(table) ?? [];
+  /** The rows of a chunk that count: by table, the places of its living rows. */
+  counted(id: number): [table: string, at: number[]][] {
+    const chunk = this.chunks.get(id);
+    return (chunk?.parts ?? []).map(({ table, at }) => [
+      table,
+      [...at].filter((row) => chunk?.gone.has(row) === false),
+    ]);
+  }
+
+  /** The rows of a chunk as they came. */
+  async page(tx: IDBTransaction, id: number): Promise<readonly Wire[]> {
+    return this.rows(tx, id);
   }
 
   /** The rows whose entries lie between two texts: [entry, place], in order within each chunk. */

@@ -35,7 +35,10 @@ export interface RowRecord {
   readonly entries: readonly string[];
 }
 
-/** A transaction in the outbox. `ops` are operations in wire form; `rows` the names of the rows that they change. */
+/**
+ * A transaction in the outbox. `ops` are operations in wire form; `rows` the names of the rows that they change,
+ * `uses` of those that they refer to.
+ */
 export interface TransactionRecord {
   readonly txn?: number;
   readonly state: "pending" | "sending" | "refused" | "parked";
@@ -43,11 +46,10 @@ export interface TransactionRecord {
   readonly n?: number;
   /** In the order of naming. */
   readonly place?: number;
-  /** The hub is asked not to take it: the person cancelled it, or it could not be processed. */
-  readonly withdraw?: "cancel" | "release";
+  /** The hub is asked not to take it, because it could not process it: it is tried again later. */
+  readonly withdraw?: "release";
   readonly label: string;
   readonly captured: number;
-  readonly queue: string;
   readonly size: number;
   readonly ops: readonly Wire[];
   readonly rows: readonly RowName[];
@@ -128,7 +130,8 @@ export class File {
   }
 
   private open(): Promise<IDBDatabase> {
-    if (this.closed) return Promise.reject(new HoldfastError("closed", `the device ${this.name} was closed; open it anew`));
+    if (this.closed)
+      return Promise.reject(new HoldfastError("closed", `the device ${this.name} was closed; open it anew`));
     if (this.connection === null) {
       const opening = this.connect();
       this.connection = opening;

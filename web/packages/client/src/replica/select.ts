@@ -73,7 +73,8 @@ export async function count(work: Work, user: UserTable, wanted: Selection): Pro
   const size =
     plan.rest.length === 0
       ? candidates.length
-      : (await loaded(work, user, candidates)).filter((row) => plan.rest.every((rest) => holds(user, rest, row))).length;
+      : (await loaded(work, user, candidates)).filter((row) => plan.rest.every((rest) => holds(user, rest, row)))
+          .length;
   return Math.max(0, Math.min(size - wanted.offset, wanted.limit));
 }
 
@@ -134,7 +135,9 @@ async function candidatesOf(work: Work, user: UserTable, plan: Plan): Promise<Ca
     const cells = (record.shown ?? record.confirmed)?.values ?? [];
     if (!changed.has(name as RowName)) found.push(candidate(user, index, nameParts(name as RowName)[1], cells));
   });
-  const gone = new Set([...changed.values()].flatMap(({ place }) => (place === null ? [] : [`${place.chunk}.${place.at}`])));
+  const gone = new Set(
+    [...changed.values()].flatMap(({ place }) => (place === null ? [] : [`${place.chunk}.${place.at}`])),
+  );
   for (const [entry, place] of work.directory.search(user.table.name, index, lower, upper)) {
     if (!gone.has(`${place.chunk}.${place.at}`)) found.push({ entry, key: "", place, cells: [] });
   }

@@ -57,9 +57,11 @@ export class SlotOrder {
 
   /** Our states, by slot, in the order of the hub. */
   hubStates(states: ReadonlyMap<number, Wire>): Map<number, Wire> {
-    return new Map([...states].flatMap(([mine, state]) => {
-      const slot = this.hubOf.get(mine);
-      return slot === undefined ? [] : [[slot, state] as const];
-    }));
+    return new Map(
+      [...states].flatMap(([mine, state]) => {
+        const slot = this.hubOf.get(mine);
+        return slot === undefined ? [] : [[slot, state] as const];
+      }),
+    );
   }
 }

@@ -28,6 +28,8 @@ export function nameParts(name: RowName): [table: string, key: string] {
 export interface Layout {
   readonly hash: string;
   readonly tables: Readonly<Record<string, readonly string[]>>;
+  /** Tables of other versions of the schema, which this device does not have. */
+  readonly keys: Readonly<Record<string, number>>;
 }
 
 /** A row as the database holds it: stamps as text, states by slot where there are any. */
@@ -43,7 +45,10 @@ export class UserTable {
   readonly indexes: readonly (readonly Column[])[];
   readonly order: SlotOrder | null;
   readonly uploadOnly: boolean;
+  /** How many slots the hub's rows have. */
+  readonly width: number;
   private readonly single: boolean;
+  private readonly atSlot: readonly (Column | null)[];
 
   constructor(
     readonly table: Table,
@@ -56,17 +61,32 @@ export class UserTable {
     this.order = same ? null : new SlotOrder(names, own);
     this.uploadOnly = table.form.queue?.["direction"] === "upload";
     this.single = table.key.length === 1;
+    const byName = new Map(table.cells.map((column) => [column.name, column]));
+    this.atSlot = (names ?? own).map((name) => byName.get(name) ?? null);
+    this.width = this.atSlot.length;
   }
 
   /** The key of a row of the hub from its values, which begin with those of the key. */
   keyOf(values: readonly Wire[]): string {
     const [first] = values;
-    return this.single && typeof first === "string" ? first : keyText(this.table, values.slice(0, this.table.key.length));
+    return this.single && typeof first === "string"
+      ? first
+      : keyText(this.table, values.slice(0, this.table.key.length));
+  }
+
+  /** The column in a slot of the hub; null where this version has none. */
+  columnAt(slot: number): Column | null {
+    return this.atSlot[slot] ?? null;
   }
 
   /** The entries of a living row in each index. */
   entriesOf(keyValues: readonly Wire[], cells: readonly Wire[]): string[] {
-    return this.indexes.map((columns) => entryOf(columns, columns.map((column) => this.valueIn(column, keyValues, cells))));
+    return this.indexes.map((columns) =>
+      entryOf(
+        columns,
+        columns.map((column) => this.valueIn(column, keyValues, cells)),
+      ),
+    );
   }
 
   /** A column's value in a row. */
@@ -114,7 +134,9 @@ export class UserTable {
     const { order } = this;
     const stamps = encodeStamps(order === null ? row.stamps : order.hubStamps(row.stamps));
     const states = order === null ? row.states : order.hubStates(row.states);
-    return states.size > 0 ? { life: row.life, values: row.values, stamps, states } : { life: row.life, values: row.values, stamps };
+    return states.size > 0
+      ? { life: row.life, values: row.values, stamps, states }
+      : { life: row.life, values: row.values, stamps };
   }
 
   /** A confirmed row of the database. */
@@ -162,6 +184,17 @@ export class UserTables {
   /** Whether the hub's rows have the columns of this schema, in their order, and no others. */
   get inOrder(): boolean {
     return [...this.byName.values()].every(({ order }) => order === null);
+  }
+
+  /** Whether it is a table of another version of the schema, whose rows are not for this device. */
+  isForeign(name: string): boolean {
+    return this.layout !== null && Object.hasOwn(this.layout.keys, name);
+  }
+
+  /** The templates of the spaces that are only written. */
+  get uploadTemplates(): string[] {
+    const tables = [...this.byName.values()].filter(({ uploadOnly }) => uploadOnly);
+    return [...new Set(tables.map(({ table }) => table.form.space).filter((space) => typeof space === "string"))];
   }
 
   all(): Iterable<UserTable> {

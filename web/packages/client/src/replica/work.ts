@@ -69,6 +69,7 @@ export class Work {
   private readonly rows = new Map<RowName, Known>();
   private readonly changed = new Set<RowName>();
   private readonly transactions: TransactionRecord[] = [];
+  private readonly withChunks = new Set<string>();
   private written: DeviceState | null = null;
 
   private constructor(
@@ -136,6 +137,11 @@ export class Work {
     this.changed.add(known.name);
   }
 
+  /** Rows of these tables have come or gone with their chunks. */
+  touch(tables: Iterable<string>): void {
+    for (const table of tables) this.withChunks.add(table);
+  }
+
   /** The rows that this transaction has changed. */
   changedRows(): Known[] {
     return [...this.changed].map((name) => this.rows.get(name) as Known);
@@ -177,7 +183,7 @@ export class Work {
   flush(): Set<string> {
     const [row, moved] = [this.tx.objectStore("row"), this.tx.objectStore("moved")];
     const gone = new Map<number, number[]>();
-    const touched = new Set<string>();
+    const touched = new Set(this.withChunks);
     for (const known of this.changedRows()) {
       touched.add(known.user.table.name);
       const record = recordOf(known);

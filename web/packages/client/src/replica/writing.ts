@@ -30,8 +30,6 @@ export class Writer {
   readonly operations: Operation[] = [];
   private readonly names = new Set<RowName>();
   private readonly uses = new Set<RowName>();
-  private priority = Infinity;
-  private queue = "default";
 
   constructor(
     readonly work: Work,
@@ -94,7 +92,7 @@ export class Writer {
     const ops = this.operations as unknown as readonly Wire[];
     const outbox = { state: "pending", attempts: 0, error: "", notBefore: 0 } as const;
     const uses = [...this.uses].filter((name) => !this.names.has(name));
-    this.work.add({ ...outbox, label, captured, queue: this.queue, size, ops, rows, uses });
+    this.work.add({ ...outbox, label, captured, size, ops, rows, uses });
     return true;
   }
 
@@ -106,7 +104,9 @@ export class Writer {
       const value = given[name] ?? (given[name] === undefined ? generated(column) : null);
       if (value === undefined) {
         if (column.default === undefined && !column.nullable && column.merge === "register") {
-          throw new HoldfastError("not_null", `${user.table.name}.${name} has no default: give a value`, { column: name });
+          throw new HoldfastError("not_null", `${user.table.name}.${name} has no default: give a value`, {
+            column: name,
+          });
         }
         continue;
       }
@@ -154,13 +154,8 @@ export class Writer {
     this.names.add(known.name);
   }
 
-  /** What the transaction depends on, and its class: that of its most urgent table. */
+  /** The rows that its rows refer to: the transaction depends on them, too. */
   private note(user: UserTable, ...rows: (Row | null)[]): void {
-    const priority = Number(user.table.form.queue?.["priority"] ?? 0);
-    if (priority < this.priority) {
-      this.priority = priority;
-      this.queue = String(user.table.form.queue?.["name"] ?? "") || (user.table.form.queue ? user.table.name : "default");
-    }
     for (const { columns, parent } of user.table.form.foreign_keys) {
       for (const row of rows) {
         if (row === null) continue;
@@ -213,7 +208,10 @@ function coded<T>(user: UserTable, column: Column | null, make: () => T): T {
   } catch (error) {
     if (!(error instanceof InvalidValue)) throw error;
     const name = column === null ? user.table.name : `${user.table.name}.${column.name}`;
-    throw new HoldfastError(error.code, `${name}: ${error.message}`, { table: user.table.name, column: column?.name ?? "" });
+    throw new HoldfastError(error.code, `${name}: ${error.message}`, {
+      table: user.table.name,
+      column: column?.name ?? "",
+    });
   }
 }
 
@@ -230,7 +228,8 @@ function valueOf(column: Column, value: unknown, current: Wire): unknown {
     return typeof by === "number" ? Number(current) + by : value;
   }
   const isSet = column.merge === "set" || column.merge === "grow_set";
-  if (!isSet || value === null || typeof value !== "object" || Array.isArray(value) || value instanceof Set) return value;
+  if (!isSet || value === null || typeof value !== "object" || Array.isArray(value) || value instanceof Set)
+    return value;
   const { add = [], remove = [] } = value as { add?: readonly unknown[]; remove?: readonly unknown[] };
   const gone = wireOf("set", [...remove], column.element) as readonly Wire[];
   const more = wireOf("set", [...add], column.element) as readonly Wire[];

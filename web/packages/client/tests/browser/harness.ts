@@ -4,11 +4,13 @@ import http from "node:http";
 import type net from "node:net";
 import os from "node:os";
 import path from "node:path";
+import type { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { type BrowserContext, chromium, type Page as Tab } from "playwright-core";
 
-const CHROMIUM = process.env["HOLDFAST_CHROMIUM"] ?? "/usr/bin/chromium";
+import { type BrowserContext, chromium, type Page as Tab } from "playwright-core";
+import { CHROMIUM } from "./chromium";
+
 const ARGUMENTS = [
   "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
@@ -52,7 +54,7 @@ export class Site {
       socket.on("close", () => site.sockets.delete(socket));
     });
     server.on("upgrade", (request, socket) => {
-      site.upgrade(request, socket as net.Socket);
+      site.upgrade(request, socket);
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     site.url = `http://127.0.0.1:${(server.address() as net.AddressInfo).port}`;
@@ -80,7 +82,7 @@ export class Site {
     request.pipe(onward);
   }
 
-  private upgrade(request: http.IncomingMessage, socket: net.Socket): void {
+  private upgrade(request: http.IncomingMessage, socket: Duplex): void {
     if (!this.online || this.hub === null) {
       socket.destroy();
       return;

@@ -22,7 +22,7 @@ class Item(hf.Table, space="project:{project_id}", indexes=[("project_id", "stat
     closed_on: hf.Latest[datetime.date] | None = None
     due: datetime.datetime | None = None
     weight: float = 0.0
-    cost: Decimal = Decimal("0")
+    cost: Decimal = Decimal(0)
     big: hf.BigInt = 0
     open: bool = True
     photo: bytes = b""

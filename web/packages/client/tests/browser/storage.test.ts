@@ -78,7 +78,9 @@ test("updates, increments, changes of sets, deletion and a second life", async (
     await db.item.put({ id: key, project_id: "1", status: "again" });
     const updated = await db.item.get(key);
     const deleted = [await db.item.delete(key), await db.item.delete(key), await db.item.get(key)];
-    const missing = await db.item.update(key, { status: "y" }).catch((error: unknown) => (error as { code: string }).code);
+    const missing = await db.item
+      .update(key, { status: "y" })
+      .catch((error: unknown) => (error as { code: string }).code);
     await db.item.put({ id: key, project_id: "1" });
     const reborn = await db.item.get(key);
     db.close();
@@ -151,9 +153,19 @@ test("queries by index, range and order, against the same in memory", async () =
     await db.transaction(async (tables) => {
       for (const row of rows) await tables.item.put(row);
     });
-    const one = await db.item.where({ project_id: "1", status: "b", rank: { from: -20, below: 30 } }).orderBy("rank").all();
-    const down = await db.item.where({ due: { from: "2026-01-20T00:00:00Z" } }).orderBy("due", "down").limit(5).all();
-    const costs = await db.item.where({ cost: { above: "0.5" } }).orderBy("cost").all();
+    const one = await db.item
+      .where({ project_id: "1", status: "b", rank: { from: -20, below: 30 } })
+      .orderBy("rank")
+      .all();
+    const down = await db.item
+      .where({ due: { from: "2026-01-20T00:00:00Z" } })
+      .orderBy("due", "down")
+      .limit(5)
+      .all();
+    const costs = await db.item
+      .where({ cost: { above: "0.5" } })
+      .orderBy("cost")
+      .all();
     const texts = await db.item.where({ project_id: "0" }).orderBy("status").all();
     const some = await db.item.where({ status: { in: ["a", ""] } }).count();
     const none = await db.item.where({ due: null }).count();
