@@ -100,6 +100,7 @@ export class Rounds {
       compare: {},
       blocks: {},
       history: [],
+      restore: [],
     };
     this.request = transactions.length > 0 ? null : request;
     return encodeRequest(request);
