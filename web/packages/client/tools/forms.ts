@@ -111,7 +111,7 @@ function cellsForm(cells: Cells): Wire {
 const OPTIONAL = new Set(
   (
     "ahead behind through revoked reset layout results code message table key column details history cursors digests " +
-    "compared tags buckets rows images unknown blocks counts restored unrestored"
+    "compared tags buckets rows images unknown blocks counts restored unrestored live keys"
   ).split(" "),
 );
 
@@ -129,9 +129,9 @@ export function lineForm(line: Line): Wire {
     ]);
     return { footer: compact({ ...line.footer, compared: Object.fromEntries(said) as Members }) };
   }
-  const { results, ...rest } = line.header;
+  const { results, layout, ...rest } = line.header;
   const written = results.map((result) => compact({ ...result }));
-  return { header: compact({ ...rest, results: written }) };
+  return { header: compact({ ...rest, layout: layout && compact({ ...layout }), results: written }) };
 }
 
 /** How many items of an image are sent: slots only of a patch, states only where there are some. */
@@ -146,6 +146,10 @@ function compact(members: Members): Members {
 
 function isEmpty(value: Wire): boolean {
   return (
-    value === null || value === "" || value === 0 || (typeof value === "object" && Object.keys(value).length === 0)
+    value === null ||
+    value === "" ||
+    value === 0 ||
+    value === false ||
+    (typeof value === "object" && Object.keys(value).length === 0)
   );
 }

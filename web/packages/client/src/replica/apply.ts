@@ -205,7 +205,7 @@ async function settle(
     }
     outbox.done(record);
     accepted++;
-    await promoteUploads(work, record, confirming, header.hub);
+    await promoteUploads(work, record, confirming, header.counts ?? header.hub);
   }
   return { accepted, results };
 }

@@ -167,7 +167,9 @@ export class Rounds {
     const rows = direct.rows + applied.rows;
     this.quiet = !this.uploads.more && rows === 0 && applied.results.length === 0;
     const conflicts = [...direct.conflicts, ...applied.conflicts];
-    return { ...applied, rows, conflicts, live, again: this.uploads.more, digests: footer.digests };
+    // A hub that has lost its history leaves the transactions of the request alone: they go again.
+    const again = this.uploads.more || (header.reset.length > 0 && this.uploads.sent.length > 0);
+    return { ...applied, rows, conflicts, live, again, digests: footer.digests };
   }
 
   /** The hub has the request: it knows our acknowledgements; we know its layout and clock. */
