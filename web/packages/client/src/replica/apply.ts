@@ -189,11 +189,11 @@ async function settle(
   const acknowledge = work.tx.objectStore("acknowledge");
   let accepted = 0;
   for (const record of sending) {
-    const { origin = "", n = 0 } = record;
-    if (n > (header.through[origin] ?? 0)) continue;
-    const result = byName.get(`${origin} ${n}`);
-    if (result !== undefined) acknowledge.put([origin, n], [origin, n]);
-    for (const name of record.rows) confirming.touch(name);
+    const name = `${record.origin ?? ""} ${record.n ?? 0}`;
+    if ((record.n ?? 0) > (header.through[record.origin ?? ""] ?? 0)) continue;
+    const result = byName.get(name);
+    if (result !== undefined) acknowledge.put([result.origin, result.n], [result.origin, result.n]);
+    for (const row of record.rows) confirming.touch(row);
     if (result?.code === "withdrawn" && record.withdraw !== undefined) {
       outbox.unname(record, "pending");
       continue;
