@@ -6,6 +6,8 @@ import { Device } from "./replica/device";
 import { Exchanges, type SyncReport } from "./replica/exchange";
 import type { FileEvent } from "./replica/file";
 import { Http, type Token } from "./replica/http";
+import { Leadership } from "./replica/leader";
+import { Loop, type LoopStatus } from "./replica/loop";
 import { Outbox, type Held } from "./replica/outbox";
 import { rowName, type UserTable } from "./replica/tables";
 import type { Operation } from "./replica/work";
@@ -80,17 +82,116 @@ export interface OpenOptions {
   readonly onEvent?: (event: FileEvent) => void;
 }
 
+/** How a device stands: `state`, `channel`, `error` and `retryIn` are those of the tab that syncs. */
+export interface Status extends LoopStatus {
+  readonly device: string;
+  readonly user: string;
+  /** Whether this tab is the one that syncs. */
+  readonly leader: boolean;
+  readonly pending: number;
+  readonly refused: number;
+  readonly lastSyncedAt: Date | null;
+  readonly spaces: Readonly<Record<string, { readonly access: string; readonly ready: boolean }>>;
+}
+
+export interface StorageReport {
+  readonly usage: number;
+  readonly quota: number;
+  readonly persisted: boolean;
+}
+
+const NOT_CONNECTED: LoopStatus = { state: "stopped", channel: "none", error: null, retryIn: null };
 const ALL = { conditions: [], order: [], limit: Infinity, offset: 0 } as const;
 
 /** A device in this browser. Its tables are properties, too: `db.submission`. */
 export class DeviceAccess<Tables> {
   protected readonly device: Device;
   private readonly exchanges: Exchanges;
+  private readonly http: Http;
+  private leadership: Leadership | null = null;
+  private loop: Loop | null = null;
+  private loopStatus: LoopStatus = NOT_CONNECTED;
 
   constructor(schema: SchemaForm<Tables>, options: OpenOptions = {}) {
     this.device = new Device(options.name ?? "holdfast", schema, options.onEvent ?? (() => undefined));
     const url = (options.url ?? location.origin).replace(/\/$/, "");
-    this.exchanges = new Exchanges(this.device, new Http(url, options.token ?? null));
+    this.http = new Http(url, options.token ?? null);
+    this.exchanges = new Exchanges(this.device, this.http);
+    this.device.listen((message) => {
+      if (message.type === "outbox") this.loop?.commit();
+      else if (message.type === "wish") this.loop?.wish(true);
+      else if (message.type === "status") this.loopStatus = message.status;
+    });
+  }
+
+  /**
+   * Sync from now on, as long as this tab or another one is open: over a live channel where one works. One tab of all
+   * that are connected does it; the others hear of what it does.
+   */
+  connect(): void {
+    this.leadership ??= new Leadership(this.device, async (over, taken) => {
+      if (taken) this.exchanges.takeOver();
+      const loop = new Loop(this.device, this.exchanges, this.http, (status) => {
+        this.loopStatus = status;
+      });
+      this.loop = loop;
+      const hint = (): void => {
+        loop.wish(false);
+      };
+      over.addEventListener("abort", () => {
+        loop.stop();
+      });
+      addEventListener("online", hint);
+      await loop.run();
+      removeEventListener("online", hint);
+      this.loop = null;
+    });
+  }
+
+  /** Sync no more in this tab. */
+  disconnect(): void {
+    this.leadership?.stop();
+    this.leadership = null;
+    this.loopStatus = NOT_CONNECTED;
+  }
+
+  /** Let the tab that syncs try now, whatever it waits for. */
+  poke(): void {
+    this.device.say({ type: "wish" });
+  }
+
+  /** How the device stands. */
+  async status(): Promise<Status> {
+    const { state, spaces, pending, refused } = await this.device.read(async (work) => {
+      const counts = { pending: 0, refused: 0 };
+      await new Outbox(work).each((record) => {
+        counts[record.state === "refused" ? "refused" : "pending"]++;
+        return true;
+      });
+      return { state: work.state, spaces: await work.spaces(), ...counts };
+    });
+    const readable = [...spaces].filter(([, { access }]) => access !== "");
+    return {
+      device: state.device,
+      user: state.user,
+      ...this.loopStatus,
+      leader: this.leadership?.leads ?? false,
+      pending,
+      refused,
+      lastSyncedAt: state.lastSynced === null ? null : new Date(state.lastSynced + EPOCH_MS),
+      spaces: Object.fromEntries(readable.map(([name, { access, ready }]) => [name, { access, ready }])),
+    };
+  }
+
+  /** How many bytes the site takes, how many the browser gives it, and whether it may throw them away by itself. */
+  async storage(): Promise<StorageReport> {
+    const { usage = 0, quota = 0 } = await navigator.storage.estimate();
+    return { usage, quota, persisted: await navigator.storage.persisted() };
+  }
+
+  /** Ask the browser to keep the data until the person deletes them. Best asked for after the first write. */
+  async persist(): Promise<boolean> {
+    return navigator.storage.persist();
   }
 
   /** A table by its name, whatever the name is. */
@@ -155,6 +256,7 @@ export class DeviceAccess<Tables> {
 
   /** Close the device in this tab. */
   close(): void {
+    this.disconnect();
     this.device.close();
   }
 

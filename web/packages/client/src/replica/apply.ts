@@ -186,28 +186,34 @@ async function settle(
   const byName = new Map(header.results.map((result) => [`${result.origin} ${result.n}`, result]));
   const sending = Object.keys(header.through).length > 0 ? await outbox.sending() : [];
   const results: Result[] = [];
-  const acknowledge = work.tx.objectStore("acknowledge");
   let accepted = 0;
   for (const record of sending) {
-    const name = `${record.origin ?? ""} ${record.n ?? 0}`;
-    if ((record.n ?? 0) > (header.through[record.origin ?? ""] ?? 0)) continue;
-    const result = byName.get(name);
-    if (result !== undefined) acknowledge.put([result.origin, result.n], [result.origin, result.n]);
+    const { origin = "", n = 0 } = record;
+    if (n > (header.through[origin] ?? 0)) continue;
     for (const row of record.rows) confirming.touch(row);
-    if (result?.code === "withdrawn" && record.withdraw !== undefined) {
-      outbox.unname(record, "pending");
-      continue;
-    }
-    if (result !== undefined) results.push(result);
-    if (result?.outcome === "refused") {
-      outbox.refuse(record, result);
-      continue;
-    }
-    outbox.done(record);
+    const result = byName.get(`${origin} ${n}`) ?? null;
+    if (result !== null) work.tx.objectStore("acknowledge").put([origin, n], [origin, n]);
+    const outcome = settleOne(outbox, record, result);
+    if (result !== null && outcome !== "released") results.push(result);
+    if (outcome !== "accepted") continue;
     accepted++;
     await promoteUploads(work, record, confirming, header.counts ?? header.hub);
   }
   return { accepted, results };
+}
+
+/** What became of one transaction, done in the outbox. */
+function settleOne(outbox: Outbox, record: Held, result: Result | null): "accepted" | "refused" | "released" {
+  if (result?.code === "withdrawn" && record.withdraw !== undefined) {
+    outbox.unname(record, "pending");
+    return "released";
+  }
+  if (result?.outcome === "refused") {
+    outbox.refuse(record, result);
+    return "refused";
+  }
+  outbox.done(record);
+  return "accepted";
 }
 
 /** No page says what became of a row that only goes up: here it stands as it was written. */

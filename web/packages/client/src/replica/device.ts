@@ -6,6 +6,7 @@ import { compile } from "../schema/compile";
 import type { SchemaForm } from "../schema/form";
 import { Directory } from "./directory";
 import { type DeviceState, File, type FileEvent } from "./file";
+import type { LoopStatus } from "./loop";
 import { UserTables } from "./tables";
 import { Work } from "./work";
 
@@ -13,8 +14,11 @@ import { Work } from "./work";
 export type Message =
   | { readonly type: "changed"; readonly tables: readonly string[] }
   | { readonly type: "outbox" }
+  /** A person asks for a sync. */
   | { readonly type: "wish" }
-  | { readonly type: "status"; readonly status: unknown };
+  /** The tab that syncs lives. */
+  | { readonly type: "leading" }
+  | { readonly type: "status"; readonly status: LoopStatus };
 
 const SCOPE = "holdfast:";
 
@@ -113,6 +117,7 @@ export class Device {
       user: "",
       layout: null,
       lastSynced: null,
+      round: "",
       chunks: 0,
       places: 0,
     };

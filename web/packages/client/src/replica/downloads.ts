@@ -37,6 +37,7 @@ export class Downloads {
   private direct: Arrived[] = [];
   private directSize = 0;
   private writing: Promise<void> = Promise.resolve();
+  private check: (work: Work) => void = () => undefined;
 
   constructor(private readonly device: Device) {}
 
@@ -47,10 +48,11 @@ export class Downloads {
 
   /**
    * Read header, pages and footer. `begin` takes the header and gives the spaces that are known. What breaks the stream
-   * is thrown, what had come is kept.
+   * is thrown, what had come is kept. `check` throws in a transaction when the pages are not to be kept any more.
    */
-  async read(chunks: AsyncIterable<Uint8Array>, begin: Begin): Promise<[Header, Footer]> {
+  async read(chunks: AsyncIterable<Uint8Array>, begin: Begin, check: (work: Work) => void): Promise<[Header, Footer]> {
     this.rows = 0;
+    this.check = check;
     try {
       return await this.stream(chunks, begin);
     } catch (error) {
@@ -69,6 +71,7 @@ export class Downloads {
     if (this.pages.length === 0) return;
     const { pages } = this;
     await this.device.write((work) => {
+      this.check(work);
       for (const page of pages) work.tx.objectStore("stage").put(page);
       return Promise.resolve();
     });
@@ -150,6 +153,7 @@ export class Downloads {
   }
 
   private async write(work: Work, arrived: readonly Arrived[]): Promise<void> {
+    this.check(work);
     const spaces = await Spaces.read(work);
     const { tx } = work;
     const confirming = new Confirming(work);

@@ -22,6 +22,7 @@ export class Exchanges {
   progressed = false;
   private readonly rounds: Rounds;
   private wholeOnly = false;
+  private steals = false;
 
   constructor(
     private readonly device: Device,
@@ -32,6 +33,22 @@ export class Exchanges {
 
   anythingWaits(): Promise<boolean> {
     return this.rounds.anythingWaits();
+  }
+
+  /** The next request, for a live channel. */
+  async build(): Promise<Uint8Array> {
+    const { page, batch } = this.http.meter;
+    return this.locked(() => this.rounds.build({ page, batch }));
+  }
+
+  /** One answer from a live channel: to the last request, or one that the hub sent by itself. */
+  async receive(chunks: AsyncIterable<Uint8Array>): Promise<Taken> {
+    return this.locked(() => this.rounds.receive(chunks));
+  }
+
+  /** After a failure on a live channel: whether the next request, with less in it, is worth a try at once. */
+  narrow(error: HoldfastError): boolean {
+    return this.rounds.narrow(error);
   }
 
   /** Rounds until nothing is left. */
@@ -49,15 +66,33 @@ export class Exchanges {
     /** Somebody waits for it: say the whole request at once. */
     readonly whole?: boolean;
   }): Promise<Taken> {
-    return navigator.locks.request(`${this.device.scope}:sync`, async () => {
-      this.progressed = false;
+    return this.locked(async () => {
+      for (;;) {
+        try {
+          return await this.exchange(wishes);
+        } catch (error) {
+          if (!(error instanceof HoldfastError) || !this.rounds.narrow(error)) throw error;
+        }
+      }
+    });
+  }
+
+  /** The next round takes the lock from a tab that was frozen in the middle of one. */
+  takeOver(): void {
+    this.steals = true;
+  }
+
+  /** One round at a time, over all tabs. */
+  private async locked<T>(work: () => Promise<T>): Promise<T> {
+    this.progressed = false;
+    const { steals } = this;
+    this.steals = false;
+    return navigator.locks.request(`${this.device.scope}:sync`, { steal: steals }, async () => {
       try {
-        return await this.exchange(wishes);
+        return await work();
       } catch (error) {
-        if (!(error instanceof HoldfastError)) throw error;
         this.progressed = this.rounds.kept > 0;
-        if (!this.rounds.narrow(error)) throw error;
-        return this.exchange(wishes);
+        throw error;
       }
     });
   }

@@ -21,6 +21,8 @@ export interface DeviceState {
   readonly user: string;
   readonly layout: Layout | null;
   readonly lastSynced: number | null;
+  /** The round that speaks with the hub now: an earlier one, of a tab that was frozen, applies nothing any more. */
+  readonly round: string;
   /** The last number given to a chunk. */
   readonly chunks: number;
   /** The last number given in the order of naming. */

@@ -16,7 +16,7 @@ import type { Work } from "./work";
 import { deviceClock } from "./writing";
 
 /** Errors of the database, not of the answer: what arrived is kept, and applied by the next round. */
-const TEMPORARY = new Set(["disk_full", "file_unusable", "closed"]);
+const TEMPORARY = new Set(["disk_full", "file_unusable", "closed", "busy"]);
 const ACKNOWLEDGED_AT_ONCE = 10_000;
 const NOTHING: Applied = { accepted: 0, results: [], rows: 0, conflicts: [] };
 
@@ -45,6 +45,7 @@ export class Rounds {
   private offset = 0;
   private acknowledged: readonly [string, number][] = [];
   private request: Request | null = null;
+  private token = "";
 
   constructor(private readonly device: Device) {
     this.uploads = new Uploads(device);
@@ -153,7 +154,13 @@ export class Rounds {
   }
 
   private async take(chunks: AsyncIterable<Uint8Array>): Promise<Taken> {
-    const [header, footer] = await this.downloads.read(chunks, (said) => this.begin(said));
+    const [header, footer] = await this.downloads.read(
+      chunks,
+      (said) => this.begin(said),
+      (work) => {
+        stillSpeaking(work, this.token);
+      },
+    );
     const { live } = header;
     this.header = joined(this.header, header);
     if (!live) await this.uploads.answered(header.through);
@@ -186,7 +193,8 @@ export class Rounds {
       for (const name of acknowledged) work.tx.objectStore("acknowledge").delete(name);
       const gone = [...header.reset, ...header.revoked];
       if (gone.length > 0) await dropStaged(work, gone);
-      work.set(this.remembered(work.state, header));
+      this.token = crypto.randomUUID();
+      work.set({ ...this.remembered(work.state, header), round: this.token });
       return known.all;
     });
     if (header.layout !== null) this.device.tables.take(header.layout);
@@ -214,6 +222,7 @@ export class Rounds {
   private async finish(header: Header, footer: Footer): Promise<Applied> {
     try {
       const applied = await this.device.write(async (work) => {
+        stillSpeaking(work, this.token);
         const done = await apply(work, header, footer, this.downloads.staged);
         work.set({ ...this.remembered(work.state, header), lastSynced: this.sentAt + this.offset });
         return done;
@@ -269,6 +278,12 @@ export class Rounds {
     const waits = pages.length > 0 || [...spaces.values()].some(({ lost }) => lost);
     return { state: work.state, cursors, acknowledged: found as [string, number][], waits };
   }
+}
+
+/** Throws `busy` when another tab has begun a round since this one, which was frozen. */
+export function stillSpeaking(work: Work, token: string): void {
+  if (work.state.round === token) return;
+  throw new HoldfastError("busy", "another tab syncs this device now; its round goes on");
 }
 
 /** Forget the staged pages of those spaces. */

@@ -61,8 +61,13 @@ export class Site {
     return site;
   }
 
-  async stop(): Promise<void> {
+  /** Break every connection that there is. */
+  cut(): void {
     for (const socket of this.sockets) socket.destroy();
+  }
+
+  async stop(): Promise<void> {
+    this.cut();
     await new Promise((resolve) => this.server.close(resolve));
   }
 
