@@ -187,9 +187,9 @@ class Desk:
         """The conflicts in the spaces that somebody may read (None: in all), oldest first."""
         checked_wish(wish)
         with reachable():
-            spaces = self._hub.spaces_of(identity) if identity is not None else None
+            access = self._hub.access_of(identity) if identity is not None else None
             with self._hub.reading() as tx:
-                everything: dict[str, Access] = dict.fromkeys(tx.all_spaces(), "r") if spaces is None else spaces
+                everything: dict[str, Access] = dict.fromkeys(tx.all_spaces(), "r") if access is None else access(tx)
                 return listed(tx, everything, wish)
 
     def decide(self, conflict: str, choice: Choice | None, identity: Identity) -> Conflict:
@@ -197,16 +197,17 @@ class Desk:
 
         Raises what `decision` raises, what refuses the transaction, and `hub_unavailable`."""
         with reachable():
-            spaces = self._hub.spaces_of(identity)
+            access = self._hub.access_of(identity)
             naming = Naming(identity.user, clock.new_origin(self._random_bits(48)), self._now())
 
             def make(tx: Transaction) -> Submission:
+                spaces = access(tx)
                 sent = decision(tx, self._hub.schema, conflict, choice, spaces, naming)
                 return Submission(identity, "", spaces, [sent], tracing.here())
 
             raise_refusal(self._hub.write(make))
             with self._hub.reading() as tx:
-                return one(tx, conflict, spaces)
+                return one(tx, conflict, access(tx))
 
 
 @contextmanager

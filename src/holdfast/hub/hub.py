@@ -194,7 +194,7 @@ class Hub:
         return digest.held(self.hub, who.user, *named, holds)
 
     def fill(self) -> int:
-        """Write what lenses make of rows from before they were there; gives the number of rows looked at."""
+        """Write what lenses make of rows from before they were there; gives how often a row was looked at."""
         self.sequence_foreign_writes()
         return self.serving.fill(self._store, self._writer.change, self._now())
 
@@ -205,6 +205,12 @@ class Hub:
             return given
         with self._store.transaction(write=False) as tx:
             return self._access(tx, identity, None)
+
+    def access_of(self, identity: Identity) -> Callable[[Transaction], dict[str, Access]]:
+        """The same as each transaction sees it (trap 4): who reads in one what he may by another gets what was written
+        after he had lost a space. The function of the application, if there is one, is asked now."""
+        given = self._given(identity)
+        return lambda tx: self._access(tx, identity, given)
 
     def _given(self, identity: Identity) -> dict[str, Access] | None:
         """What function or identity say; None when the store is asked, by whoever has a snapshot of it (trap 4)."""

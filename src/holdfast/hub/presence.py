@@ -60,7 +60,8 @@ class Presence:
 
     def announce(self, number: int, device: str, user: str, said: Mapping[str, Any]) -> None:
         """The device of a channel is in these spaces, and in no others."""
-        before = [space for space, near in self._near.items() if number in near and space not in said]
+        with self._lock:
+            before = [space for space, near in self._near.items() if number in near and space not in said]
         for space in before:
             self._set(space, number, None)
         for space, data in said.items():

@@ -20,7 +20,7 @@ from holdfast.schema.versions import Versions
 from holdfast.stores.base import Batch, Space, Store, Transaction
 from holdfast.stores.kept import Keeping, Kept
 
-Change = Callable[[Callable[[Transaction], None]], None]
+Change = Callable[[Callable[[Transaction], int]], int]
 FILLED = 500
 """So many rows are looked at in one transaction when the columns of a new version are filled."""
 
@@ -145,24 +145,28 @@ class Serving:
         return known is not None and not known.filled
 
     def fill(self, store: Store, change: Change, now: int) -> int:
-        """Write what lenses make of rows from before they were there, step by step; gives the number of rows looked at.
-        It may be run any number of times."""
-        total = 0
-        if self.schema.lenses:
+        """Write what lenses make of rows from before they were there, step by step; gives how often a row was looked
+        at. It may be run any number of times."""
+        total, ends, found = 0, dict[str, int](), bool(self.schema.lenses)
+        while found:
+            # Whoever writes in a row meanwhile takes it to the end of a feed, perhaps of another one, and out of the
+            # way: so what has come is looked at, too, until there is nothing to fill in it.
+            found = not ends
             with store.transaction(write=False) as tx:
                 heads = tx.spaces(tx.all_spaces())
             for space in heads.values():
-                for names in self._names(store, space):
-                    change(lambda tx, names=names: self._fill(tx, names, now))  # type: ignore[misc]
-                    total += len(names)
+                for names in self._names(store, space, ends.get(space.name, 0)):
+                    written = change(lambda tx, names=names: self._fill(tx, names, now))  # type: ignore[misc]
+                    found, total = found or written > 0, total + len(names)
+                ends[space.name] = space.head
+            found = found and bool(ends)
         known = self._kept.get(self._versions.current.version)
         if isinstance(store, Keeping) and known is not None and not known.filled:
             self._kept[known.schema.version] = store.keep_version(known._replace(filled=True))
         return total
 
-    def _names(self, store: Store, space: Space) -> Iterator[list[RowName]]:
-        """The rows of a space whose tables have lenses, as it stands now."""
-        after = 0
+    def _names(self, store: Store, space: Space, after: int) -> Iterator[list[RowName]]:
+        """The rows of a space whose tables have lenses, as it stands now, after a place."""
         while after < space.head:
             with store.transaction(write=False) as tx:
                 rows = list(islice(tx.feed(space.name, after, space.head), FILLED))
@@ -176,7 +180,8 @@ class Serving:
             if found:
                 yield found
 
-    def _fill(self, tx: Transaction, names: Sequence[RowName], now: int) -> None:
+    def _fill(self, tx: Transaction, names: Sequence[RowName], now: int) -> int:
+        """Fill these rows; gives how many lacked something."""
         state = tx.hub()
         workspace = Workspace(tx, self.schema, names)
         rows: dict[RowName, Standing] = {}
@@ -197,3 +202,4 @@ class Serving:
         if writes:
             digests = workspace.digest_changes(writes, state.hub.encode())
             tx.write(Batch(writes, [], [], [], digests, content_of(writes), state.hlc, now))
+        return len(writes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ import psycopg
 import pytest
 
 import holdfast as hf
+from holdfast.hub import serving
+from holdfast.hub.presence import Presence
 from holdfast.hub.serving import Serving
 from holdfast.protocol import messages as m
+from holdfast.stores.memory import MemoryStore
 from holdfast.testing import LocalTransport
 from tests.postgres import database
 
@@ -307,3 +311,85 @@ def test_a_column_that_may_be_null_stays_one(url: str, tmp_path: Path) -> None:
     with pytest.raises(hf.HoldfastError) as caught:
         hf.Server(url, hf.Schema(Visit1, version=2)).health()
     assert caught.value.code == "schema_change"
+
+
+def test_a_row_that_moves_while_rows_are_filled_is_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It had gone to the end of the feed, where nobody looked: devices of the new version could take no answer."""
+    monkeypatch.setattr(serving, "FILLED", 1)
+    with database() as url, psycopg.connect(url, autocommit=True) as program, hf.Server(url, TOLD1) as former:
+        server = hf.Server(url, TOLD2)
+        server.migrate(phases=["before"])
+        with server:
+            with device(former, tmp_path / "old.db", TOLD1) as old:
+                old.execute("insert into visit (id, name, memo) values ('1', 'Ann Lee', ''), ('2', 'Bo Ray', '')")
+                old.sync()
+            former.close()
+            look = serving.Serving._names
+
+            def names(self: Serving, *asked: Any) -> Iterator[Any]:
+                for found in look(self, *asked):
+                    yield found
+                    if found == [("visit", "1")]:
+                        program.execute("update visit set memo = 'seen' where id = '2'")
+                        server.sequence_foreign_writes()
+
+            monkeypatch.setattr(serving.Serving, "_names", names)
+            server.migrate(phases=["after"])
+            assert visits(server, tmp_path / "new.db", TOLD2, "first, last") == [("Ann", "Lee"), ("Bo", "Ray")]
+
+
+class Task(hf.Table, space="project:{project}"):
+    project: str
+    text: str = ""
+
+
+def test_a_conflict_that_came_after_access_was_lost_is_not_shown(tmp_path: Path) -> None:
+    """Access was read in one snapshot, the conflicts in a later one."""
+    schema = hf.Schema(Task)
+    with database() as url, psycopg.connect(url, autocommit=True) as program:
+        program.execute(
+            "create table member as select * from (values ('ann', 'project:1'), ('ben', 'project:1')) m(name, space)"
+        )
+        members = hf.sql("select space from member where name = :user")
+        with hf.Server(url, schema, spaces=members, install=True) as server:
+            first, second = (device(server, tmp_path / f"{n}.db", schema, hf.Identity("ben")) for n in (1, 2))
+            with first, second:
+                first.execute("insert into task (id, project) values ('1', '1')")
+                first.sync()
+                second.sync()
+                sequence = server.hub.sequence_foreign_writes
+
+                def lose(**asked: Any) -> int:
+                    server.hub.sequence_foreign_writes = sequence
+                    program.execute("delete from member where name = 'ann'")
+                    for one in (first, second):
+                        one.execute("update task set text = ?", (one.path,))
+                        one.sync()
+                    return sequence(**asked)
+
+                server.hub.sequence_foreign_writes = lose  # between the question for access and that for conflicts
+                assert server.conflicts(hf.Identity("ann")) == []
+                assert len(server.conflicts(hf.Identity("ben"))) == 1
+
+
+def test_presence_is_told_by_many_channels_at_once() -> None:
+    """One looked through the spaces while another one came into a space: its channel broke."""
+    presence = Presence(MemoryStore())
+    many = presence.enter(lambda _: None)
+    presence.announce(many, "d", "ann", {f"far:{number}": {} for number in range(3_000)})
+    broken: list[BaseException] = []
+
+    def come_and_go(name: int) -> None:
+        number = presence.enter(lambda _: None)
+        try:
+            for step in range(300):
+                presence.announce(number, f"d{name}", "ann", {f"near:{name}:{step}": {}})
+        except RuntimeError as error:
+            broken.append(error)
+
+    threads = [threading.Thread(target=come_and_go, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert broken == []
