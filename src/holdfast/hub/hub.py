@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
@@ -30,6 +29,7 @@ from holdfast.hub.response import Response, error_response, told_of
 from holdfast.hub.restoring import kept_of, submission_of
 from holdfast.hub.serving import Served, Serving
 from holdfast.hub.snapshot import Snapshot, guarded
+from holdfast.hub.wall_clock import system_clock
 from holdfast.hub.watch import Watch
 from holdfast.hub.writer import Writer
 from holdfast.kernel import clock, digest
@@ -59,11 +59,6 @@ log = logging.getLogger("holdfast.hub")
 NDJSON = "application/x-ndjson"
 Made = TypeVar("Made")
 SpacesOf = Callable[[Identity], Mapping[str, Access]]
-
-
-def system_clock() -> int:
-    """Milliseconds since 2020-01-01 UTC, from the system's clock."""
-    return time.time_ns() // 1_000_000 - clock.EPOCH_MS
 
 
 LOOK_EVERY = 60_000

@@ -18,7 +18,7 @@ import uvicorn
 
 import holdfast as hf
 from holdfast.cli.failures import Exit
-from holdfast.hub.hub import system_clock
+from holdfast.hub.wall_clock import system_clock
 from tests.integration.doctor.proxies import certificate, proxy, without_compression, without_upgrade
 from tests.unit.cli.terminals import SCHEMA, Ended, environment, holdfast
 

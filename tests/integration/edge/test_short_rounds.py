@@ -6,8 +6,8 @@ import apsw
 import pytest
 
 import holdfast as hf
-from holdfast.hub.hub import system_clock
 from holdfast.hub.response import error_response
+from holdfast.hub.wall_clock import system_clock
 from holdfast.protocol.codec import decode_request, is_short
 from holdfast.testing.proxy import FaultProxy
 from tests.integration.edge.stand_in import serving
