@@ -17,8 +17,8 @@ from holdfast.observe.hub_metrics import SPECS
 from holdfast.observe.logs import EVENTS
 from holdfast.protocol.errors import CODES
 from holdfast.replica.states import STATES, TRANSITIONS, diagram
-from tests.simulation.planted_deeper import PLANTED, Planted
 from tests.simulation.planted_elsewhere import ELSEWHERE, Elsewhere
+from tests.simulation.planted_versions import PLANTED, Planted
 
 ABOUT_ERRORS = (
     "Every error is a `HoldfastError` with `code`, `message` and `details`; over HTTP a JSON object with the same "

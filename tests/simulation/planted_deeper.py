@@ -20,7 +20,7 @@ from tests.simulation.planted import PLANTED, Planted, planted
 __all__ = ["PLANTED", "Planted"]
 
 
-@planted("15: an empty queue is not in sync", "calm", 10, 3, 7, 9, 17)
+@planted("15: an empty queue is not in sync", "calm", 10, 3, 7, 9, 17, at=5)
 def sync_ends_with_an_empty_queue(patch: MonkeyPatch) -> None:
     """A sync does not ask for the rest of an answer that came in parts."""
     real = Exchanges._take
@@ -33,13 +33,13 @@ def sync_ends_with_an_empty_queue(patch: MonkeyPatch) -> None:
     patch.setattr(Exchanges, "_take", take)
 
 
-@planted("16: a row leaves a space", "calm", 10, 2, 3, 5, 7, 9)
+@planted("16: a row leaves a space", "calm", 10, 2, 3, 5, 7, 9, at=0)
 def leaving_is_not_told(patch: MonkeyPatch) -> None:
     """A row that moves to another space leaves no mark in the feed of the first."""
     patch.setattr(MemoryTransaction, "_leave", lambda self, view, row, seq: None)
 
 
-@planted("16: a revoked space", "access", 10, 2, 3, 7, 9, 18)
+@planted("16: a revoked space", "access", 10, 2, 3, 7, 9, 18, at=0)
 def revoked_rows_stay(patch: MonkeyPatch) -> None:
     """The device forgets the space, not its rows."""
 
@@ -49,7 +49,7 @@ def revoked_rows_stay(patch: MonkeyPatch) -> None:
     patch.setattr(Apply, "_revoke", revoke)
 
 
-@planted("a crash half-way", "crash", 20, 2, 3, 7, 9, 10, 11, 18)
+@planted("a crash half-way", "crash", 20, 2, 3, 7, 9, 10, 11, 18, at=9)
 def cursors_are_committed_before_their_rows(patch: MonkeyPatch) -> None:
     """Applying an answer is two transactions: the cursors first."""
     real = Apply.run
@@ -65,7 +65,7 @@ def cursors_are_committed_before_their_rows(patch: MonkeyPatch) -> None:
     patch.setattr(Apply, "run", run)
 
 
-@planted("a crash half-way", "crash", 20, 1, 2, 3, 9, 10, 15, 17, 18)
+@planted("a crash half-way", "crash", 20, 1, 2, 3, 9, 10, 15, 17, 18, at=0)
 def names_are_written_after_sending(patch: MonkeyPatch) -> None:
     """A transaction gets its name in memory only; the file hears of it with the next request."""
     real = Outbox.name
@@ -81,7 +81,7 @@ def names_are_written_after_sending(patch: MonkeyPatch) -> None:
     patch.setattr(Outbox, "name", name)
 
 
-@planted("an answer cut off", "network", 10, 2, 3, 7, 9, 11, 17)
+@planted("an answer cut off", "network", 10, 2, 3, 7, 9, 11, 17, 18, at=0)
 def the_first_page_is_left_out(patch: MonkeyPatch) -> None:
     """The first page of every answer is left out, its cursor counts."""
     real = Apply.run
@@ -92,20 +92,20 @@ def the_first_page_is_left_out(patch: MonkeyPatch) -> None:
     patch.setattr(Apply, "run", run)
 
 
-@planted("reset: a restored hub", "restore", 20, 2, 3, 5, 7, 9, 11, 17)
+@planted("reset: a restored hub", "restore", 20, 2, 3, 5, 7, 9, 11, 17, at=0)
 def waiting_work_is_dropped_at_a_reset(patch: MonkeyPatch) -> None:
     """A device that must read a space anew forgets what waits."""
     real = LocalSpaces.lose
 
-    def lose(self: Any, names: Any) -> None:
+    def lose(self: Any, names: Any, **given: Any) -> None:
         self._db.execute("DELETE FROM holdfast_operation")
         self._db.execute("DELETE FROM holdfast_transaction")
-        real(self, names)
+        real(self, names, **given)
 
     patch.setattr(LocalSpaces, "lose", lose)
 
 
-@planted("a base is kept while operations wait", "network", 10, 2, 18)
+@planted("a base is kept while operations wait", "network", 10, 2, 18, at=0)
 def bases_are_dropped_too_early(patch: MonkeyPatch) -> None:
     """Settling a row forgets its confirmed image although something still waits on it."""
     real = Confirmed.save_bases
@@ -118,7 +118,7 @@ def bases_are_dropped_too_early(patch: MonkeyPatch) -> None:
     patch.setattr(Confirmed, "save_bases", save_bases)
 
 
-@planted("history", "calm", 5, 1, 8, 14)
+@planted("history", "calm", 5, 1, 8, 14, at=0)
 def history_misses_updates(patch: MonkeyPatch) -> None:
     """Updates leave no entry in the history."""
     real = MemoryTransaction._write_rest
@@ -130,21 +130,21 @@ def history_misses_updates(patch: MonkeyPatch) -> None:
     patch.setattr(MemoryTransaction, "_write_rest", write)
 
 
-@planted("12: the parent is refused", "hub", 20, 7, 13, 18)
+@planted("12: the parent is refused", "hub", 20, 7, 13, 18, at=0)
 def hub_does_not_check_foreign_keys(patch: MonkeyPatch) -> None:
     """The store takes children without their parents."""
     patch.setattr(UserTables, "_check_parents", lambda self, view, name, row: None)
     patch.setattr(UserTables, "_check_children", lambda self, view, old_parents: None)
 
 
-@planted("somebody else's work", "undo", 20, 22)
+@planted("somebody else's work", "undo", 20, 22, at=0)
 def undo_takes_what_is_not_its_own(patch: MonkeyPatch) -> None:
     """An undo puts the value before back, whoever has written since."""
     patch.setattr(undo, "_equal", lambda user, slot, a, b: True)
     patch.setattr(undo._Reversal, "_is_own", lambda self, name, slot: True)
 
 
-@planted("somebody else's work", "undo", 20, 23)
+@planted("somebody else's work", "undo", 20, 23, at=0)
 def conflicts_of_decided_columns_are_not_written(patch: MonkeyPatch) -> None:
     """The inbox writes no row where the value that stood stays."""
     real = Inbox.decide

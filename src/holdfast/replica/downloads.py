@@ -111,7 +111,8 @@ class Downloads:
             self.stage.spill()
 
     def _arrival(self) -> Arrival:
-        return Arrival(self._device.tables, layout_of(self._db.execute("SELECT layout FROM holdfast_state").get))
+        tables = self._device.tables.take_layout(self._db)
+        return Arrival(tables, layout_of(self._db.execute("SELECT layout FROM holdfast_state").get))
 
     def _write_direct(self) -> None:
         """Write pages of a first load, with their cursor. The rest of the durable work does not wait for them:

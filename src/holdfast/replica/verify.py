@@ -177,7 +177,7 @@ def take_rows(rounds: Rounds, db: apsw.Connection, space: str, images: Sequence[
         name: "rw" if held.access == "rw" else "r" for name, held in LocalSpaces(db).all().items()
     }
     header = m.Header(hub=hub, user=user, time=device.now(), hlc=0, spaces=access)
-    Arrival(device.tables, layout_of(layout)).check(images)
+    Arrival(device.tables.take_layout(db), layout_of(layout)).check(images)
     page = StagedPage(space, "", m.encode(list(images)))
     rounds.seal(db)
     with content_of_hub():

@@ -47,11 +47,24 @@ MERGES: Final = {
     "merge: conflict won by theirs": "the earlier one stands",
     "merge: conflict about a life": "a deletion met an edit",
 }
+VERSIONS: Final = {
+    "version: hub to 2": "the hub is upgraded while devices work",
+    "version: hub to 3": "and again",
+    "version: device to 2": "a file is taken along by the next application",
+    "version: device to 3": "and again",
+    "version: device with unsent work": "what waits is put into the words of the new version",
+    "version: a device waits for its hub": "a device that is newer than the hub keeps what it has",
+    "version: a device dies over its upgrade": "the file is taken along whole or not at all",
+    "version: the hub dies over its upgrade": "the new columns are filled step by step",
+    "version: 1 at a hub of 3": "an application of two versions ago is served",
+    "version: three at rest": "devices of all versions agree in the end",
+}
 WANTED: Final = {
     **{f"transaction: {t.state} -{t.event}-> {t.next}": t.when for t in TRANSITIONS},
     **SPACES,
     **LIVES,
     **MERGES,
+    **VERSIONS,
 }
 """Name -> what it is. A long run must reach all of them."""
 

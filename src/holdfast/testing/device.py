@@ -142,6 +142,11 @@ class SimulatedDevice:
         """The process ends in good order; another one begins at the next use."""
         self.close()
 
+    def run_version(self, schema: Schema) -> None:
+        """The process ends, and the next one is of an application with another version of the schema."""
+        self.close()
+        self.schema = schema
+
     def crash(self) -> str:
         """The process dies now."""
         return self.attempt(self.disk.crash)

@@ -18,6 +18,7 @@ from holdfast.schema.key import key_text
 from holdfast.schema.model import Schema, Table
 from holdfast.server import Server
 from holdfast.stores.base import HistoryEntry, Need, Space, Store, StoreUnavailable, Transaction, begin
+from holdfast.stores.kept import Keeping, Kept
 from holdfast.testing.clock import PartyClock
 from holdfast.testing.disk import Crash
 from holdfast.testing.hub_places import Place, UserRows
@@ -56,6 +57,15 @@ class FragileStore:
                 raise Crash
         if fault == "crash after commit":
             raise Crash
+
+    def versions(self) -> list[Kept]:
+        """As the inner store."""
+        return self.inner.versions() if isinstance(self.inner, Keeping) else []
+
+    def keep_version(self, kept: Kept) -> None:
+        """As the inner store, with the fault."""
+        if isinstance(self.inner, Keeping):
+            self.inner.keep_version(kept)
 
     def close(self) -> None:
         """Close the inner store, unless other processes use the same object."""
@@ -103,12 +113,17 @@ class SimulatedHub:
         for _ in range(processes):
             self._start()
 
-    def _start(self, number: int | None = None) -> None:
+    def _start(self, number: int | None = None, fault: StoreFault | None = None) -> None:
         store = FragileStore(self.place.store(), shared=self.place.shared)
+        store.fault = fault
         server = Server(store, self.schema, spaces=self._spaces, now=self.clock, random_bits=self._entropy.getrandbits)
         for name in sorted({column.function for table in self.schema.tables for column in table.columns} - {""}):
             server.merge(name)(words_of_both)
-        _ = server.hub
+        try:
+            _ = server.hub
+        except BaseException:
+            server.close()
+            raise
         if number is None:
             self.stores.append(store)
             self.servers.append(server)
@@ -134,6 +149,26 @@ class SimulatedHub:
         """End one process and start another one in its place."""
         self.servers[process].close()
         self._start(process)
+
+    def deploy(self, schema: Schema, fault: StoreFault | None = None) -> bool:
+        """Replace all processes by ones of another version of the schema. With a `fault`, the first write of the first
+        one ends so; gives whether that was while it opened: it begins again.
+        """
+        self._stop()
+        self.schema, died = schema, False
+        for process in range(len(self.servers)):
+            try:
+                self._start(process, fault)
+            except (Crash, StoreUnavailable):
+                died = True
+                self._start(process)
+            fault = None
+        return died
+
+    @property
+    def whole_schema(self) -> Schema:
+        """The schema with the columns of all versions that the hub has run."""
+        return self.servers[0].hub.schema
 
     def heal(self) -> None:
         """Every process is there again and everything works."""
@@ -214,7 +249,7 @@ class SimulatedHub:
 
     def user_rows(self) -> UserRows:
         """table -> rows of the user tables as wire values (key columns, then cells by slot), in order of their text."""
-        found = self.place.user_rows(self.schema)
+        found = self.place.user_rows(self.whole_schema)
         return {name: sorted(rows, key=repr) for name, rows in found.items()}
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import apsw
 
 from holdfast.schema import postgres_values, sqlite_values
-from holdfast.schema.model import Schema, Table
+from holdfast.schema.model import MISSING, Schema, Table
 from holdfast.stores.base import Store, Violation
 from holdfast.stores.memory import MemoryStore
 from holdfast.stores.sqlite import SqliteStore
@@ -94,8 +94,10 @@ class InMemory:
         return True
 
     def user_rows(self, schema: Schema) -> UserRows:
-        """As the store shows them."""
-        return {t.name: [(*k, *v) for k, v in self._store.table(t.name).values()] for t in schema.tables}
+        """As the store shows them, with the defaults of columns that are younger than a row."""
+        return {
+            t.name: [with_defaults(t, (*k, *v)) for k, v in self._store.table(t.name).values()] for t in schema.tables
+        }
 
     def back_up(self) -> None:
         """A copy of the object."""
@@ -216,7 +218,7 @@ class InPostgres:
         """A store with pools of its own."""
         from holdfast.stores.postgres import PostgresStore
 
-        return PostgresStore(self._dsn, random=self._entropy.getrandbits, patience=5.0, readers=4)
+        return PostgresStore(self._dsn, random=self._entropy.getrandbits, patience=5.0, readers=4, install=True)
 
     def foreign_write(self, table: Table, key_values: Sequence[Any], values: Sequence[Any] | None) -> bool:
         """With a connection of another program."""
@@ -305,6 +307,12 @@ def fresh_database(dsn: str) -> Iterator[str]:
             admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
+def with_defaults(table: Table, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A row with the defaults of the columns that are missing at its end."""
+    missing = table.row_columns[len(values) :]
+    return (*values, *(None if column.default is MISSING else column.default for column in missing))
+
+
 def upsert(table: Table, source: str) -> str:
     """INSERT of whole rows, or an update of those that are there, in the SQL of both databases."""
     keys = ", ".join(f'"{name}"' for name in table.key_names)
@@ -317,10 +325,10 @@ def upsert(table: Table, source: str) -> str:
 
 def read_rows(db: apsw.Connection, schema: Schema) -> UserRows:
     """table -> rows of the user tables of a file as wire values (key columns, then cells by slot)."""
-    forms = _forms.get(schema.hash)
-    if forms is None:
-        forms = _forms[schema.hash] = [Reading(table) for table in schema.tables]
-    return {form.name: form.rows(db) for form in forms}
+    known = _forms.get(id(schema))
+    if known is None or known[0] is not schema:
+        known = _forms[id(schema)] = (schema, [Reading(table) for table in schema.tables])
+    return {form.name: form.rows(db) for form in known[1]}
 
 
 class Reading:
@@ -339,5 +347,5 @@ class Reading:
         return [tuple([read(value) for read, value in zip(readers, row, strict=True)]) for row in found]
 
 
-_forms: dict[str, list[Reading]] = {}
-"""By hash of the schema."""
+_forms: dict[int, tuple[Schema, list[Reading]]] = {}
+"""By identity of the schema, which is kept so that nothing else gets it."""

@@ -135,14 +135,14 @@ class Watch:
         """The feeds are what was seen to grow; digests and user tables say the same; histories have no gap."""
         self._hub.sequence()
         self.hub_moved()
-        alive: dict[str, list[tuple[Any, ...]]] = {table.name: [] for table in self._hub.schema.tables}
+        alive: dict[str, list[tuple[Any, ...]]] = {table.name: [] for table in self._hub.whole_schema.tables}
         for name, snapshot in self._latest.items():
             self._check_feed(name, snapshot)
             self._check_digest(name, snapshot)
             for (table, key), (_, image) in snapshot.rows.items():
                 row = read_image(image)
                 if row.life % 2:
-                    alive[table].append(whole(self._hub.schema.by_name[table].row_columns, row.values))
+                    alive[table].append(whole(self._hub.whole_schema.by_name[table].row_columns, row.values))
                 if row.life:
                     self._check_history(table, key, row)
         shown = self._hub.user_rows()
@@ -189,9 +189,9 @@ class Watch:
             raise Violation(8, f"{table} {key!r}: the history ends with life {life}, the row has {row.life}")
 
     def _check_foreign_keys(self, shown: Mapping[str, list[tuple[Any, ...]]]) -> None:
-        for table in self._hub.schema.tables:
+        for table in self._hub.whole_schema.tables:
             for reference in table.foreign_keys:
-                parent = self._hub.schema.by_name[reference.parent]
+                parent = self._hub.whole_schema.by_name[reference.parent]
                 there = {pick(parent, row, reference.parent_columns) for row in shown[parent.name]}
                 for row in shown[table.name]:
                     wanted = pick(table, row, reference.columns)
@@ -205,11 +205,11 @@ class Watch:
             images = {name: read_image(fed.image) for name, fed in snapshot.rows.items()}
             found.update((name, (space, image)) for name, image in images.items() if image.life)
         for name, (space, image) in found.items():
-            table = self._hub.schema.by_name[name[0]]
+            table = self._hub.whole_schema.by_name[name[0]]
             row = whole(table.row_columns, image.values)
             if image.life % 2 == 0 or table.via is None:
                 continue
-            parent = self._hub.schema.by_name[table.via.parent]
+            parent = self._hub.whole_schema.by_name[table.via.parent]
             keys = dict(zip(table.via.parent_columns, pick(table, row, table.via.columns), strict=True))
             if None in keys.values():
                 wanted = f"p:{pick(table, row, ['project'])[0]}"

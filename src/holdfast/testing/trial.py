@@ -21,6 +21,7 @@ from holdfast.errors import HoldfastError
 from holdfast.hub import pull
 from holdfast.hub.identity import Access
 from holdfast.replica import downloads, outbox, seal, stage, uploads
+from holdfast.testing import upgrades
 from holdfast.testing.coverage import Coverage
 from holdfast.testing.device import CRASHED, OK, SimulatedDevice
 from holdfast.testing.hub_places import read_rows
@@ -79,6 +80,7 @@ PROFILES: dict[str, dict[str, int]] = {
     "mixed": CALM | FAULTY | STEERING | CRASHES | POWER | CLOCKS | ACCESS | HUB | DISK | FAILOVER | POISON,
 }
 PROFILES["everything"] = PROFILES["mixed"] | RESTORE | {"draft": 8, "undo": 4, "redo": 2, "resolve": 3}
+PROFILES["upgrade"] = upgrades.WEIGHTS
 
 
 def profile_of(seed: int, asked: str) -> str:
@@ -119,7 +121,8 @@ def run(seed: int, steps: Iterable[Step], postgres: str | None = None) -> Report
     """Play a plan to its end, or to the first violation; on `postgres`, as `Simulation` takes it, if it is given."""
     played = list(steps)
     with small_limits(random.Random(f"{seed}/limits")):
-        trial = Trial(seed, postgres)
+        upgrading = any(step.kind in upgrades.ACTIONS for step in played)
+        trial = upgrades.Upgrades(seed, postgres) if upgrading else Trial(seed, postgres)
         violation = None
         try:
             trial.play(played)

@@ -13,6 +13,7 @@ import pytest
 import holdfast as hf
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing import Fault, LocalTransport, Network
+from holdfast.testing.version_tables import V1, V2
 
 
 class Form(hf.Table, key="id", space="p:{project}"):
@@ -97,3 +98,25 @@ def test_a_row_that_moved_away_before_its_writer_heard_that_it_was_accepted(fold
         assert ann.digest("p:2") == ben.digest("p:2")
         with closing(apsw.Connection(str(folder / "ann.db"))) as db:
             assert json.dumps(db.execute("select * from holdfast_base").fetchall()) == "[]"
+
+
+def test_an_old_device_that_stays_open_hears_of_a_table_that_came_with_a_later_version(folder: Path) -> None:
+    """Seed 127, upgrade. The device heard of the hub's new layout in an answer without rows. With the first row of the
+    new table every sync failed with `response_malformed`, until the application was started again.
+    """
+    store, may = MemoryStore(), hf.Identity("ann", {"site": "rw"})
+    ways = Network()
+    hub = hf.Server(store, V1)
+    old_way = ways.link("old", lambda body: LocalTransport(hub, may).exchange(body))
+    new_way = ways.link("new", lambda body: LocalTransport(hub, may).exchange(body))
+    with hf.Replica(folder / "old.db", V1, transport=old_way) as old:
+        old.sync()
+        hub.close()
+        hub = hf.Server(store, V2)
+        with closing(hub), hf.Replica(folder / "new.db", V2, transport=new_way) as new:
+            old.sync()
+            new.execute("insert into photo (visit_id, caption) values ('v', 'roof')")
+            new.sync()
+            assert old.sync().pulled == 1
+            assert old.digest("site") == new.digest("site")
+            assert old.verify().ok
