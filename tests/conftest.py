@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BASE = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", BASE, derandomize=True, database=None)
 settings.register_profile("local", BASE)
-settings.register_profile("soak", BASE, max_examples=5_000, stateful_step_count=200)
+EXAMPLES = int(os.environ.get("HOLDFAST_EXAMPLES", "5000"))
+settings.register_profile("soak", BASE, max_examples=EXAMPLES, stateful_step_count=200)
 settings.load_profile(os.environ.get("HOLDFAST_HYPOTHESIS") or ("ci" if os.environ.get("CI") else "local"))
 
 

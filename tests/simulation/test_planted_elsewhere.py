@@ -35,7 +35,7 @@ def test_the_named_checker_finds_it(fault: Elsewhere) -> None:
         "HOLDFAST_PLANTED": fault.name,
         "PYTHONPATH": path,
         "CI": "1",
-        "HOLDFAST_CRASH_EVERY": "11",
+        "HOLDFAST_CRASH_EVERY": "31",
     }
     environment.pop("PYTEST_XDIST_WORKER", None)
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)

@@ -62,10 +62,9 @@ class FragileStore:
         """As the inner store."""
         return self.inner.versions() if isinstance(self.inner, Keeping) else []
 
-    def keep_version(self, kept: Kept) -> None:
-        """As the inner store, with the fault."""
-        if isinstance(self.inner, Keeping):
-            self.inner.keep_version(kept)
+    def keep_version(self, kept: Kept) -> Kept:
+        """As the inner store."""
+        return self.inner.keep_version(kept) if isinstance(self.inner, Keeping) else kept
 
     def close(self) -> None:
         """Close the inner store, unless other processes use the same object."""
