@@ -371,7 +371,8 @@ def test_mutations_of_a_real_request_are_refused_or_harmless(
     with caplog.at_level(logging.WARNING):
         caplog.clear()
         status, lines = target.send(body)
-        assert not caplog.records, caplog.text
+        # Its cursor is of another history, as after a restored backup: the hub has to say so.
+        assert {record.getMessage().split()[0] for record in caplog.records} <= {"hub.history_lost"}, caplog.text
     assert status < 500, lines
     if status != 200:
         assert status >= 400
