@@ -4,6 +4,7 @@ priorities of tables, `.level.base` follows, and `.v` with the version of the sc
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from holdfast.stores.base import Space, Transaction
@@ -32,6 +33,7 @@ class Cursor(NamedTuple):
         return f"{self.epoch}.{self.seq}.{self.head}.{self.chain}{levels}{version}"
 
 
+@lru_cache(maxsize=4_096)  # a round asks for the same ones several times
 def parse_cursor(text: str) -> Cursor | None:
     """The cursor from its text; None when it is not one of ours (the space is then read from the start)."""
     text, _, named = text.partition(".v")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from holdfast.hub.batch import Submission
 from holdfast.hub.cursor import parse_cursor
@@ -55,7 +55,16 @@ def of_push(schema: Schema, submissions: Sequence[Submission], recent: RecentSpa
         at_once=True,
         new=new,
         then=submissions[0].then if len(submissions) == 1 else None,
+        heads=sorted({head for submission in submissions for head in _heads(submission)}),
     )
+
+
+def _heads(submission: Submission) -> Iterator[tuple[str, int]]:
+    """Where the device stands in the spaces where it may write: it is asked whether that is history of this hub."""
+    for name, text in submission.cursors.items():
+        cursor = parse_cursor(text) if submission.spaces.get(name) == "rw" else None
+        if cursor is not None and cursor.head:
+            yield name, cursor.head
 
 
 def of_drain(rows: int, recent: RecentSpaces) -> Need:

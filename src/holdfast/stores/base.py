@@ -376,6 +376,7 @@ class Need(NamedTuple):
     written one of the `rows` before, so that a store may answer from what it remembers of the last writes, and find out
     with the commit whether that is so: `NotRemembered`. `then` is what a snapshot will be asked for right behind the
     commit of a writer; it is read with it, `found_behind` gives it, and it is `found` in the need of that snapshot.
+    `heads`: of which heads of spaces the chains will be asked by a writer.
     """
 
     origins: Sequence[str] = ()
@@ -388,6 +389,7 @@ class Need(NamedTuple):
     new: bool = False
     then: Need | None = None
     found: object = None
+    heads: Sequence[tuple[str, int]] = ()
 
 
 class Foreseeing(Protocol):

@@ -159,8 +159,24 @@ def test_new_rows_that_another_hub_comes_before_are_written_again(world: World, 
                 costs.append(world.round(anna))
             ben.sync()
             assert ben.execute("select count(*) from note") == anna.execute("select count(*) from note") == [(7,)]
-    roll_back = where_the_device_stands = 1
-    assert costs == [NEW + roll_back + WRITE + where_the_device_stands, WRITE, NEW]
+    roll_back = 1
+    assert costs == [NEW + roll_back + WRITE, WRITE, NEW]
+
+
+def test_a_device_that_is_behind_costs_no_more(world: World) -> None:
+    devices = {name: world.device(name) for name in ("anna", "ben")}
+    for number in range(3):
+        for name, device in devices.items():
+            device.execute("insert into note (id, text) values (?, 'x')", (f"{name} {number}",))
+            device.sync()
+    costs = []
+    for number in range(3, 6):
+        for name, device in devices.items():
+            device.execute("insert into note (id, text) values (?, 'x')", (f"{name} {number}",))
+            costs.append(world.round(device))
+    assert costs == [NEW] * 6
+    devices["anna"].execute("insert into crew (id, name) values ('c', '')")
+    assert world.round(devices["anna"]) == WRITE
 
 
 def test_what_another_program_writes_costs_as_many(world: World) -> None:

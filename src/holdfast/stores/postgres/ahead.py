@@ -12,7 +12,7 @@ import msgspec
 from holdfast.stores.base import HubState, Need, Origin, Space, StoredRow
 from holdfast.stores.postgres.exchange import Answer, Connection, Sender, exchange
 from holdfast.stores.postgres.feeds import Spaces
-from holdfast.stores.postgres.memory import Memory
+from holdfast.stores.postgres.memory import Expected, Memory
 from holdfast.stores.postgres.native import BusyTables
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.user_tables import as_json, can_hold, text_array
@@ -33,13 +33,18 @@ Rows = dict[tuple[str, str], StoredRow]
 _decode = msgspec.json.Decoder(list[tuple[Any, ...]]).decode
 
 
+def stripes_of(origins: Collection[str]) -> list[int]:
+    """The numbers of the locks of origins, in order."""
+    return sorted({zlib.crc32(origin.encode()) % _STRIPES for origin in origins})
+
+
 def lock_origins(db: Sender, origins: Collection[str]) -> None:
     """Send for the locks of origins, which a writer holds to its end, whether they are known or not."""
-    stripes = sorted({zlib.crc32(origin.encode()) % _STRIPES for origin in origins})
+    stripes = stripes_of(origins)
     if len(stripes) > _MOST_STRIPES:
         db.execute(QUERIES["lock_all_origins"], (LOCK_SPACE,))
     else:
-        db.execute(QUERIES["lock_origins"], (f"{{{','.join(map(str, stripes))}}}", LOCK_SPACE))
+        db.execute(QUERIES["lock_origins"], (stripes, LOCK_SPACE))
 
 
 def ask_origins(db: Sender, origins: Sequence[str], *, write: bool) -> Answer:
@@ -126,6 +131,9 @@ class Ahead:
         self.remembered = memory is not None and memory.covers(need)
         """Nothing was asked: it begins with the commit, which finds out whether everything is as it was remembered."""
         self._taken = False
+        self._chains: dict[tuple[str, int], str] = {}
+        self.consulted: set[str] = set()
+        """The spaces of which a writer has asked where they stand."""
 
     @property
     def only(self) -> bool:
@@ -166,7 +174,8 @@ class Ahead:
         else:
             with exchange(db) as to:
                 self.send_begin(to)
-                named = (self._tables, text_array(need.origins), text_array(need.spaces))
+                heads = as_json([{"name": name, "head": head} for name, head in need.heads])
+                named = (self._tables, text_array(need.origins), text_array(need.spaces), heads)
                 found = to.execute(self._with_place("state"), named, binary=True)
                 if need.dirty:
                     self._asked["dirty"] = ask_dirty(to, self._free, need.dirty)
@@ -180,14 +189,21 @@ class Ahead:
     def send_begin(self, to: Sender) -> None:
         """Send what begins a write transaction."""
         to.execute(QUERIES["begin_write"])
-        to.execute(QUERIES["settings"], self._settings or ())
-        if self._need.origins:
+        settings, stripes = self._settings or (), stripes_of(self._need.origins)
+        if 0 < len(stripes) <= _MOST_STRIPES:
+            to.execute(QUERIES["settings_and_origins"], (*settings, stripes, LOCK_SPACE))
+            return
+        to.execute(QUERIES["settings"], settings)
+        if stripes:
             lock_origins(to, self._need.origins)
 
     @property
-    def expected(self) -> dict[str, Origin]:
-        """The origins that were remembered."""
-        return self._memory.origins(self._need.origins) if self.remembered and self._memory is not None else {}
+    def expected(self) -> Expected:
+        """What was not read but remembered."""
+        if not self.remembered or self._memory is None:
+            return Expected()
+        spaces = [self.counters[name] for name in sorted(self.consulted)]
+        return Expected([*self._memory.origins(self._need.origins).values()], spaces)
 
     @property
     def is_look(self) -> bool:
@@ -223,14 +239,15 @@ class Ahead:
             feed.sort()
 
     def _take_state(self, cursor: Answer) -> None:
-        ((hub, hlc, self.has_dirty, self.has_aside, place, origins, counters),) = cursor.fetchall()
+        ((hub, hlc, self.has_dirty, self.has_aside, place, origins, counters, chains),) = cursor.fetchall()
         self.state = HubState(hub, hlc or 0, counted_under(hub, place))
         if self._need.origins:
             self._origins = {row[0]: Origin(*row) for row in _decode(origins or b"[]")}
         self.counters = {space[0]: (number, Space(*space)) for number, *space in _decode(counters or b"[]")}
+        self._chains = {(name, head): chain for name, head, chain in _decode(chains or b"[]")}
         if self._memory is not None:
             quiet = not (self.has_dirty or self.has_aside)
-            self._memory.read(self.state, self._origins or {}, self.counters, quiet=quiet)
+            self._memory.read(self.state, self._origins or {}, self.counters, self._chains, quiet=quiet)
 
     def origins(self, wanted: Sequence[str]) -> dict[str, Origin] | None:
         """Known origins among those named; None when they were not foreseen."""
@@ -275,6 +292,7 @@ class Ahead:
         if self._settings is not None and not self._written:
             if self.remembered and not names <= self.counters.keys():
                 return None
+            self.consulted |= names
             return {name: space for name, (_, space) in self.counters.items() if name in names and space.head}
         if self._spaces is None:
             return None
@@ -282,9 +300,17 @@ class Ahead:
 
     def chain(self, space: str, head: int) -> tuple[str | None] | None:
         """The chain of the space at that head, None inside: it never stood there; None when it was not foreseen."""
+        if self._memory is not None:
+            return self._written_chain(self._memory, space, head)
         if self._spaces is None or self._need.after.get(space, (0, 0))[1] != head:
             return None
         return (self._stood.get(space),)
+
+    def _written_chain(self, memory: Memory, space: str, head: int) -> tuple[str | None] | None:
+        if self.remembered:
+            known = memory.chain(space, head)
+            return None if known is None else (known,)
+        return (self._chains.get((space, head)),) if (space, head) in self._need.heads and not self._written else None
 
     def feed(self, space: str, after: int, until: int, *, patches: bool) -> tuple[list[tuple[int, bytes]], bool]:
         """The first rows of a feed, and whether more may follow."""

@@ -7,13 +7,14 @@ done, the commit neither. The hub then does its work again, step by step.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
 
-from holdfast.stores.base import Batch, NotAtOnce, Origin, Space
+from holdfast.stores.base import Batch, NotAtOnce, Space
 from holdfast.stores.postgres.feeds import Feeds, Spaces
+from holdfast.stores.postgres.memory import Expected
 from holdfast.stores.postgres.queries import QUERIES
 from holdfast.stores.postgres.statements import Statement
 from holdfast.stores.postgres.user_tables import as_json, text_array
@@ -23,12 +24,10 @@ _NOT_THE_WRITE = ("08", "42", "53", "57", "58", "XX")
 """Classes of errors that are not of what was written: connection, rights and altered tables, resources, shutdown."""
 
 
-def write_at_once(
-    writing: Writing, batch: Batch, counters: Spaces, expected: Mapping[str, Origin]
-) -> dict[str, Space] | None:
+def write_at_once(writing: Writing, batch: Batch, counters: Spaces, expected: Expected) -> dict[str, Space] | None:
     """Let a batch wait for the commit, and give the heads that it leaves; None when it is not one for this way: one
     that goes into a space of which no counter was read, or that writes where notes of other programs are taken.
-    `expected` are origins that were not read but remembered: they must be so still, and no row may wait aside."""
+    `expected` was not read but remembered: it must be so still, and no row may wait aside."""
     names = spaces_of(batch)
     changes = changes_of(writing.catalog.tables, batch.rows)
     known = writing.known_marks
@@ -41,9 +40,11 @@ def write_at_once(
         waiting.add(*statements_of(changes, ())[1 if alone else 0 :])
     rows = [{"tbl": row.table, "key": row.key} for row in batch.rows if not row.foreign]
     chains = [{"id": counters[name][0], "chain": counters[name][1].chain} for name in names]
-    origins = [{"origin": one.origin, "device": one.device, "n": one.last_n} for one in expected.values()]
-    known_origins = (len(origins), as_json(origins))
-    unchanged = (len(names), as_json(rows), *known_origins, text_array(names), as_json(chains))
+    origins = [{"origin": one.origin, "device": one.device, "n": one.last_n} for one in expected.origins]
+    others = [(number, space) for number, space in expected.spaces if space.name not in names and space.head]
+    stood = [{"id": number, "head": space.head, "chain": space.chain} for number, space in others]
+    remembered = (len(origins), as_json(origins), as_json(stood))
+    unchanged = (len(names), as_json(rows), *remembered, text_array(names), as_json(chains))
     waiting.add(Statement(QUERIES["lock_unchanged"], unchanged))
     waiting.add(*note_rewritten(writing.catalog, batch.rows))
     feeds = Feeds(writing.catalog.ids, counters)

@@ -6,8 +6,8 @@ breaks off if anything of it is otherwise (`lock_unchanged`). The write is done 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from holdfast.stores.base import Batch, HubState, Need, Origin, Space
 from holdfast.stores.postgres.feeds import Spaces
@@ -18,7 +18,16 @@ MOST_PAUSE = 64
 """Where others write all the time, so many writes at most ask again before one is tried from memory."""
 
 
+Name = TypeVar("Name")
 Thing = TypeVar("Thing")
+Chains = Mapping[tuple[str, int], str]
+
+
+class Expected(NamedTuple):
+    """What the database must find as it is here: origins, and spaces, with their numbers, that have had these heads."""
+
+    origins: Sequence[Origin] = ()
+    spaces: Sequence[tuple[int, Space]] = ()
 
 
 class Memory:
@@ -29,6 +38,7 @@ class Memory:
         self._usable = False
         self._origins: dict[str, Origin] = {}
         self._spaces: Spaces = {}
+        self._chains: dict[tuple[str, int], str] = {}
         self._pause = self._asking = 0
 
     def covers(self, need: Need) -> bool:
@@ -50,11 +60,18 @@ class Memory:
         """Those of the counters that are remembered."""
         return {name: self._spaces[name] for name in names if name in self._spaces}
 
-    def read(self, state: HubState, origins: Mapping[str, Origin], spaces: Spaces, *, quiet: bool) -> None:
+    def chain(self, space: str, head: int) -> str | None:
+        """The chain that the space had at an earlier head, if that is remembered."""
+        return self._chains.get((space, head))
+
+    def read(
+        self, state: HubState, origins: Mapping[str, Origin], spaces: Spaces, chains: Chains, *, quiet: bool
+    ) -> None:
         """What a writer has read when it began. `quiet`: no row waits aside or to be sequenced."""
         self.state, self._usable = state, quiet
         _remember(self._origins, origins)
         _remember(self._spaces, spaces)
+        _remember(self._chains, chains)
 
     def written(self, batch: Batch, heads: Mapping[str, Space], hlc: int) -> None:
         """A batch was committed, and left these heads."""
@@ -62,6 +79,7 @@ class Memory:
         _remember(self._origins, {origin.origin: origin for origin in batch.origins})
         numbers = {name: self._spaces[name][0] for name in heads if name in self._spaces}
         _remember(self._spaces, {name: (number, heads[name]) for name, number in numbers.items()})
+        _remember(self._chains, {(name, space.head): space.chain for name, space in heads.items()})
 
     def proved(self) -> None:
         """A write from memory went through."""
@@ -77,9 +95,10 @@ class Memory:
         self._usable = False
         self._origins.clear()
         self._spaces.clear()
+        self._chains.clear()
 
 
-def _remember(known: dict[str, Thing], new: Mapping[str, Thing]) -> None:
+def _remember(known: dict[Name, Thing], new: Mapping[Name, Thing]) -> None:
     for name, thing in new.items():
         known.pop(name, None)
         known[name] = thing

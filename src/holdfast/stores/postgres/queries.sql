@@ -14,6 +14,16 @@ SELECT set_config('holdfast.applying', 'on', true), set_config('plan_cache_mode'
   set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
   set_config('lock_timeout', %s::text, true), set_config('idle_in_transaction_session_timeout', %s::text, true)
 
+-- name: settings_and_origins
+-- Both in one statement: the settings of a writer, then its origins as `lock_origins` takes them. What is selected is evaluated in order, so the
+-- time that a lock is waited for is that of the settings.
+SELECT set_config('holdfast.applying', 'on', true), set_config('plan_cache_mode', 'force_generic_plan', true),
+  set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+  set_config('lock_timeout', %s::text, true), set_config('idle_in_transaction_session_timeout', %s::text, true),
+  pg_advisory_xact_lock_shared(p.place, -1), (
+    SELECT count(pg_advisory_xact_lock(p.place, s.stripe)) FROM unnest(%s::int[]) AS s(stripe)
+  ) FROM (SELECT %s::int) AS p(place)
+
 -- name: look
 -- What every snapshot is asked first: the hub's identity and clock; where it is kept: the cluster, its timeline (another one after a
 -- failover or a recovery to a point in time) and the table (another one after a dump was restored); whether a row waits to be sequenced (a hub of an earlier or later
@@ -38,7 +48,7 @@ FROM holdfast.hub h LEFT JOIN (
 
 -- name: state
 -- What every writer is asked first: the hub's identity and clock, whether a row waits to be sequenced or aside, then the origins and the
--- counters that it named, as JSON. Nothing is locked by it.
+-- counters that it named, and the chains of heads, as JSON. Nothing is locked by it.
 SELECT h.hub, (SELECT max(c.hlc) FROM holdfast.clock c),
   EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NULL AND tbl = ANY (%s::text[])),
   EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NOT NULL),
@@ -46,7 +56,10 @@ SELECT h.hub, (SELECT max(c.hlc) FROM holdfast.clock c),
   (SELECT json_agg(json_build_array(o.origin, o.device, o."user", o.last_n, o.seen))::text
     FROM holdfast.origin o WHERE o.origin = ANY (%s::text[])),
   (SELECT json_agg(json_build_array(s.id, s.name, s.epoch, s.head, s.chain, s.floor))::text
-    FROM holdfast.space s WHERE s.name = ANY (%s::text[]))
+    FROM holdfast.space s WHERE s.name = ANY (%s::text[])),
+  (SELECT json_agg(json_build_array(r.name, r.head, c.chain))::text FROM json_to_recordset(%s::json) AS r(name text, head bigint)
+    CROSS JOIN LATERAL (SELECT c.chain FROM holdfast.space s JOIN holdfast.commit c ON c.space = s.id AND c.head = r.head
+      WHERE s.name = r.name OFFSET 0) c)
 FROM holdfast.hub h
 
 -- name: set_clock
@@ -73,13 +86,17 @@ SELECT id, name, epoch, head, chain, floor FROM holdfast.space WHERE name = ANY 
 -- name: lock_unchanged
 -- The counters, locked in order of name and held to commit, if they are as they were read (each by its chain, which has the head in
 -- it) and nobody has noted one of the rows written before; and, where origins were not read but remembered, if they are as they were,
--- and no row waits aside. Else an error: nothing behind it is done then, the commit neither.
+-- no row waits aside, and other spaces that were thought of have been at their heads. Else an error: nothing behind it is done then,
+-- the commit neither.
 SELECT CASE WHEN count(*) = %s AND NOT EXISTS (
   SELECT FROM json_to_recordset(%s::json) AS r(tbl text, key text) JOIN holdfast.dirty d ON d.tbl = r.tbl AND d.key = r.key
 ) AND CASE %s WHEN 0 THEN true ELSE NOT EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NOT NULL) AND NOT EXISTS (
   SELECT FROM json_to_recordset(%s::json) AS r(origin text, device text, n bigint)
   LEFT JOIN LATERAL (SELECT o.device, o.last_n FROM holdfast.origin o WHERE o.origin = r.origin OFFSET 0) o ON true
   WHERE (o.device, o.last_n) IS DISTINCT FROM (r.device, r.n)
+) AND NOT EXISTS (
+  SELECT FROM json_to_recordset(%s::json) AS r(id int, head bigint, chain text)
+  WHERE NOT EXISTS (SELECT FROM holdfast.commit c WHERE c.space = r.id AND c.head = r.head AND c.chain = r.chain)
 ) END THEN 0 ELSE ('another writer was faster, this is done again: ' || count(*))::int END
 FROM (SELECT s.id, s.chain FROM holdfast.space s WHERE s.name = ANY (%s::text[]) ORDER BY s.name FOR UPDATE) l
 JOIN json_to_recordset(%s::json) AS r(id int, chain text) ON r.id = l.id AND r.chain = l.chain

@@ -113,6 +113,30 @@ def test_what_another_program_has_noted_is_noticed(hubs: Hubs) -> None:
     hubs.push("other", new=False)
 
 
+def test_a_space_that_was_only_looked_at_is_compared_too(hubs: Hubs) -> None:
+    """Somebody put it back from a backup meanwhile (trap 2)."""
+    write(hubs.one, batch(place("other", space="b")))
+    hubs.push("x", new=False)
+
+    def look_and_push(key: str) -> None:
+        with hubs.one.transaction_for(need(key), write=True) as tx:
+            assert tx.origins(["o"])["o"].last_n == 2
+            assert tx.spaces(["a", "b"])["b"].head == 1
+            assert tx.chain_at("a", tx.spaces(["a"])["a"].head - 1) is not None
+            assert tx.noted([("place", key)]) == set()
+            tx.write(batch(place(key), origins=[Origin("o", "d", "u", 2, 1)]))
+
+    hubs.push("y")
+    look_and_push("z")
+    write(hubs.two, batch(place("later", space="b")))  # that is no loss
+    look_and_push("zz")
+    hubs.program.execute(
+        "update holdfast.commit c set chain = 'lost' from holdfast.space s where s.id = c.space and s.name = 'b'"
+    )
+    with pytest.raises(NotRemembered):
+        look_and_push("zzz")
+
+
 def test_rows_that_wait_aside_are_asked_for(hubs: Hubs) -> None:
     hubs.program.execute("insert into holdfast.dirty (tbl, key, problem) values ('item', 'orphan', 'no parent')")
     refused(hubs, "x")
@@ -155,7 +179,9 @@ def test_an_answer_that_cannot_be_read_hides_no_commit() -> None:
         with closing(PostgresStore(as_role(dsn, name), install=False)) as store:
             store.open(contract_schema())
             write(store, batch(place("first"), origins=[Origin("o", "d", "u", 1, 1)]))
-            admin.execute(f"revoke select on holdfast.commit from {name}".encode())
+            admin.execute(f'revoke select on holdfast."row" from {name}'.encode())
+            columns = "tbl, key, mark, space, seq, life, image, kept"  # those that are not for answers alone
+            admin.execute(f'grant select ({columns}) on holdfast."row" to {name}'.encode())
             with store.transaction_for(need("x", new=False), write=True) as tx:
                 tx.origins(["o"])
                 tx.noted([("place", "x")])
@@ -171,7 +197,7 @@ def test_a_memory_holds_the_latest_and_rests_where_others_write() -> None:
     def learn() -> None:
         origins = {f"o{n}": Origin(f"o{n}", "d", "u", 1, 1) for n in range(MOST + 1)}
         spaces: Any = {"a": (1, Space("a", "e", 1, "c", 0))}
-        memory.read(memory.state, origins, spaces, quiet=True)
+        memory.read(memory.state, origins, spaces, {}, quiet=True)
 
     learn()
     assert memory.covers(wants)
