@@ -11,7 +11,7 @@ from holdfast.testing.hub_places import fresh_database
 from holdfast.testing.trial import plan, run
 from tests.postgres import server
 
-SEEDS = (("everything", 0), ("restore", 117), ("failover", 1), ("hub", 2))
+SEEDS = (("everything", 0), ("restore", 117), ("failover", 1), ("hub", 2), ("upgrade", 2))
 STEPS = 20
 
 
