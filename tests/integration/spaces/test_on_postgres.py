@@ -203,6 +203,18 @@ def test_a_table_that_a_function_reads_is_named(world: World) -> None:
     assert triggers(world) == ["membership"]
 
 
+def test_a_query_that_would_read_the_hubs_own_tables_is_refused(world: World) -> None:
+    """A role that is named holdfast finds them first: its search path is "$user", public."""
+    world.run("create table public.space (name text, user_id text)")
+    _ = server(world, "select name from public.space where user_id = :user").hub
+    with connect(world.dsn) as db:
+        ((database,),) = db.execute("select current_database()").fetchall()
+        db.execute(f'alter database "{database}" set search_path = holdfast, public'.encode())
+    with pytest.raises(hf.HoldfastError, match=r'"holdfast"."space", of the hub itself.*such as public') as caught:
+        _ = server(world, "select name from space where name <> :user").hub
+    assert caught.value.code == "membership_invalid"
+
+
 def test_what_cannot_be_watched_needs_an_interval(world: World) -> None:
     world.run(TABLE, "create materialized view seen as select * from membership")
     query = "select 'project:1' from seen where user_id = :user"
