@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests import generated_inspections
 
@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BASE = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", BASE, derandomize=True, database=None)
 settings.register_profile("local", BASE)
+# A planted fault has to be found; nobody reads the smallest example of it.
+settings.register_profile("planted", settings.get_profile("ci"), phases=(Phase.explicit, Phase.generate))
 EXAMPLES = int(os.environ.get("HOLDFAST_EXAMPLES", "5000"))
 settings.register_profile("soak", BASE, max_examples=EXAMPLES, stateful_step_count=200)
 settings.load_profile(os.environ.get("HOLDFAST_HYPOTHESIS") or ("ci" if os.environ.get("CI") else "local"))

@@ -25,8 +25,6 @@ def test_the_named_checker_finds_it(fault: Elsewhere) -> None:
         "-x",
         "-p",
         "no:cacheprovider",
-        "-p",
-        "no:xdist",
         "-W",
         "ignore::pytest.PytestAssertRewriteWarning",
     ]
@@ -36,6 +34,8 @@ def test_the_named_checker_finds_it(fault: Elsewhere) -> None:
         "PYTHONPATH": path,
         "CI": "1",
         "HOLDFAST_CRASH_EVERY": "31",
+        "HOLDFAST_HYPOTHESIS": "planted",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # importing them costs more than most of these checkers
     }
     environment.pop("PYTEST_XDIST_WORKER", None)
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
