@@ -11,7 +11,9 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
+from holdfast.hub.history import Forgotten, collect
 from holdfast.observe.logs import event
+from holdfast.schema.model import Schema
 from holdfast.stores.base import StoreUnavailable, Transaction
 
 log = logging.getLogger("holdfast.hub")
@@ -44,6 +46,24 @@ def collect_spaces(change: Change, names: list[str], before: int, pause: Callabl
     for name in names:
         while count := change(lambda tx, name=name: tx.collect(name, before, STEP)):  # type: ignore[misc]
             total += count
+            if pause():
+                return total
+    return total
+
+
+def forget_old(
+    change: Callable[[Callable[[Transaction], Forgotten]], Forgotten],
+    schema: Schema,
+    now: Callable[[], int],
+    pause: Callable[[], bool],
+) -> int:
+    """Forget the entries and decided conflicts that each table keeps no longer, step by step; gives the number of
+    conflicts. `change` and `pause` as for `collect_spaces`.
+    """
+    total = 0
+    for table in schema.declared:
+        while any(gone := change(lambda tx, table=table: collect(tx, schema, table, now()))):  # type: ignore[misc]
+            total += gone.conflicts
             if pause():
                 return total
     return total

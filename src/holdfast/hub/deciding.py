@@ -27,7 +27,7 @@ from holdfast.protocol.members import text_of
 from holdfast.schema.built_in import CONFLICTS
 from holdfast.schema.model import Schema, Table
 from holdfast.schema.rules import CONFLICT_TABLE
-from holdfast.stores.base import StoredRow, StoreUnavailable, Transaction
+from holdfast.stores.base import Span, StoredRow, StoreUnavailable, Transaction
 
 if TYPE_CHECKING:
     from holdfast.hub.hub import Hub
@@ -63,8 +63,7 @@ def listed(tx: Transaction, spaces: Mapping[str, Access], wish: Wish) -> list[Co
         for state in states
     ]
     columns = ("space", "state", *(("table_name",) if wish.table else ()))
-    keys = sorted(key for key in tx.children(CONFLICT_TABLE, columns, wanted) if key > wish.after) if wanted else []
-    keys = keys[: wish.limit]
+    keys = tx.children(CONFLICT_TABLE, columns, wanted, Span(wish.after, "", wish.limit)) if wanted else []
     rows = tx.rows([(CONFLICT_TABLE, key) for key in keys])
     found = [_read(rows.get((CONFLICT_TABLE, key)), key, spaces) for key in keys]
     return [conflict for conflict in found if conflict is not None]

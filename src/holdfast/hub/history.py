@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 from holdfast.hub.placing import content_of
 from holdfast.hub.record import decode_record, recalled
-from holdfast.hub.trace import moment
 from holdfast.hub.workspace import RowName, Standing, Workspace
 from holdfast.kernel import clock
 from holdfast.kernel.row import Row
@@ -18,13 +17,13 @@ from holdfast.schema.built_in import CONFLICTS
 from holdfast.schema.key import key_values
 from holdfast.schema.model import MISSING, Schema, Table
 from holdfast.schema.rules import CONFLICT_TABLE
-from holdfast.stores.base import Batch, HistoryEntry, Transaction
+from holdfast.stores.base import Batch, HistoryEntry, Span, Transaction
 
 DAY = 24 * 60 * 60 * 1000
 MOST_ENTRIES = 1_000
 """So many of the latest entries of a row are sent to a device."""
 COLLECTED = 1_000
-"""So many conflicts are deleted in one transaction."""
+"""So many entries, and so many conflicts, are deleted in one transaction."""
 
 
 def happened(entry: HistoryEntry) -> Happened:
@@ -95,17 +94,26 @@ def _named(table: Table, row: Row) -> dict[str, Any]:
     return values
 
 
-def collect(tx: Transaction, schema: Schema, table: Table, now: int) -> int:
-    """Forget what is older than the table keeps: entries, and conflicts that are decided, up to 1,000 of them as rows
-    that die. Gives how many conflicts went; the caller goes on until there are none.
+class Forgotten(NamedTuple):
+    """How many entries and conflicts went in one step."""
+
+    entries: int
+    conflicts: int
+
+
+def collect(tx: Transaction, schema: Schema, table: Table, now: int) -> Forgotten:
+    """Forget a piece of what is older than the table keeps: entries, and conflicts that are decided, as rows that die;
+    up to 1,000 of each. The caller goes on until nothing goes any more.
     """
     if not table.history:
-        return 0
+        return Forgotten(0, 0)
     before = now - table.history * DAY
-    tx.forget_history(table.name, before)
+    entries = tx.forget_history(table.name, before, COLLECTED)
     wanted = [(table.name, state) for state in ("auto", "resolved")]
-    keys = sorted(tx.children(CONFLICT_TABLE, ("table_name", "state"), wanted))
-    old = [(CONFLICT_TABLE, key) for key in keys if moment(key) < before][:COLLECTED]
+    # The key of a conflict is its stamp: keys stand in the order of time.
+    end = clock.stamp(clock.wall(max(before, 0)), "0" * 12)
+    keys = tx.children(CONFLICT_TABLE, ("table_name", "state"), wanted, Span("", end, COLLECTED))
+    old = [(CONFLICT_TABLE, key) for key in keys]
     state = tx.hub()
     workspace = Workspace(tx, schema, old)
     hlc = clock.tick(state.hlc, now)
@@ -121,4 +129,4 @@ def collect(tx: Transaction, schema: Schema, table: Table, now: int) -> int:
     if writes:
         digests = workspace.digest_changes(writes, state.hub.encode())
         tx.write(Batch(writes, [], [], [], digests, content_of(writes), hlc, now))
-    return len(writes)
+    return Forgotten(entries, len(writes))

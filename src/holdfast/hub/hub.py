@@ -11,10 +11,10 @@ from typing import Any, TypeVar, cast
 from holdfast.errors import HoldfastError
 from holdfast.hub import needs
 from holdfast.hub.batch import Outcome, Submission
-from holdfast.hub.compacting import HORIZON_DAYS, Collected, Housekeeper, collect_spaces
+from holdfast.hub.compacting import HORIZON_DAYS, Collected, Housekeeper, collect_spaces, forget_old
 from holdfast.hub.compare import check as check_compare
 from holdfast.hub.deciding import Desk
-from holdfast.hub.history import DAY, as_of, collect, happened
+from holdfast.hub.history import DAY, as_of, happened
 from holdfast.hub.hooks import Hooks
 from holdfast.hub.identity import Access, Identity, check_identity, check_user
 from holdfast.hub.membership import Membership
@@ -419,12 +419,11 @@ class Hub:
         with self._store.transaction(write=False) as tx:
             yield tx
 
-    def collect(self) -> int:
-        """Forget the history that its table keeps no longer; gives how many conflicts went."""
-        total = 0
-        for table in self.schema.declared:
-            while count := self._writer.change(lambda tx, table=table: collect(tx, self.schema, table, self._now())):  # type: ignore[misc]
-                total += count
+    def collect(self, pause: Callable[[], bool] = lambda: False) -> int:
+        """Forget the history that its table keeps no longer, in short steps, with `pause` between them; gives how many
+        conflicts went.
+        """
+        total = forget_old(self._writer.change, self.schema, self._now, pause)
         if total:
             self.watch.everyone()
         return total
@@ -432,7 +431,7 @@ class Hub:
     def compact(self, *, days: float | None = None, pause: Callable[[], bool] = lambda: False) -> Collected:
         """Collect what is older than `days` (None: the horizon), in short steps; `pause` is called between them."""
         before = self._now() - int((self.horizon_days if days is None else days) * DAY)
-        conflicts = self.collect()
+        conflicts = self.collect(pause)
         with self._store.transaction(write=False) as tx:
             names = tx.all_spaces()
         return Collected(collect_spaces(self._writer.change, names, before, pause), conflicts, len(names))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from holdfast.hub.answers import Answer, replaces
@@ -14,9 +16,11 @@ from holdfast.hub.record import Decision
 from holdfast.hub.trace import NOBODY, Seen, Trace, Writer, moment
 from holdfast.hub.workspace import Draft, RowName, Standing, Workspace
 from holdfast.kernel import clock
-from holdfast.kernel.column import Cell
+from holdfast.kernel.column import Cell, default_of
 from holdfast.kernel.documents.content import NOTHING, decoded
+from holdfast.kernel.merges import BY_NAME
 from holdfast.kernel.row import Conflict, Op, Row
+from holdfast.kernel.values import canonical_json
 from holdfast.protocol.members import ABSENT, text_of
 from holdfast.schema.built_in import CONFLICTS
 from holdfast.schema.model import Column, Table
@@ -70,7 +74,7 @@ class Inbox:
             column = table.cells[slot]
             if column.merge != "json" or before is None or not _met_document(op, before, after, slot):
                 continue
-            past = Past(self._trace.edits(table, op.key, column))
+            past = Past(self._trace.edits(table, op.key, column), _default_update(column))
             update = decoded(op.changes[slot])
             states = _document(before, slot), _document(after, slot)
             found += [
@@ -225,6 +229,17 @@ def _met_document(op: Op, before: Row, after: Row, slot: int) -> bool:
 def _document(row: Row, slot: int) -> bytes:
     update = row.states[slot][1]
     return decoded(update) if update else NOTHING
+
+
+def _default_update(column: Column) -> bytes:
+    return _update_of(canonical_json(default_of(column, BY_NAME[column.merge].empty)))
+
+
+@lru_cache(maxsize=64)
+def _update_of(default: str) -> bytes:
+    """The update that a declared default of a JSON column stands for."""
+    column = Column("default", "json", merge="json", default=json.loads(default))
+    return decoded(BY_NAME["json"].difference(column, {}, None, column.default))
 
 
 def _member_case(column: Column, met: Met) -> Case:

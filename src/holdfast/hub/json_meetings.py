@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from holdfast.hub.json_parts import Id, Parent, Part, Parts
-from holdfast.kernel.documents.content import Content
+from holdfast.kernel.documents.content import NOTHING, Content
 from holdfast.kernel.documents.library import library
 from holdfast.kernel.values import check
 from holdfast.protocol.members import ABSENT, END, alike, member, pointer
@@ -35,23 +36,29 @@ class Met(NamedTuple):
 
 
 class Past:
-    """The edits of a document before this one, newest first, read as far as somebody asks: who wrote it, its bytes."""
+    """The edits of a document before this one, newest first, read as far as somebody asks: who wrote it, its bytes.
+    Before all of them stands the declared default, which nobody wrote.
+    """
 
-    def __init__(self, edits: Iterator[tuple[Any, bytes]]) -> None:
+    def __init__(self, edits: Iterator[tuple[Any, bytes]], default: bytes = NOTHING) -> None:
         self._edits = edits
+        self._default: bytes | None = default
         self._read: list[tuple[Any, Parts]] = []
         self._written: dict[int, list[tuple[int, int]]] = {}
         """Client -> (first clock, negative so that the newest stands first; which edit), in order."""
 
     def _more(self) -> bool:
         following = next(self._edits, None)
-        if following is None:
+        if following is not None:
+            by, parts = following[0], Parts(following[1])
+        elif self._default is not None:
+            by, parts, self._default = None, _parts_of_default(self._default), None
+        else:
             return False
-        parts = Parts(following[1])
         for part in parts:
             if part.kind != "gone":
                 insort(self._written.setdefault(part.client, []), (-part.clock, len(self._read)))
-        self._read.append((following[0], parts))
+        self._read.append((by, parts))
         return True
 
     def _edit_of(self, name: Id) -> tuple[Any, Parts] | None:
@@ -87,6 +94,12 @@ class Past:
 def met_members(before: bytes, update: bytes, after: bytes, shown: Any, past: Past) -> list[Met]:
     """What was lost when `update` came into the document `before` and made it `after`, which shows the JSON `shown`."""
     return _Meeting(before, update, after, shown, past).found()
+
+
+@lru_cache(maxsize=64)
+def _parts_of_default(data: bytes) -> Parts:
+    """A schema has few defaults, and each conflict asks for one."""
+    return Parts(data)
 
 
 class _Meeting:

@@ -84,12 +84,10 @@ class Trace:
         return Seen(known, value if known else None, writer or NOBODY)
 
     def edits(self, table: Table, key: str, column: Column) -> Iterator[tuple[Writer, bytes]]:
-        """The edits of a document, newest first, as far as the history goes; the declared default stands at the end."""
-        merge = BY_NAME[column.merge]
+        """The edits of a document, newest first, as far as the history goes."""
         for entry, record in self.newest((table.name, key)):
             if column.name in record.set:
                 yield _writer(entry, entry.stamp), decoded(record.set[column.name])
-        yield NOBODY, decoded(merge.difference(column, merge.empty, None, default_of(column, merge.empty)))
 
     def deletion(self, name: RowName) -> Writer:
         """Who deleted the row last."""

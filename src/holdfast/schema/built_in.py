@@ -53,7 +53,7 @@ CONFLICTS: Final = Table(
     ),
     key_names=("id",),
     space=SpaceRule("{space}"),
-    indexes=(("table_name", "row_key"), ("state", "space")),
+    indexes=(("table_name", "row_key"), ("state", "space", "id"), ("table_name", "state", "id")),
 )
 """One row a conflict (`spec/merge.md`, section 8). It lives in the space of the row that it is about. `mine` is the
 value of the operation that met the other one, `theirs` what stood there; the values are canonical JSON."""

@@ -115,6 +115,14 @@ class HistoryEntry(NamedTuple):
     body: bytes
 
 
+class Span(NamedTuple):
+    """Keys after `after` and before `before` (empty: to the end), the first `limit` of them."""
+
+    after: str
+    before: str
+    limit: int
+
+
 class Batch(NamedTuple):
     """Everything that one commit of the hub writes.
 
@@ -288,9 +296,12 @@ class Transaction(Protocol):
         fit the schema, or whose key is none, is left out."""
         ...
 
-    def children(self, table: str, columns: Sequence[str], values: Sequence[Sequence[Any]]) -> list[str]:
+    def children(
+        self, table: str, columns: Sequence[str], values: Sequence[Sequence[Any]], span: Span | None = None
+    ) -> list[str]:
         """Keys of the rows that a user table holds now with one of these value tuples (wire forms) in the columns.
-        Rows that do not fit the schema are left out."""
+        Rows that do not fit the schema are left out. Of a table whose key is one text, `span` asks for a part of them,
+        in the order of the keys: no more is read than that for each tuple."""
         ...
 
     def write(self, batch: Batch) -> dict[str, Space]:
@@ -315,8 +326,9 @@ class Transaction(Protocol):
         """A part that is undone alone when an exception leaves it; the exception goes on."""
         ...
 
-    def forget_history(self, table: str, before: int) -> None:
-        """Delete the entries of a table with `at` < `before`, in milliseconds since 2020-01-01 UTC."""
+    def forget_history(self, table: str, before: int, limit: int) -> int:
+        """Delete entries of a table with `at` < `before`, in milliseconds since 2020-01-01 UTC: at most `limit` of
+        them. Gives how many went."""
         ...
 
     def collect(self, space: str, before: int, limit: int) -> int:

@@ -310,5 +310,11 @@ def test_a_list_of_conflicts_reads_no_others(tmp_path: Path) -> None:
         _ = place.device("ann").execute("select 1")
         for file in ("hub.db", "ann.db"):
             with apsw.Connection(str(tmp_path / file)) as db:
-                sql = "explain query plan select id from holdfast_conflict where space = 's' and state = 'open'"
-                assert "holdfast_conflict(state, space)" in str(list(db.execute(sql)))
+                # A page of the list, and what is collected: in the order of the index, so no further than the limit.
+                for columns in ("state, space", "table_name, state"):
+                    given = " and ".join(f"{name} = ''" for name in columns.split(", "))
+                    sql = f"""explain query plan select id from holdfast_conflict where {given}
+                              and id > '' and ('' = '' or id < 'x') order by id limit 9"""
+                    plan = str(list(db.execute(sql)))
+                    assert f"holdfast_conflict({columns}, id)" in plan
+                    assert "TEMP B-TREE" not in plan

@@ -138,6 +138,31 @@ def test_old_history_goes_with_its_conflicts(place: Site) -> None:
     assert place.server.as_of("short", "s", place.now) == {"id": "s", "title": "B"}
 
 
+def test_old_history_goes_in_steps_that_a_round_comes_between(place: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step is a short transaction; what is left after a stop goes the next time."""
+    monkeypatch.setattr("holdfast.hub.history.COLLECTED", 4)
+    ann, ben = place.device("ann"), place.device("ben")
+    ann.executemany("insert into short values (?, '0')", [(f"s{number}",) for number in range(10)])
+    place.rest(ann, ben)
+    ann.execute("update short set title = 'A'")
+    place.later()
+    ben.execute("update short set title = 'B'")
+    place.rest(ann, ben)
+    place.later(11 * DAY)
+    pauses: list[int] = []
+
+    def pause() -> bool:
+        pauses.append(len(list(place.server.export_history("short"))))
+        ben.execute("insert into kept (id) values (?)", (f"during {len(pauses)}",))
+        assert ben.sync().pushed == 1
+        return len(pauses) == 3
+
+    assert place.server.hub.collect(pause) == 10
+    assert pauses == [26, 22, 18]
+    assert place.server.collect() == 0
+    assert list(place.server.export_history("short")) == []
+
+
 def test_an_open_conflict_is_never_collected(tmp_path: Path) -> None:
     class Asked(hf.Table, space="s", history="1 day"):
         title: hf.Review[str] = ""

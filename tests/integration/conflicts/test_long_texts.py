@@ -100,7 +100,7 @@ def test_without_a_history_the_edit_is_kept_as_it_was_sent(place: Site) -> None:
         ann.sync()
     put(ben, "line 150 of", "line 150? of")
     with place.server._store.transaction(write=True) as tx:
-        tx.forget_history("report", place.now + 1)
+        tx.forget_history("report", place.now + 1, 1_000)
     place.rest(ann, ben)
     (found,) = ben.conflicts()
     assert (found.has_base, found.winner) == (False, "theirs")

@@ -31,14 +31,23 @@ class Sheet(hf.Table, space="s"):
     hits: hf.Counter = 0
     tags: hf.Set[str]
     best: hf.Latest[int] = 0
+    due: hf.Earliest[int] = 100
+    seen: hf.GrowSet[str]
+    story: hf.Text = "once 🏗 upon"
+    memo: hf.MergeText = "the crane stands"
+    setup: hf.Json = {"a": 0, "b": {"c": 0}}  # noqa: RUF012 (a declaration)
 
 
 SCHEMA = hf.Schema(Sheet)
 WHOLE = ("title", "stage", "owner", "lines", "amount", "done", "data")
+PATHS = ("/a", "/b/c")
 
 
 class Edit(NamedTuple):
-    """What a device does to one row: its time, and column -> value (an increment for hits, an element for tags)."""
+    """What a device does to one row: its time, and column -> value: an increment for hits, an element for tags and
+    seen, what is put before the text for story, for memo the same or a word instead of "crane", for setup a path with
+    its value.
+    """
 
     at: int
     key: str
@@ -50,13 +59,15 @@ class Model:
 
     def __init__(self) -> None:
         start = {"title": "", "stage": "a", "owner": "", "lines": "", "amount": 0.0, "done": False, "data": None}
-        self.rows = {f"r{n}": {**start, "hits": 0, "tags": set[str](), "best": 0} for n in range(ROWS)}
+        self.rows = {f"r{n}": {**start, **fresh()} for n in range(ROWS)}
         self.times: dict[tuple[str, str], tuple[int, int]] = {}
         self.writers: dict[tuple[str, str], int] = {}
         self.conflicts: list[tuple[Any, ...]] = []
 
-    def arrive(self, device: int, edit: Edit) -> None:
-        """An edit reaches the hub; its writer had seen the start only."""
+    def arrive(self, device: int, edit: Edit, shown: Any) -> None:
+        """An edit reaches the hub; its writer had seen the start only. `shown` is the JSON that came of it: who wins
+        there is for the document to say.
+        """
         row = self.rows[edit.key]
         for column, value in edit.values.items():
             if column == "hits":
@@ -65,8 +76,38 @@ class Model:
                 row["tags"].add(value)
             elif column == "best":
                 row["best"] = max(row["best"], value)
+            elif column == "due":
+                row["due"] = min(row["due"], value)
+            elif column in ("seen", "story"):
+                row[column].add(value)
+            elif column == "memo":
+                self._memo(device, edit.key, *value)
+            elif column == "setup":
+                self._setup(device, edit.key, *value, shown)
             else:
                 self._whole(device, edit, column, value)
+
+    def _memo(self, device: int, key: str, word: str, instead: bool) -> None:
+        """Everything stays, in the order of arrival; who replaces the word that another one has replaced meets him."""
+        row = self.rows[key]
+        before = memo_text(row["memo"], row["words"])
+        met = instead and bool(row["words"])
+        (row["words"] if instead else row["memo"]).append(word)
+        if met:
+            mine, after = memo_text([], [word]), memo_text(row["memo"], row["words"])
+            start = memo_text([], [])
+            self.conflicts.append((key, "memo", "merge_text", start, mine, before, f"d{device}", after))
+
+    def _setup(self, device: int, key: str, path: str, value: int, shown: Any) -> None:
+        """Of two values of one member one stands."""
+        current = self.rows[key]["setup"]
+        found = shown["a"] if path == "/a" else shown["b"]["c"]
+        if path not in current:
+            assert found == value
+        elif current[path] != value:
+            assert found in (current[path], value)
+            self.conflicts.append((key, f"setup{path}", "json", 0, value, current[path], f"d{device}", found))
+        current[path] = found
 
     def _whole(self, device: int, edit: Edit, column: str, value: Any) -> None:
         row, cell = self.rows[edit.key], (edit.key, column)
@@ -86,6 +127,17 @@ class Model:
             self.times[cell] = max(time, self.times.get(cell, time))
 
 
+def fresh() -> dict[str, Any]:
+    """What the columns hold of which all writers keep something."""
+    sets = {"tags": set[str](), "seen": set[str](), "story": set[str]()}
+    return {"hits": 0, "best": 0, "due": 100, "memo": [], "words": [], "setup": {}, **sets}
+
+
+def memo_text(before: list[str], words: list[str]) -> str:
+    """The memo with that put before it, and those words instead of one."""
+    return f"{''.join(before)}the {''.join(words) or 'crane'} stands"
+
+
 def edits_of(device: int, dice: random.Random) -> list[Edit]:
     """What one device does offline: some rows, some columns of each, each row once."""
     made = []
@@ -101,6 +153,11 @@ def edits_of(device: int, dice: random.Random) -> list[Edit]:
             "hits": dice.randrange(1, 9),
             "tags": f"g{dice.randrange(9)}",
             "best": dice.randrange(99),
+            "due": dice.randrange(99),
+            "seen": f"s{dice.randrange(9)}",
+            "story": f"<é{device}>",
+            "memo": (f"[m{device}]", dice.random() < 0.5),
+            "setup": (dice.choice(PATHS), dice.randrange(1, 5)),
         }
         chosen = dice.sample(sorted(values), dice.randint(1, len(values)))
         made.append(Edit(1_000 * device + place, f"r{number}", {name: values[name] for name in chosen}))
@@ -114,8 +171,19 @@ def write(replica: hf.Replica, place: Site, start: int, edit: Edit) -> None:
             sql, parameter = "hits = hits + ?", value
         elif column == "tags":
             sql, parameter = "tags = ?", [value]
-        elif column == "best":
-            sql, parameter = "best = max(best, ?)", value
+        elif column in ("best", "due"):
+            sql, parameter = f"{column} = {'max' if column == 'best' else 'min'}({column}, ?)", value
+        elif column == "seen":
+            sql, parameter = "seen = ?", [value]
+        elif column == "story":
+            sql, parameter = "story = ? || story", value
+        elif column == "memo":
+            word, instead = value
+            sql = "memo = replace(memo, 'crane', ?)" if instead else "memo = ? || memo"
+            parameter = word
+        elif column == "setup":
+            path, parameter = value
+            sql = f"setup = json_set(setup, '${path.replace('/', '.')}', ?)"
         else:
             sql, parameter = f"{column} = ?", value
         replica.execute(f"update sheet set {sql} where id = ?", (parameter, edit.key))
@@ -144,27 +212,34 @@ def test_a_conflict_storm(store: str, tmp_path: Path) -> None:
         for number in order:
             devices[number].sync()
             for edit in plans[number]:
-                model.arrive(number, edit)
+                ((setup,),) = devices[number].execute("select setup from sheet where id = ?", (edit.key,))
+                model.arrive(number, edit, json.loads(setup))
         place.rest(*devices)
         check(devices[0], model)
 
 
 def check(device: hf.Replica, model: Model) -> None:
     """The rows and the inbox against the model."""
-    names = ("id", *WHOLE, "hits", "tags", "best")
+    names = ("id", *WHOLE, "hits", "tags", "best", "due", "seen", "story", "memo", "setup")
     shown = {
         row[0]: dict(zip(names, row, strict=True)) for row in device.execute(f"select {', '.join(names)} from sheet")
     }
     for key, wanted in model.rows.items():
         row = shown[key]
         data = None if row["data"] is None else json.loads(row["data"])
-        found = {**row, "done": bool(row["done"]), "data": data, "tags": set(json.loads(row["tags"]))}
+        sets = {name: set(json.loads(row[name])) for name in ("tags", "seen")}
+        found = {**row, "done": bool(row["done"]), "data": data, "setup": json.loads(row["setup"]), **sets}
         found.pop("id")
-        assert found == wanted, key
+        story, tokens = found.pop("story"), wanted["story"]
+        assert sorted(story.removesuffix("once 🏗 upon").replace("><", "> <").split()) == sorted(tokens), key
+        paths = wanted["setup"]
+        setup = {"a": paths.get("/a", 0), "b": {"c": paths.get("/b/c", 0)}}
+        whole = {**wanted, "memo": memo_text(wanted["memo"], wanted["words"]), "setup": setup}
+        assert found == {name: whole[name] for name in found}, key
     inbox = [
-        (c.key, c.column, c.rule, c.base, c.mine, c.theirs, c.mine_by.user, c.result)
+        (c.key, c.column + c.path, c.rule, c.base, c.mine, c.theirs, c.mine_by.user, c.result)
         if c.mine_by.user != "" and stored_side(device, c)
-        else (c.key, c.column, c.rule, c.base, c.theirs, c.mine, c.theirs_by.user, c.result)
+        else (c.key, c.column + c.path, c.rule, c.base, c.theirs, c.mine, c.theirs_by.user, c.result)
         for c in device.conflicts()
     ]
     wanted_inbox = [(*c[:7], None if c[2] == "review" else c[7]) for c in model.conflicts]

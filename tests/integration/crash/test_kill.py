@@ -67,6 +67,21 @@ def test_killed_at_random_moments_and_nothing_is_lost_or_twice(folder: Path, who
     assert sum(d["killed"] for d in deaths) >= KILLS // 3, "the others lived to the end of the day"
 
 
+@pytest.mark.parametrize(("kind", "every", "at_least"), [("transactions", 7, 30), ("files", 25, 5)])
+def test_killed_while_deciding_undoing_and_redoing(folder: Path, kind: str, every: int, at_least: int) -> None:
+    """A decision and its row, an undo and the whole of its transaction: both or neither, on device and hub."""
+    every = int(os.environ.get("HOLDFAST_CRASH_EVERY", every))
+    command = [sys.executable, "-m", "tests.integration.crash.decisions", kind, str(folder), str(every)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LONGEST, check=False)
+    assert run.returncode == 0, run.stderr
+    whole, *deaths = [json.loads(line) for line in run.stdout.splitlines()]
+    assert not whole["failure"], whole["failure"]
+    failures = [f"{d['k']} {d['point']}\n{d['failure']}" for d in deaths if d["failure"]]
+    assert not failures, f"{len(failures)} of {len(deaths)}; the first:\n{failures[0]}"
+    assert len(deaths) >= at_least
+    assert sum(d["killed"] for d in deaths) == len(deaths)
+
+
 def all_is_well_after(kind: str, folder: Path, every: int, who: str) -> list[dict[str, Any]]:
     """What the nursery tells of each death, none of which did any harm."""
     command = [sys.executable, "-m", "tests.integration.crash.nursery", kind, str(folder), str(every), who]

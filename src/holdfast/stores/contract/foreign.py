@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from holdfast.stores.base import Aside, DirtyRow, Store
+from holdfast.stores.base import Aside, DirtyRow, Span, Store
 from holdfast.stores.contract.ground import Ground, Interrupted, aside, refused, write
 from holdfast.stores.contract.samples import BADGE, PLACE, READING, TYPES, batch, gone, item, place, row
 
@@ -293,6 +293,21 @@ class FamilyCases(Ground):
             assert sorted(tx.children("item", ["place"], [["1"], ["2"], ["3"]])) == ["i", "l", "m"]
             assert tx.children("item", ["place_code", "place"], [["x", "1"], ["x", "2"]]) == ["l"]
             assert tx.children("item", ["place"], []) == []
+
+    def test_a_part_of_the_children_in_the_order_of_their_keys(self, tmp_path: Path) -> None:
+        store = self.open(tmp_path)
+        keys = [f"{number:02}" for number in (7, 3, 9, 1, 5, 8, 2)]
+        write(store, batch(place("1"), place("2"), *(item(key, "12"[int(key) % 2]) for key in keys)))
+
+        def part(after: str, before: str, limit: int, *of: str) -> list[str]:
+            with store.transaction(write=False) as tx:
+                return tx.children("item", ["place"], [[one] for one in of], Span(after, before, limit))
+
+        assert part("", "", 3, "1", "2") == ["01", "02", "03"]
+        assert part("03", "", 9, "1", "2") == ["05", "07", "08", "09"]
+        assert part("03", "08", 9, "2", "1") == ["05", "07"]
+        assert part("", "", 2, "2") == ["01", "03"]
+        assert part("", "", 5, "3") == part("09", "", 5, "1", "2") == []
 
     def test_children_are_found_by_values_of_every_type(self, tmp_path: Path) -> None:
         store = self.open(tmp_path)

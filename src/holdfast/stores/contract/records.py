@@ -104,7 +104,8 @@ class RecordCases(Ground):
             assert list(tx.histories("place")) == [old, new]
             assert list(tx.histories("nothing")) == []
         with store.transaction(write=True) as tx:
-            tx.forget_history("place", 6)
+            assert [tx.forget_history("place", 6, 1) for _ in range(2)] == [1, 0]
+            assert tx.forget_history("nothing", 6, 1) == 0
         with store.transaction(write=False) as tx:
             assert list(tx.histories("place")) == tx.history("place", "2") == [new]
             assert tx.history("place", "1") == []

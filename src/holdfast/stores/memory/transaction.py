@@ -16,6 +16,7 @@ from holdfast.stores.base import (
     Origin,
     RowWrite,
     Space,
+    Span,
     StoredResult,
     StoredRow,
 )
@@ -151,11 +152,16 @@ class MemoryTransaction:
         """What the user tables hold now of these rows."""
         return [DirtyRow(table, key, 0, self._native(table, key)) for table, key in names]
 
-    def children(self, table: str, columns: Sequence[str], values: Sequence[Sequence[Any]]) -> list[str]:
+    def children(
+        self, table: str, columns: Sequence[str], values: Sequence[Sequence[Any]], span: Span | None = None
+    ) -> list[str]:
         """Keys of the rows that hold one of these value tuples in the columns."""
         wanted = {tuple(one) for one in values}
         user = self._tables.by_name[table]
-        return sorted(key for key, row in self._view.items(user.map) if user.pick(row, columns) in wanted)
+        found = sorted(key for key, row in self._view.items(user.map) if user.pick(row, columns) in wanted)
+        if span is None:
+            return found
+        return [key for key in found if span.after < key and (not span.before or key < span.before)][: span.limit]
 
     def lease(self, table: str, device: str, ask: str, size: int) -> list[tuple[int, int]]:
         """Keys for a device, above every key that the table has or somebody was given; the same for the same `ask`."""
@@ -209,12 +215,16 @@ class MemoryTransaction:
             view.drop(feed_map(space), seq)
         return len(old) + len(dead[:limit]) + len(marks[:limit])
 
-    def forget_history(self, table: str, before: int) -> None:
-        """Delete the entries of a table from before that time."""
-        view = self._writable
+    def forget_history(self, table: str, before: int, limit: int) -> int:
+        """Delete some entries of a table from before that time; gives how many."""
+        view, gone = self._writable, 0
         for (name, key), entries in list(view.items(HISTORY)):
-            if name == table:
-                view.put(HISTORY, (name, key), tuple(entry for entry in entries if entry.at >= before))
+            old = [place for place, entry in enumerate(entries) if entry.at < before] if name == table else []
+            if taken := set(old[: limit - gone]):
+                kept = tuple(entry for place, entry in enumerate(entries) if place not in taken)
+                view.put(HISTORY, (name, key), kept)
+                gone += len(taken)
+        return gone
 
     def forget(self, results: Sequence[tuple[str, int]]) -> None:
         """Delete acknowledged results."""

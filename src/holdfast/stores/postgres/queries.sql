@@ -174,8 +174,9 @@ ORDER BY id DESC LIMIT %s::bigint
 SELECT id, key, space, stamp, device, "user", at, body FROM holdfast.history WHERE tbl = %s AND id > %s ORDER BY id LIMIT %s
 
 -- name: forget_history
--- Delete the entries of a table from before a time.
-DELETE FROM holdfast.history WHERE tbl = %s AND at < %s
+-- Delete the oldest entries of a table from before a time, so many.
+DELETE FROM holdfast.history WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM holdfast.history WHERE tbl = %s AND at < %s ORDER BY at LIMIT %s::bigint))
 
 -- name: has_versions
 -- Whether the table of versions is there.

@@ -21,6 +21,7 @@ from holdfast.stores.base import (
     Origin,
     RowsLocked,
     Space,
+    Span,
     StoreConflict,
     StoredResult,
     StoredRow,
@@ -322,12 +323,16 @@ class PostgresTransaction:
         found = enumerate(names)
         return [DirtyRow(table, key, 0, values.get(n)) for n, (table, key) in found if n not in problems]
 
-    def children(self, table: str, columns: Sequence[str], values: Sequence[Sequence[Any]]) -> list[str]:
+    def children(
+        self, table: str, columns: Sequence[str], values: Sequence[Sequence[Any]], span: Span | None = None
+    ) -> list[str]:
         """Keys of the rows that hold one of these value tuples in the columns."""
         user, found = self._catalog.tables[table], []
-        records = as_json([user.child_record(columns, one) for one in values if can_hold(*one)])
+        asked: list[Any] = [as_json([user.child_record(columns, one) for one in values if can_hold(*one)])]
+        if span is not None:
+            asked += [span.after, span.before, span.before, span.limit, span.limit]
         with self._near_programs([(table, "")]) as to:
-            answer = to.execute(user.children(columns), (records,), binary=True)
+            answer = to.execute(user.children(columns, part=span is not None), asked, binary=True)
         for row in answer.fetchall():
             try:
                 found.append(user.key_of(row))
@@ -477,11 +482,11 @@ class PostgresTransaction:
             commits = db.execute(QUERIES["forget_commits"], (number, number, floor, limit)).rowcount
             return commits + db.execute(QUERIES["forget_dead"], (number, floor, limit)).rowcount
 
-    def forget_history(self, table: str, before: int) -> None:
-        """Delete the entries of a table from before that time."""
+    def forget_history(self, table: str, before: int, limit: int) -> int:
+        """Delete some entries of a table from before that time; gives how many."""
         self._writing()
         with self._using() as db:
-            db.execute(QUERIES["forget_history"], (self._catalog.ids.get(table), before))
+            return db.execute(QUERIES["forget_history"], (self._catalog.ids.get(table), before, limit)).rowcount
 
     def forget(self, results: Sequence[tuple[str, int]]) -> None:
         """Delete acknowledged results; unknown ones are ignored."""

@@ -156,8 +156,10 @@ class UserTable:
         """The record of a key, with a number that `read` gives back."""
         return {**dict(zip(self._key_members, key_values, strict=True)), "n": number}
 
-    def children(self, columns: Sequence[str]) -> bytes:
-        """The statement that finds the keys of rows by what these columns hold; see `child_record`."""
+    def children(self, columns: Sequence[str], *, part: bool = False) -> bytes:
+        """The statement that finds the keys of rows by what these columns hold; see `child_record`. `part`: only a
+        `Span` of them, with these parameters behind the records: after, before twice, limit twice.
+        """
         places = {column.name: (column, member) for column, member in zip(self._columns, self._members, strict=True)}
         known = [places[name] for name in columns]
         declared = ", ".join(f"{member} {record_type(column)}" for column, member in known)
@@ -167,6 +169,13 @@ class UserTable:
         )
         shown = ", ".join(read_expression(column, f"t.{quote(column.name)}") for column in self.table.key)
         source = f"json_to_recordset(%s::json) AS r({declared})"
+        if part:
+            key = f"t.{quote(self.table.key[0].name)}"
+            within = f"{key} > %s::text AND (%s::text = '' OR {key} < %s::text)"
+            inner = f"""SELECT {shown} AS shown, {key} AS sort FROM {self._target} t
+                        WHERE {matches} AND {within} ORDER BY {key} LIMIT %s::bigint"""
+            whole = f"SELECT x.shown FROM {source} CROSS JOIN LATERAL ({inner}) x ORDER BY x.sort LIMIT %s::bigint"
+            return whole.encode()
         return f"SELECT {shown} FROM {source} JOIN {self._target} t ON {matches}".encode()
 
     def child_record(self, columns: Sequence[str], values: Sequence[Any]) -> Record:

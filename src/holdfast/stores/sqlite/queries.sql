@@ -54,8 +54,9 @@ ORDER BY id DESC LIMIT ?;
 SELECT key, space, stamp, device, user, at, body FROM holdfast_history WHERE tbl = ? ORDER BY id;
 
 -- name: forget_history
--- Delete the entries of a table from before a time.
-DELETE FROM holdfast_history WHERE tbl = ? AND at < ?;
+-- Delete the oldest entries of a table from before a time, so many.
+DELETE FROM holdfast_history WHERE id IN (
+  SELECT id FROM holdfast_history WHERE tbl = ? AND at < ? ORDER BY at LIMIT ?);
 
 -- name: old_head
 -- The last head of before a time among the oldest ones of a space.

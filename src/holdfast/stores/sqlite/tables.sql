@@ -99,6 +99,7 @@ CREATE TABLE IF NOT EXISTS holdfast_history (
   body BLOB NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS holdfast_history_row ON holdfast_history (row);
+CREATE INDEX IF NOT EXISTS holdfast_history_at ON holdfast_history (tbl, at);
 
 -- Buckets of the digest. The sum is s0 + s1 * 2^32 + s2 * 2^64 + s3 * 2^96; each limb stays within 32 bits.
 CREATE TABLE IF NOT EXISTS holdfast_digest (

@@ -23,6 +23,7 @@ from holdfast.stores.base import (
     Origin,
     Question,
     Space,
+    Span,
     StoredResult,
     StoredRow,
 )
@@ -197,9 +198,11 @@ class SqliteTransaction:
         found = enumerate(names)
         return [DirtyRow(table, key, 0, values.get(n)) for n, (table, key) in found if n not in problems]
 
-    def children(self, table: str, columns: Sequence[str], values: Sequence[Sequence[Any]]) -> list[str]:
+    def children(
+        self, table: str, columns: Sequence[str], values: Sequence[Sequence[Any]], span: Span | None = None
+    ) -> list[str]:
         """Keys of the rows that hold one of these value tuples in the columns."""
-        return self._catalog.tables[table].children(self._reader, columns, values)
+        return self._catalog.tables[table].children(self._reader, columns, values, span)
 
     def _read_native(
         self,
@@ -318,9 +321,10 @@ class SqliteTransaction:
         writer.execute(QUERIES["forget_dead"], (number << 40, (number << 40) + floor, limit))
         return writer.total_changes() - total
 
-    def forget_history(self, table: str, before: int) -> None:
-        """Delete the entries of a table from before that time."""
-        self._writer.execute(QUERIES["forget_history"], (self._catalog.ids.get(table), before))
+    def forget_history(self, table: str, before: int, limit: int) -> int:
+        """Delete some entries of a table from before that time; gives how many."""
+        self._writer.execute(QUERIES["forget_history"], (self._catalog.ids.get(table), before, limit))
+        return self._writer.changes()
 
     def forget(self, results: Sequence[tuple[str, int]]) -> None:
         """Delete acknowledged results; unknown ones are ignored."""

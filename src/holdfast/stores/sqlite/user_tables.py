@@ -13,7 +13,7 @@ from holdfast.schema.emit.sqlite_text import quote
 from holdfast.schema.key import key_text
 from holdfast.schema.model import MISSING, Column, Table
 from holdfast.schema.sqlite_values import from_sql, to_sql
-from holdfast.stores.base import RowWrite
+from holdfast.stores.base import RowWrite, Span
 
 SqlRow = tuple[Any, ...]
 
@@ -107,19 +107,28 @@ class UserTable:
         return {row[0]: row[1:] for row in connection.executemany(self._read, keys)}
 
     def children(
-        self, connection: apsw.Connection, columns: Sequence[str], values: Sequence[Sequence[Any]]
+        self,
+        connection: apsw.Connection,
+        columns: Sequence[str],
+        values: Sequence[Sequence[Any]],
+        span: Span | None = None,
     ) -> list[str]:
-        """Keys of the rows with one of these value tuples (wire forms) in the columns."""
+        """Keys of the rows with one of these value tuples (wire forms) in the columns; see `stores.base`."""
         known = [self.table.column(name) for name in columns]
         sql = f"SELECT {listed(self.key)} FROM {quote(self.name)} WHERE {equal(columns)}"
+        asked = [tuple(_to_sql(known, one)) for one in values]
+        if span is not None:
+            key = quote(self.key[0])
+            sql += f" AND {key} > ? AND (? = '' OR {key} < ?) ORDER BY {key} LIMIT ?"
+            asked = [(*one, span.after, span.before, span.before, span.limit) for one in asked]
         found = []
-        for row in connection.executemany(sql, [_to_sql(known, one) for one in values]):
+        for row in connection.executemany(sql, asked):
             try:
                 wires = [from_sql(column, value) for column, value in zip(self.table.key, row, strict=True)]
                 found.append(key_text(self.table, wires))
             except InvalidValue:
                 continue  # it is not in any feed
-        return found
+        return found if span is None else sorted(found)[: span.limit]
 
     def place(self, column: str) -> int | None:
         """Index of a column in a SQL row; None when it is not one of the schema's."""
