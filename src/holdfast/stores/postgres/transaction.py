@@ -327,13 +327,12 @@ class PostgresTransaction:
         self, table: str, columns: Sequence[str], values: Sequence[Sequence[Any]], span: Span | None = None
     ) -> list[str]:
         """Keys of the rows that hold one of these value tuples in the columns."""
-        user, found = self._catalog.tables[table], []
-        asked: list[Any] = [as_json([user.child_record(columns, one) for one in values if can_hold(*one)])]
-        if span is not None:
-            asked += [span.after, span.before, span.before, span.limit, span.limit]
+        user, found = self._catalog.tables[table], list[str]()
+        part = () if span is None else (span.after, span.before, span.before, span.limit, span.limit)
+        asked = (as_json([user.child_record(columns, one) for one in values if can_hold(*one)]), *part)
         with self._near_programs([(table, "")]) as to:
-            answer = to.execute(user.children(columns, part=span is not None), asked, binary=True)
-        for row in answer.fetchall():
+            cursor = to.execute(user.children(columns, part=bool(part)), asked, binary=True)
+        for row in cursor:
             try:
                 found.append(user.key_of(row))
             except InvalidValue:
@@ -491,8 +490,7 @@ class PostgresTransaction:
     def forget(self, results: Sequence[tuple[str, int]]) -> None:
         """Delete acknowledged results; unknown ones are ignored."""
         self._writing()
-        records = [{"origin": origin, "n": n} for origin, n in sorted(results)]
-        self._waiting.add(Statement(QUERIES["forget"], (as_json(records),)))
+        self._waiting.add(Statement(QUERIES["forget"], (as_json([{"origin": o, "n": n} for o, n in sorted(results)]),)))
 
     def clean(self, notes: Sequence[DirtyRow]) -> None:
         """Delete these notes, and older ones of the same rows that were read with them here; no newer ones."""

@@ -66,4 +66,5 @@ CREATE TABLE "holdfast_conflict" (
   PRIMARY KEY ("id")
 ) STRICT;
 CREATE INDEX "holdfast_conflict(table_name, row_key)" ON "holdfast_conflict" ("table_name", "row_key");
-CREATE INDEX "holdfast_conflict(state, space)" ON "holdfast_conflict" ("state", "space");
+CREATE INDEX "holdfast_conflict(state, space, id)" ON "holdfast_conflict" ("state", "space", "id");
+CREATE INDEX "holdfast_conflict(table_name, state, id)" ON "holdfast_conflict" ("table_name", "state", "id");
