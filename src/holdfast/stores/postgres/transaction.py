@@ -332,7 +332,7 @@ class PostgresTransaction:
         asked = (as_json([user.child_record(columns, one) for one in values if can_hold(*one)]), *part)
         with self._near_programs([(table, "")]) as to:
             cursor = to.execute(user.children(columns, part=bool(part)), asked, binary=True)
-        for row in cursor:
+        for row in cursor.fetchall():
             try:
                 found.append(user.key_of(row))
             except InvalidValue:
