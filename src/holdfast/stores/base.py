@@ -54,9 +54,7 @@ class StoredRow(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """One incarnation of a device: `last_n` is the last transaction processed, `seen` in milliseconds since
-    2020-01-01 UTC.
-    """
+    """One incarnation of a device: `last_n` is the last transaction processed, `seen` as `HistoryEntry.at`."""
 
     origin: str
     device: str
@@ -299,9 +297,8 @@ class Transaction(Protocol):
     def children(
         self, table: str, columns: Sequence[str], values: Sequence[Sequence[Any]], span: Span | None = None
     ) -> list[str]:
-        """Keys of the rows that a user table holds now with one of these value tuples (wire forms) in the columns.
-        Rows that do not fit the schema are left out. Of a table whose key is one text, `span` asks for a part of them,
-        in the order of the keys: no more is read than that for each tuple."""
+        """Keys of the rows that a user table holds now with one of these value tuples (wire forms) in the columns, and
+        that fit the schema. `span`, of a table whose key is one text: a part in order, no more is read for a tuple."""
         ...
 
     def write(self, batch: Batch) -> dict[str, Space]:
@@ -327,8 +324,7 @@ class Transaction(Protocol):
         ...
 
     def forget_history(self, table: str, before: int, limit: int) -> int:
-        """Delete entries of a table with `at` < `before`, in milliseconds since 2020-01-01 UTC: at most `limit` of
-        them. Gives how many went."""
+        """Delete up to `limit` entries of a table with `at` < `before` (milliseconds since 2020); gives how many."""
         ...
 
     def collect(self, space: str, before: int, limit: int) -> int:
