@@ -38,6 +38,14 @@ export interface MovedRecord {
   readonly at?: readonly number[];
 }
 
+/** A part of an index: from `lower` on, before `upper`. */
+export interface Entries {
+  readonly index: number;
+  readonly lower: string;
+  readonly upper: string;
+  readonly down: boolean;
+}
+
 interface Chunk extends ChunkRecord {
   readonly gone: Set<number>;
 }
@@ -114,19 +122,41 @@ export class Directory {
     return this.rows(tx, id);
   }
 
-  /** The rows whose entries lie between two texts: [entry, place], in order within each chunk. */
-  search(table: string, index: number, lower: string, upper: string): [string, Place][] {
+  /**
+   * The rows whose entries lie between two texts: [entry, place], of each chunk the first `most`, or the last ones
+   * (`down`); in no order.
+   */
+  search(table: string, { index, lower, upper, down }: Entries, most: number): [string, Place][] {
     const found: [string, Place][] = [];
-    for (const chunk of this.chunks.values()) {
-      const sorted = chunk.parts.find((part) => part.table === table)?.indexes[index];
-      if (sorted === undefined) continue;
-      const { texts, at } = sorted;
-      for (let i = firstFrom(texts, lower); i < texts.length && (texts[i] as string) < upper; i++) {
-        const row = at[i] as number;
-        if (!chunk.gone.has(row)) found.push([texts[i] as string, { chunk: chunk.id, at: row }]);
+    for (const [chunk, { texts, at }] of this.sorted(table, index)) {
+      const [first, end] = [firstFrom(texts, lower), firstFrom(texts, upper)];
+      for (let i = 0, taken = 0; i < end - first && taken < most; i++) {
+        const number = down ? end - 1 - i : first + i;
+        const row = at[number] as number;
+        if (chunk.gone.has(row)) continue;
+        found.push([texts[number] as string, { chunk: chunk.id, at: row }]);
+        taken++;
       }
     }
     return found;
+  }
+
+  /** How many rows have entries between two texts. */
+  count(table: string, { index, lower, upper }: Entries): number {
+    let count = 0;
+    for (const [{ gone }, { texts, at }] of this.sorted(table, index)) {
+      const [first, end] = [firstFrom(texts, lower), firstFrom(texts, upper)];
+      count += end - first;
+      if (gone.size > 0) for (let i = first; i < end; i++) if (gone.has(at[i] as number)) count--;
+    }
+    return count;
+  }
+
+  private *sorted(table: string, index: number): Generator<[Chunk, Sorted]> {
+    for (const chunk of this.chunks.values()) {
+      const found = chunk.parts.find((part) => part.table === table)?.indexes[index];
+      if (found !== undefined) yield [chunk, found];
+    }
   }
 
   /** One row of a chunk. */

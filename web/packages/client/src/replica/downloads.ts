@@ -105,6 +105,8 @@ export class Downloads {
         } else {
           const { page } = said;
           if (!Object.hasOwn(header.spaces, page.space)) throw malformed("a page of a space that is not granted");
+          // Several pages may have come at once: in between whoever uses the page has his turn.
+          await turn();
           further ||= this.asked.get(page.space) !== page.cursor;
           await this.take(page, line.slice(), known.get(page.space));
         }
@@ -229,6 +231,13 @@ async function recordsOf(work: Work, names: readonly RowName[]): Promise<Set<Row
   if ((await answer(store.count())) === 0) return new Set();
   const keys = await Promise.all(names.map((name) => answer(store.getKey(name))));
   return new Set(keys.filter((key) => key !== undefined) as RowName[]);
+}
+
+/** Let everything else that waits run first. */
+async function turn(): Promise<void> {
+  const { scheduler } = globalThis as { scheduler?: { yield?: () => Promise<void> } };
+  if (scheduler?.yield !== undefined) return scheduler.yield();
+  return new Promise((resolve) => setTimeout(resolve, 0));
 }
 
 function nameIn(work: Work, [table, , values]: Image): RowName {

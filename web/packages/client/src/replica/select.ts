@@ -3,7 +3,7 @@ import type { Wire } from "../kernel/column";
 import { compare, same } from "../kernel/values";
 import type { Column } from "../schema/compile";
 import { keyValues } from "../schema/key";
-import type { Place } from "./directory";
+import type { Entries, Place } from "./directory";
 import { entryOf, LAST, textOf } from "./entries";
 import type { RowRecord } from "./file";
 import { answer } from "./idb";
@@ -35,10 +35,7 @@ export interface Found {
 }
 
 /** The entries between two texts of one index, the first one included; `rest` is what they do not say. */
-interface Plan {
-  readonly index: number;
-  readonly lower: string;
-  readonly upper: string;
+interface Plan extends Entries {
   readonly rest: readonly Condition[];
   readonly ordered: boolean;
 }
@@ -51,14 +48,17 @@ interface Candidate {
   readonly cells: readonly Wire[];
 }
 
+/** What IndexedDB takes as a number of records. */
+const MOST_LIMITED = 2 ** 31;
+
 /** The rows that are wanted, in their order; without any order by key. */
 export async function select(work: Work, user: UserTable, wanted: Selection): Promise<Found[]> {
   const plan = planOf(user, wanted);
-  const candidates = await candidatesOf(work, user, plan);
-  candidates.sort((a, b) => (a.entry < b.entry ? -1 : a.entry > b.entry ? 1 : 0));
-  if (plan.ordered && wanted.order[0]?.down === true) candidates.reverse();
   const isWhole = plan.rest.length === 0 && plan.ordered;
   const end = wanted.offset + wanted.limit;
+  const candidates = await candidatesOf(work, user, plan, isWhole ? end : Infinity);
+  candidates.sort((a, b) => (a.entry < b.entry ? -1 : a.entry > b.entry ? 1 : 0));
+  if (plan.ordered && plan.down) candidates.reverse();
   const found = await loaded(work, user, isWhole ? candidates.slice(wanted.offset, end) : candidates);
   if (isWhole) return found;
   const matching = found.filter((row) => plan.rest.every((condition) => holds(user, condition, row)));
@@ -69,12 +69,15 @@ export async function select(work: Work, user: UserTable, wanted: Selection): Pr
 /** How many rows are wanted. */
 export async function count(work: Work, user: UserTable, wanted: Selection): Promise<number> {
   const plan = planOf(user, wanted);
-  const candidates = await candidatesOf(work, user, plan);
-  const size =
-    plan.rest.length === 0
-      ? candidates.length
-      : (await loaded(work, user, candidates)).filter((row) => plan.rest.every((rest) => holds(user, rest, row)))
-          .length;
+  let size: number;
+  if (plan.rest.length === 0 && work.changedRows().length === 0) {
+    const range = rangeOf(user, plan);
+    const records = range === null ? 0 : await answer(work.tx.objectStore("row").index("entries").count(range));
+    size = records + work.directory.count(user.table.name, plan);
+  } else {
+    const found = await loaded(work, user, await candidatesOf(work, user, plan, Infinity));
+    size = found.filter((row) => plan.rest.every((rest) => holds(user, rest, row))).length;
+  }
   return Math.max(0, Math.min(size - wanted.offset, wanted.limit));
 }
 
@@ -100,7 +103,8 @@ function planWith(columns: readonly Column[], index: number, wanted: Selection):
   if (range !== undefined) used.push(range);
   const [lower, upper] = range === undefined ? [prefix, prefix + LAST] : boundsOf(prefix, range);
   const rest = wanted.conditions.filter((condition) => !used.includes(condition));
-  return { index, lower, upper, rest, ordered: isOrdered(columns, equal.length, wanted, index) };
+  const ordered = isOrdered(columns, equal.length, wanted, index);
+  return { index, lower, upper, rest, ordered, down: wanted.order[0]?.down === true };
 }
 
 /** Whether the entries stand in the order that is wanted. */
@@ -121,13 +125,23 @@ function boundsOf(prefix: string, range: Condition): [string, string] {
   return [lower, upper];
 }
 
-async function candidatesOf(work: Work, user: UserTable, plan: Plan): Promise<Candidate[]> {
-  const { index, lower, upper } = plan;
-  if (lower >= upper) return [];
+/** The entries of a plan in the index of the database; null: there are none. */
+function rangeOf(user: UserTable, { index, lower, upper }: Plan): IDBKeyRange | null {
+  if (lower >= upper) return null;
+  return IDBKeyRange.bound(entryIn(user, index, lower), entryIn(user, index, upper), false, true);
+}
+
+/** The rows of a plan, in no order: among them the first `most`. */
+async function candidatesOf(work: Work, user: UserTable, plan: Plan, most: number): Promise<Candidate[]> {
+  const { index, lower, upper, down } = plan;
+  const range = rangeOf(user, plan);
+  if (range === null) return [];
   const entries = work.tx.objectStore("row").index("entries");
-  const range = IDBKeyRange.bound(entryIn(user, index, lower), entryIn(user, index, upper), false, true);
-  const names = answer(entries.getAllKeys(range));
-  const records = (await answer(entries.getAll(range))) as RowRecord[];
+  // Rows that this transaction has changed are looked at below, so that so many more are asked for.
+  const wanted = most + work.changedRows().length;
+  const isLimited = wanted < MOST_LIMITED && !down;
+  const names = answer(isLimited ? entries.getAllKeys(range, wanted) : entries.getAllKeys(range));
+  const records = (await answer(isLimited ? entries.getAll(range, wanted) : entries.getAll(range))) as RowRecord[];
   const changed = new Map(work.changedRows().map((known) => [known.name, known]));
   const found: Candidate[] = [];
   (await names).forEach((name, i) => {
@@ -138,7 +152,7 @@ async function candidatesOf(work: Work, user: UserTable, plan: Plan): Promise<Ca
   const gone = new Set(
     [...changed.values()].flatMap(({ place }) => (place === null ? [] : [`${place.chunk}.${place.at}`])),
   );
-  for (const [entry, place] of work.directory.search(user.table.name, index, lower, upper)) {
+  for (const [entry, place] of work.directory.search(user.table.name, plan, wanted)) {
     if (!gone.has(`${place.chunk}.${place.at}`)) found.push({ entry, key: "", place, cells: [] });
   }
   for (const known of changed.values()) {

@@ -1,5 +1,5 @@
 // A real Chromium with a profile of its own, and a server for its page on 127.0.0.1, which stands before a hub, too.
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import http from "node:http";
 import type net from "node:net";
 import os from "node:os";
@@ -30,6 +30,9 @@ function bundle(): Promise<string> {
 export class Site {
   online = true;
   url = "";
+  /** After so many bytes of an answer nothing more comes, and the connection stays open; `stalled` counts such answers. */
+  stallAfter = Infinity;
+  stalled = 0;
   private readonly sockets = new Set<net.Socket>();
 
   private constructor(
@@ -79,12 +82,26 @@ export class Site {
     const { method, url, headers } = request;
     const onward = http.request({ host: "127.0.0.1", port: this.hub, method, path: url, headers }, (answer) => {
       response.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(response);
+      if (this.stallAfter === Infinity) answer.pipe(response);
+      else this.stall(answer, response);
       answer.on("error", () => response.destroy());
     });
     onward.on("error", () => response.destroy());
     response.on("close", () => onward.destroy());
     request.pipe(onward);
+  }
+
+  private stall(answer: http.IncomingMessage, response: http.ServerResponse): void {
+    let left = this.stallAfter;
+    answer.on("data", (piece: Buffer) => {
+      if (left <= 0) return;
+      response.write(piece.subarray(0, left));
+      left -= piece.length;
+      if (left <= 0) this.stalled++;
+    });
+    answer.on("end", () => {
+      if (left > 0) response.end();
+    });
   }
 
   private upgrade(request: http.IncomingMessage, socket: Duplex): void {
@@ -133,9 +150,29 @@ export class Browser {
     return tab;
   }
 
+  /** End the process at once, as a crash or the power would. */
+  async kill(): Promise<void> {
+    const closed = new Promise((resolve) => this.context?.once("close", resolve));
+    for (const name of readdirSync("/proc").filter((one) => /^[0-9]+$/.test(one))) {
+      if (isMain(name, this.profile)) process.kill(Number(name), "SIGKILL");
+    }
+    await closed;
+    this.context = undefined;
+  }
+
   async stop(): Promise<void> {
     await this.context?.close();
     this.context = undefined;
     rmSync(this.profile, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+/** Whether a process is the browser of that profile, and not one of its children, which go with it. */
+function isMain(pid: string, profile: string): boolean {
+  try {
+    const line = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+    return line.includes(profile) && !line.includes("--type=");
+  } catch {
+    return false; // it has ended meanwhile
   }
 }

@@ -34,4 +34,11 @@ class Item(hf.Table, space="project:{project_id}", indexes=[("project_id", "stat
     remark: hf.MergeText = ""
 
 
-schema = hf.Schema(Project, Item, version=1)
+class Note(hf.Table, space="project:{project_id}", indexes=[("author", "at")]):
+    project_id: str
+    author: str
+    at: int
+    body: str
+
+
+schema = hf.Schema(Project, Item, Note, version=1)

@@ -1,4 +1,4 @@
-// Made by `holdfast codegen ts schema.py`; do not edit. Schema version 1, dcd06ba8775719a0.
+// Made by `holdfast codegen ts schema.py`; do not edit. Schema version 1, 15da777e3854270f.
 import type { Increment, Json, SetChange, SetGrowth, SchemaForm } from "@holdfast/client";
 
 /** A row of project. It lives in project:{id}. */
@@ -110,10 +110,40 @@ export interface ItemUpdate {
 /** The key of a row of item. */
 export type ItemKey = string;
 
+/** A row of note. It lives in project:{project_id}. */
+export interface NoteRow {
+  readonly id: string;
+  readonly project_id: string;
+  readonly author: string;
+  readonly at: number;
+  readonly body: string;
+}
+
+/** What a new row of note needs; the rest has defaults. */
+export interface NoteInsert {
+  readonly id?: string;
+  readonly project_id: string;
+  readonly author: string;
+  readonly at: number;
+  readonly body: string;
+}
+
+/** What may be changed in a row of note. */
+export interface NoteUpdate {
+  readonly project_id?: string;
+  readonly author?: string;
+  readonly at?: number;
+  readonly body?: string;
+}
+
+/** The key of a row of note. */
+export type NoteKey = string;
+
 /** Every table by name. */
 export interface Tables {
   readonly project: { row: ProjectRow; insert: ProjectInsert; update: ProjectUpdate; key: ProjectKey };
   readonly item: { row: ItemRow; insert: ItemInsert; update: ItemUpdate; key: ItemKey };
+  readonly note: { row: NoteRow; insert: NoteInsert; update: NoteUpdate; key: NoteKey };
 }
 
 export type TableName = keyof Tables;
@@ -123,7 +153,7 @@ export type Space = `project:${string}`;
 
 export const schema: SchemaForm<Tables> = {
   version: 1,
-  hash: "dcd06ba8775719a0",
+  hash: "15da777e3854270f",
   tables: [
     {
       name: "project",
@@ -169,6 +199,23 @@ export const schema: SchemaForm<Tables> = {
       on_delete: "keep_edits",
       priority: 0,
       indexes: [["project_id", "status", "rank"], ["due"]],
+      unique: [],
+      foreign_keys: [],
+    },
+    {
+      name: "note",
+      columns: [
+        { name: "id", type: "text", generate: "uuid7" },
+        { name: "project_id", type: "text" },
+        { name: "author", type: "text" },
+        { name: "at", type: "int" },
+        { name: "body", type: "text" },
+      ],
+      key: ["id"],
+      space: "project:{project_id}",
+      on_delete: "keep_edits",
+      priority: 0,
+      indexes: [["author", "at"]],
       unique: [],
       foreign_keys: [],
     },
