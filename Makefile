@@ -92,16 +92,18 @@ bench: $(INSTALLED) ## figures of this machine beside their physical limits
 
 # What each step of soak costs follows from MINUTES; below 10 only each fifth point of a crash is taken.
 soak: MINUTES := $(or $(MINUTES),10)
+# They are long: none of them hangs because it takes more than five minutes.
+soak: SOAK := $(BIN)/python -m pytest -q -x -o faulthandler_timeout=0
 soak: $(INSTALLED) ## the simulator for MINUTES (10) from new seeds (300 at least), histories of real processes for as long, hubs on PostgreSQL killed and shut down, every point of a crash and 300 SIGKILLs a minute at random moments, property tests with many more examples, device files with 300 damaged bytes, a million calls of both kernels; stops when one fails
 	@$(if $(TESTS),,$(BIN)/python -m holdfast.testing.simulate --profile all --seed $$(date +%s) --seeds 300 --steps 100 --all-covered --jobs $(WORKERS) --minutes $(MINUTES))
 	@$(if $(TESTS),,$(BIN)/python -m holdfast.testing.histories --seed $$(date +%s) --minutes $(MINUTES))
-	@$(if $(TESTS),,HOLDFAST_HISTORY_SECONDS=$$(( $(MINUTES) * 30 )) $(BIN)/python -m pytest -q -x tests/integration/histories -k shut_down)
-	@$(if $(TESTS),,HOLDFAST_CRASH_EVERY=$$(( $(MINUTES) < 10 ? 5 : 1 )) HOLDFAST_KILLS=$$(( $(MINUTES) * 100 )) $(BIN)/python -m pytest -q -x -n $(WORKERS) tests/integration/crash)
-	@HOLDFAST_HYPOTHESIS=soak HOLDFAST_EXAMPLES=$$(( $(MINUTES) * 500 )) $(BIN)/python -m pytest -q -x -n $(WORKERS) --dist loadgroup $(or $(TESTS),tests/properties)
-	@$(if $(TESTS),,HOLDFAST_FLIPS=$$(( $(MINUTES) * 10 )) $(BIN)/python -m pytest -q -x -n $(WORKERS) tests/integration/salvage)
-	@$(if $(TESTS),,HOLDFAST_SOAK_SECONDS=$$(( $(MINUTES) * 6 )) $(BIN)/python -m pytest -q -x tests/integration/postgres/test_two_hubs.py)
+	@$(if $(TESTS),,HOLDFAST_HISTORY_SECONDS=$$(( $(MINUTES) * 30 )) $(SOAK) tests/integration/histories -k shut_down)
+	@$(if $(TESTS),,HOLDFAST_CRASH_EVERY=$$(( $(MINUTES) < 10 ? 5 : 1 )) HOLDFAST_KILLS=$$(( $(MINUTES) * 100 )) $(SOAK) -n $(WORKERS) tests/integration/crash)
+	@HOLDFAST_HYPOTHESIS=soak HOLDFAST_EXAMPLES=$$(( $(MINUTES) * 500 )) $(SOAK) -n $(WORKERS) --dist loadgroup $(or $(TESTS),tests/properties)
+	@$(if $(TESTS),,HOLDFAST_FLIPS=$$(( $(MINUTES) * 10 )) $(SOAK) -n $(WORKERS) tests/integration/salvage)
+	@$(if $(TESTS),,HOLDFAST_SOAK_SECONDS=$$(( $(MINUTES) * 6 )) $(SOAK) tests/integration/postgres/test_two_hubs.py)
 	@$(if $(TESTS),,$(if $(NODE),$(MAKE) --no-print-directory web-build && HOLDFAST_KERNEL_CALLS=$$(( $(MINUTES) * 100000 )) \
-		$(BIN)/python -m pytest -q -x -n 2 tests/integration/test_two_kernels.py,echo "$(NO_NODE)"))
+		$(SOAK) -n 2 tests/integration/test_two_kernels.py,echo "$(NO_NODE)"))
 
 clean: ## remove .venv and everything generated
 	@rm -rf web/node_modules web/packages/*/dist
