@@ -31,7 +31,7 @@ WEB_BUILT := web/packages/client/dist/kernel-driver.js
 WEB_SOURCES := $(wildcard web/packages/*/src/*.ts web/packages/*/src/*/*.ts web/packages/*/src/*/*/*.ts \
 	web/packages/*/tools/* web/packages/*/*.json web/*.json)
 
-.PHONY: help install demo test check format bench soak clean web-build web-test web-browser web-check
+.PHONY: help install demo test check format costs bench soak clean web-build web-test web-browser web-check
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 11
@@ -86,6 +86,9 @@ $(WEB_BUILT): $(WEB_INSTALLED) $(WEB_SOURCES)
 format: $(INSTALLED) ## format and mend what ruff and prettier can mend
 	@$(BIN)/ruff check --fix --quiet --exit-zero . && $(BIN)/ruff format .
 	@$(if $(NODE),$(MAKE) --no-print-directory $(WEB_INSTALLED) && cd web && npm run --silent format,true)
+
+costs: $(INSTALLED) ## measure anew what tests/integration/costs expects: statements, rows, bytes and requests of operations
+	@$(BIN)/python -m tests.integration.costs
 
 bench: $(INSTALLED) ## figures of this machine beside their physical limits
 	@$(BIN)/python -m bench

@@ -69,14 +69,15 @@ def test_the_counter_counts_each_wait(tmp_path: Path) -> None:
     with database() as dsn, counted(dsn) as (url, counter):
         assert isinstance(counter, Counter)
         with connect(url) as db:
-            before = counter.count
+            before, statements, rows = counter.count, counter.statements, counter.rows
             for _ in range(3):
                 db.execute("select 1")
             assert counter.count - before == 3
             with db.pipeline():
                 for _ in range(3):
-                    db.execute("select 1")
+                    db.execute("select generate_series(1, 5000)")
             assert counter.count - before == 4
+            assert (counter.statements - statements, counter.rows - rows) == (6, 15_003)
 
 
 def test_a_single_push_costs_few_exchanges_and_always_as_many(world: World) -> None:
