@@ -62,9 +62,9 @@ class SqliteCounts:
             if began is not None:
                 self.counts[side, "written"] += event["total_changes"] - began
                 self.counts[side, "steps"] += event["stmt_status"]["SQLITE_STMTSTATUS_VM_STEP"]
-        elif event.get("trigger", event["sql"].startswith("--")):  # APSW tells it since 3.48; SQLite marks such a line
+        elif event["trigger"]:
             # The first line that is told of a trigger is its name.
-            self.counts[side, "triggered"] += not event["sql"].removeprefix("-- ").startswith("TRIGGER ")
+            self.counts[side, "triggered"] += not event["sql"].startswith("TRIGGER ")
         else:
             self.counts[side, "statements"] += 1
             self._began[side, event["id"]] = event["total_changes"]
