@@ -8,10 +8,12 @@ BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE
 
 -- name: settings
 -- For this transaction only, so that a pooler may give the connection to somebody else afterwards. A plan that was made
--- while a table was small stays right when it has grown, if it looks up what it is given by index: so none is made anew for each call. A hub that hangs in a
--- transaction loses it, and its locks.
+-- while a table was small stays right when it has grown, if it looks up what it is given by index: so none is made anew for each call. Before PostgreSQL 18 a
+-- plan that has to do what is off is taken for so costly that it is compiled, for half a second, at each call: hence no JIT. A hub that
+-- hangs in a transaction loses it, and its locks.
 SELECT set_config('holdfast.applying', 'on', true), set_config('plan_cache_mode', 'force_generic_plan', true),
   set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+  set_config('jit', 'off', true),
   set_config('lock_timeout', %s::text, true), set_config('idle_in_transaction_session_timeout', %s::text, true)
 
 -- name: settings_and_origins
@@ -19,6 +21,7 @@ SELECT set_config('holdfast.applying', 'on', true), set_config('plan_cache_mode'
 -- time that a lock is waited for is that of the settings.
 SELECT set_config('holdfast.applying', 'on', true), set_config('plan_cache_mode', 'force_generic_plan', true),
   set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+  set_config('jit', 'off', true),
   set_config('lock_timeout', %s::text, true), set_config('idle_in_transaction_session_timeout', %s::text, true),
   pg_advisory_xact_lock_shared(p.place, -1), (
     SELECT count(pg_advisory_xact_lock(p.place, s.stripe)) FROM unnest(%s::int[]) AS s(stripe)
@@ -153,7 +156,7 @@ CROSS JOIN LATERAL (
 -- name: in_order
 -- For this transaction: a page is read along the index. A table that was just filled has no statistics yet, and every page of a
 -- long feed would sort all the rows behind it.
-SELECT set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true)
+SELECT set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), set_config('jit', 'off', true)
 
 -- name: feed
 -- Images between two places, in order.

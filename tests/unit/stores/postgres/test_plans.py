@@ -13,7 +13,7 @@ from psycopg import ClientCursor
 from holdfast.stores.contract.samples import contract_schema
 from holdfast.stores.postgres import PostgresStore
 from holdfast.stores.postgres.queries import QUERIES
-from tests.postgres import connect, database
+from tests.postgres import connect, database, server
 
 FILL = """
 INSERT INTO holdfast."row" (tbl, key, mark, space, seq, life, image)
@@ -95,3 +95,15 @@ def looked_at(plan: dict[str, Any]) -> Iterator[float]:
     yield (plan["Actual Rows"] + removed) * plan["Actual Loops"]
     for part in plan.get("Plans", ()):
         yield from looked_at(part)
+
+
+@pytest.mark.parametrize(
+    ("query", "values"),
+    [("settings", ("1s", "1s")), ("settings_and_origins", ("1s", "1s", "{1}", 1)), ("in_order", ())],
+)
+def test_no_statement_is_compiled_because_something_is_switched_off(query: str, values: tuple[Any, ...]) -> None:
+    """Before PostgreSQL 18 such a plan costs ten thousand millions: JIT took half a second of every push."""
+    with connect(server()) as db, db.transaction():
+        db.execute("set local jit = on")
+        db.execute(QUERIES[query], values)
+        assert db.execute("show jit").fetchall() == [("off",)]
