@@ -49,7 +49,7 @@ RULES: dict[str, Rule] = {
         "a store must be replaceable: it knows no hub",
     ),
     "hub": _rule(
-        "errors observe kernel schema protocol stores.base stores.kept",
+        "errors observe kernel schema protocol stores.base stores.chain stores.kept stores.listing",
         "msgspec",
         "the core runs on any store, without any transport",
     ),

@@ -14,6 +14,7 @@ from bench.scenarios import (
     live,
     memory,
     postgres,
+    verification,
 )
 
 SCENARIOS = (
@@ -26,6 +27,7 @@ SCENARIOS = (
     documents.SCENARIO,
     field_day.SCENARIO,
     memory.SCENARIO,
+    verification.SCENARIO,
     live.SCENARIO,
     postgres.SCENARIO,
 )

@@ -28,7 +28,8 @@ MEANING: dict[Exit, str] = {
     Exit.USAGE: "Wrong arguments, or a file or name that they mention is not there or does not load.",
     Exit.NETWORK: "The hub cannot be reached, or hub or file are busy. Nothing is lost; try again.",
     Exit.REFUSED: "The device has transactions that were refused; `holdfast status` lists them. "
-    "For `verify`: the hub has lost rows that it had confirmed. For `salvage`: some of the unsent work cannot be read.",
+    "For `verify`: the hub has lost rows that it had confirmed, or a hub is not whole. For `scrub`: something differs. "
+    "For `salvage`: some of the unsent work cannot be read.",
     Exit.CREDENTIALS: "The hub does not accept the token.",
     Exit.REVIEW: "The device has conflicts that wait for a decision. `holdfast conflicts` lists them.",
     Exit.INTERRUPTED: "Stopped with Ctrl-C.",

@@ -14,6 +14,7 @@ from holdfast.cli.terminal import Terminal, ago, listing, moment, number, size
 from holdfast.replica.progress import Flow
 from holdfast.replica.status import Look, Status
 from holdfast.replica.sync_log import LogLine, Running
+from holdfast.replica.verified import Verified
 
 ACCESS = {"r": "read", "rw": "read and write", "": "not granted"}
 NARROW = 60
@@ -47,7 +48,13 @@ def facts(found: Look, now: int) -> Iterator[tuple[str, str]]:
     last = moment(status.last_synced_at)
     yield "Device", status.device
     yield "User", status.user or "not known before the first sync"
+    if status.clock_jump:
+        yield "Clock", f"jumped by {duration(abs(status.clock_jump) / 1000)} against the hub's; corrected"
     yield "Synced", f"{last}, {ago(status.last_synced_at or 0, now)}" if last else "never"
+    if status.verified is not None:
+        yield "Verified", verified(status.verified, now)
+    if status.doubted:
+        yield "Doubted", f"the hub counts other rows in {', '.join(status.doubted)}"
     if status.conflict_count:
         yield "Conflicts", f"{number(status.conflict_count)} to look at"
     room = f"{size(found.storage_used)} of {size(found.storage_budget)}"
@@ -59,6 +66,16 @@ def facts(found: Look, now: int) -> Iterator[tuple[str, str]]:
         yield "Trouble", status.download_error
     if status.upload_error and status.upload_error != status.download_error:
         yield "Held back", status.upload_error
+
+
+def verified(found: Verified, now: int) -> str:
+    """When this copy was compared with the hub last, and what was found."""
+    parts = [f"{moment(found.at)}, {ago(found.at, now)}"]
+    if found.repaired:
+        parts.append(f"{number(found.repaired, 'row')} repaired")
+    if found.lost:
+        parts.append(f"{number(found.lost, 'row')} lost at the hub")
+    return ", ".join(parts)
 
 
 def connection(running: Running, now: int) -> str:

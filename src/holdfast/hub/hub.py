@@ -264,8 +264,9 @@ class Hub:
         """The answer, which holds the snapshot until it was read; one that ended with its beginning is read at once."""
         view = self.serving.view(request.schema)
         facts = (self.hub, identity.user, self._now(), spaces, view.layout, self.schema, request)
-        versions = view.mark, view.is_plain, self.serving.introduced
-        asked = Asked(*facts, live, blocks or {}, self._classes, *versions, self._writer.counts, self._notice)
+        versions = view.mark, view.is_plain, self.serving.introduced, self._writer.counts
+        told = self._notice, self._writer.totals.of
+        asked = Asked(*facts, live, blocks or {}, self._classes, *versions, *told)
         if snapshot.only:
             pages: list[int] = []
             whole = list(answer(snapshot.tx, asked, outcome, pages.append))

@@ -43,6 +43,7 @@ class Asked(NamedTuple):
     introduced: Callable[[int], Mapping[str, int]] = lambda _: {}
     counts: str = ""
     notice: Callable[[str, Sequence[str]], None] = lambda *_: None
+    total: Callable[[Transaction, Space], str] = lambda *_: ""
 
 
 def answer(
@@ -169,8 +170,9 @@ def footer(tx: Transaction, asked: Asked, heads: Mapping[str, Space]) -> m.Foote
         if asked.request.cursors.get(name) != text:
             cursors[name] = text
     digests = {}
+    totals = {name: total for name in cursors if (total := asked.total(tx, heads[name]))}
     if asked.request.digests:
         digests = {name: digest.root({b: total for b, (_, total) in tx.digest(name).items()}) for name in asked.spaces}
     readable = {name: ask for name, ask in asked.request.compare.items() if name in asked.spaces}
     found = compared(tx, asked.schema, heads, readable, asked.hub.encode())
-    return m.Footer(False, cursors, digests, found, told(tx, asked.schema, asked.request.history, asked.spaces))
+    return m.Footer(False, cursors, digests, found, told(tx, asked.schema, asked.request.history, asked.spaces), totals)

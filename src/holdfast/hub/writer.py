@@ -6,8 +6,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar, cast
 
 from holdfast.hub import needs
 from holdfast.hub.batch import Outcome, Submission
@@ -17,11 +17,14 @@ from holdfast.hub.hooks import Hooks
 from holdfast.hub.merging import MergeFunctions
 from holdfast.hub.observation import Observation
 from holdfast.hub.push import Push
+from holdfast.hub.totals import Noting, Totals
 from holdfast.hub.watch import Watch
 from holdfast.schema.model import Schema
 from holdfast.stores.base import (
+    Batch,
     Need,
     NotRemembered,
+    Space,
     Store,
     StoreConflict,
     StoreUnavailable,
@@ -74,6 +77,7 @@ class Writer:
         self._recent = needs.RecentSpaces()
         self.counts = ""
         """The name under which increments are counted, where it is not the one that the store gives."""
+        self.totals = Totals()
         self._closing = threading.Event()
         self._group: GroupCommit[Submission, Outcome] = GroupCommit(self.write_group, _weight, GROUP_OPERATIONS)
 
@@ -154,8 +158,12 @@ class Writer:
         """Do the work in a write transaction; from its start again when another process was faster with its rows."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
+                written: list[tuple[Batch, Mapping[str, Space]]] = []
                 with begin(self._store, need, write=True) as tx:
-                    return work(tx)
+                    done = work(cast(Transaction, Noting(tx, written)))
+                for batch, heads in written:
+                    self.totals.committed(batch, heads)
+                return done
             except NotRemembered:
                 need = need._replace(new=False)
             except StoreConflict as conflict:

@@ -58,6 +58,11 @@ def sub(total: int, leaf_number: int) -> int:
     return (total - leaf_number) % _MODULUS
 
 
+def total(sums: Mapping[int, int]) -> int:
+    """The sum of all leaves: of a space with one row more it is that of the space, plus one leaf."""
+    return sum(sums.values()) % _MODULUS
+
+
 def branch(sums: Mapping[int, int], number: int) -> int:
     """The hash of branch `number` (0 .. 63): of the sums of its 64 buckets, 16 bytes each. An absent bucket is 0."""
     first = number * BUCKETS_PER_BRANCH

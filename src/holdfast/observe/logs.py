@@ -47,6 +47,11 @@ EVENTS: dict[str, Event] = {
         "file trigger channel url transactions accepted refused conflicts rows bytes_sent bytes_received "
         "plain_sent plain_received attempt milliseconds error",
     ),
+    "device.verified": Event(
+        logging.INFO,
+        "A device has compared its copy with the hub.",
+        "file at ok spaces rows repaired lost",
+    ),
     "device.state": Event(
         logging.INFO, "The sync loop of a device is in another state.", "file state channel url error retry_in"
     ),

@@ -292,6 +292,7 @@ class Footer(Struct, omit_defaults=True):
     digests: dict[str, str] = {}
     compared: dict[str, Compared] = {}
     history: list[Told] = []
+    totals: dict[str, str] = {}
 
 
 class Line(Struct, omit_defaults=True):

@@ -145,6 +145,9 @@ class Exchanges:
         """Compares the spaces that are behind the hub's horizon; called with the file's sync lock held."""
         self.complete: Callable[[Transport], None] | None = None
         """Brings back rows that have left and that rows need which came; called with the file's sync lock held."""
+        self.is_doubted: Callable[[], bool] = lambda: False
+        """Whether it is time to compare everything with the hub, which `prove` does, with the sync lock held."""
+        self.prove: Callable[[Transport], None] = lambda _: None
         self._reconciling = False
         self.on_full: Callable[[], int] = lambda: 0
         """Makes room on a full disk and gives how many bytes; the round is tried again when there are any."""
@@ -190,7 +193,7 @@ class Exchanges:
     def is_behind(self) -> bool:
         """Whether spaces are to be compared with the hub, which a round over a transport does."""
         with self._lock.held(LOCK_SECONDS), sqlite_errors(self._path):
-            return bool(LocalSpaces(self._rounds.connection).behind())
+            return bool(LocalSpaces(self._rounds.connection).behind()) or self.is_doubted()
 
     def exchange(self, trigger: Trigger, channel: Channel, way: Transport, *, uploads: bool = True) -> bool:
         """One round over a transport; gives whether another one is needed at once."""
@@ -216,8 +219,12 @@ class Exchanges:
         try:
             if self.reconcile is not None and LocalSpaces(self._rounds.connection).behind():
                 self.reconcile(way)
-            if self.complete is not None and not (self._rounds.compare or self._rounds.asked_after):
+            if self._rounds.compare or self._rounds.asked_after:
+                return
+            if self.complete is not None:
                 self.complete(way)
+            if self.is_doubted():
+                self.prove(way)
         finally:
             self._reconciling = False
 

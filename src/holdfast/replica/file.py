@@ -20,6 +20,7 @@ import apsw
 from holdfast.errors import HoldfastError
 from holdfast.replica.sql_clock import set_clock
 from holdfast.replica.sqlite_errors import sqlite_errors
+from holdfast.replica.totals import keeping
 from holdfast.schema.emit import sqlite as emit
 from holdfast.schema.emit import sqlite_capture, sqlite_evicted, sqlite_states
 from holdfast.schema.emit.sqlite_text import quote
@@ -48,6 +49,10 @@ YOUNGER = (
     ("holdfast_operation", "shown", "TEXT"),
     ("holdfast_row", "evicted", "INTEGER NOT NULL DEFAULT 0"),
     ("holdfast_operation", "crc", "INTEGER"),
+    ("holdfast_state", "verify_due", "INTEGER"),
+    ("holdfast_state", "verified", "TEXT"),
+    ("holdfast_space", "total", "TEXT"),
+    ("holdfast_space", "doubt", "INTEGER NOT NULL DEFAULT 0"),
 )
 """Columns that files of earlier releases get at their first opening."""
 UNSEEN = """CREATE TABLE IF NOT EXISTS holdfast_unseen (
@@ -169,7 +174,8 @@ def applying(db: apsw.Connection, path: str, *, foreign: bool = False) -> Iterat
         db.execute("UPDATE holdfast_state SET applying = 1")
         _run_triggers_of_others(db)
         _written[db] = set()
-        yield
+        with contextlib.nullcontext() if foreign else keeping(db):
+            yield
         sql = "UPDATE holdfast_table SET version = version + 1 WHERE id = ?"
         db.executemany(sql, [(number,) for number in sorted(_written.pop(db))])
         db.execute("UPDATE holdfast_state SET applying = 0")

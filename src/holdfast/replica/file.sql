@@ -16,7 +16,9 @@ CREATE TABLE holdfast_state (
     user TEXT NOT NULL DEFAULT '',
     layout TEXT NOT NULL DEFAULT '',          -- JSON: hash and column names by slot, as the hub sent them
     last_synced INTEGER,                      -- milliseconds since 2020-01-01 UTC
-    sealed INTEGER NOT NULL DEFAULT 0         -- so many changes were sealed: a captured change is op + this
+    sealed INTEGER NOT NULL DEFAULT 0,        -- so many changes were sealed: a captured change is op + this
+    verify_due INTEGER,                       -- when this copy is compared with the hub; milliseconds since 2020-01-01 UTC
+    verified TEXT                             -- JSON: when that was done last, and what it found
 ) STRICT;
 
 CREATE TABLE holdfast_table (
@@ -139,7 +141,9 @@ CREATE TABLE holdfast_space (
     loaded INTEGER,                           -- while not ready: everything up to this priority is here
     lost INTEGER NOT NULL DEFAULT 0,          -- 1: the hub has lost the history of what is here; it arrives anew
     behind INTEGER NOT NULL DEFAULT 0,        -- 1: rows that are gone may still be here; the space is compared with the hub
-    upload INTEGER NOT NULL DEFAULT 0         -- 1: the device writes in it and never reads it
+    upload INTEGER NOT NULL DEFAULT 0,        -- 1: the device writes in it and never reads it
+    total TEXT,                               -- 32 hexadecimal digits, of what is confirmed; NULL: nobody has counted
+    doubt INTEGER NOT NULL DEFAULT 0          -- 1: the hub said another total; 2: and a comparison has been made since
 ) STRICT;
 
 -- What the device wants of what it may read. A space that is not here is wanted unless only chosen ones are.

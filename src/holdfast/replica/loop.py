@@ -34,6 +34,8 @@ POLL_SECONDS = 30.0
 """How often it asks the hub where nothing tells it of news."""
 SAFETY_SECONDS = 300.0
 """How often it asks where something should tell it of news, but is not the hub's own word."""
+COMPARE_SECONDS = 300.0
+"""How often a device on a live channel asks itself whether it is time to compare its copy with the hub."""
 SILENCE_SECONDS = 60.0
 """So long the hub may be silent on a live channel while an answer is due; pings notice a dead channel earlier."""
 ABORT_SECONDS = 0.05
@@ -122,6 +124,7 @@ class Loop:
         self._waiters: list[Future[SyncReport]] = []
         self._why: Trigger | None = "start"
         self._renewal = ""
+        self._compare_at = self._now() + COMPARE_SECONDS
         self._link: LiveLink | NewsLink | None = None
         self._thread = threading.Thread(target=self.run, name="holdfast-sync", daemon=True)
         self.state = "connecting"
@@ -333,6 +336,11 @@ class Loop:
                 waits = not asked and self._syncing.anything_waits()
                 if self._schedule.better(number, now) and not asked:
                     return
+                if not asked and now >= self._compare_at:
+                    self._compare_at = now + COMPARE_SECONDS
+                    if self._syncing.is_behind():
+                        self._why = self._why or "more"
+                        return
                 self._why = self._why or ("commit" if waits else None)
             if self._why is not None and not asked:
                 asked = self._ask(number, link)

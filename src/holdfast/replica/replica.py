@@ -19,9 +19,12 @@ class Replica(Writing, Subscribing, Telling, Storing, Queueing, Inbox, Undoing, 
     hub: in order of preference), or `transport` is any other way. `token` may be a function, called for every request;
     `fetch_credentials()` gives a new token when the hub does not know the last one any more (401), in a thread of its
     own; nothing is sent until it returns. `spaces`: everything that the user may read, or only what was chosen
-    by `subscribe`. `storage` says how much room the device may take (an `hf.Storage`; 2 GB if nothing is said). With
-    `check` SQLite checks the whole file at opening, as it does its pages by itself after a crash; a damaged one raises
-    `file_damaged`. `now` (milliseconds since 2020-01-01 UTC) and `random_bits` are arguments for simulations.
+    by `subscribe`. `storage` says how much room the device may take (an `hf.Storage`; 2 GB if nothing is said).
+
+    With `check` SQLite checks the whole file at opening, as it does its pages by itself after a crash; a damaged one
+    raises `file_damaged`. The copy is compared with the hub about every `verify_every` hours, and when the hub says
+    another total of a space (None: only by `verify()`). `now` (milliseconds since 2020-01-01 UTC) and `random_bits` are
+    arguments for simulations.
     """
 
     def __enter__(self) -> Replica:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import apsw
@@ -16,6 +16,7 @@ from holdfast.protocol.conflicts import Conflict
 from holdfast.replica.apply import Answer, Applied, Apply, is_known, joined, save_state
 from holdfast.replica.arrival import content_of_hub
 from holdfast.replica.blocks import Blocks
+from holdfast.replica.compare import begin_totals
 from holdfast.replica.conflicts import arrived_in
 from holdfast.replica.device import Device
 from holdfast.replica.downloads import Downloads
@@ -28,6 +29,7 @@ from holdfast.replica.returning import Returning
 from holdfast.replica.short import Short
 from holdfast.replica.spaces import LocalSpace, LocalSpaces
 from holdfast.replica.subscriptions import ended, want
+from holdfast.replica.totals import doubt, weigh
 from holdfast.replica.uploads import Uploads
 
 log = logging.getLogger("holdfast.replica")
@@ -276,7 +278,9 @@ class Rounds:
                 with content_of_hub():
                     apply = Apply(self._db, self._device.tables, self._device.schema)
                     applied = apply.run(answer, self._stage, self._returning.taken)
+                begin_totals(self._db, self._device.tables)
                 save_state(self._db, answer.header, self._offset, self._sent_at, complete=True)
+            self._weigh(answer.footer.totals)
         except HoldfastError as error:
             if error.code not in TEMPORARY:
                 self._header = None
@@ -284,6 +288,14 @@ class Rounds:
             raise
         self._stage.clear()
         return applied
+
+    def _weigh(self, said: Mapping[str, str]) -> None:
+        """Doubt the spaces whose total is not what the hub says of the rows that were just applied."""
+        wrong, right = weigh(self._db, said)
+        if wrong or right:
+            with applying(self._db, self._device.path):
+                doubt(self._db, wrong, 1)
+                doubt(self._db, right, 0)
 
     def _brings_nothing(self, answer: Answer) -> bool:
         header, footer = answer

@@ -51,7 +51,8 @@ class LocalSpaces:
     def only_upload(self, name: str) -> None:
         """The space is only written from now on: its rows stay, and are not read any more."""
         self._db.execute(
-            "UPDATE holdfast_space SET upload = 1, access = '', cursor = NULL, ready = 0, lost = 0, behind = 0 "
+            "UPDATE holdfast_space SET upload = 1, access = '', cursor = NULL, ready = 0, lost = 0, behind = 0, "
+            "total = NULL, doubt = 0 "
             "WHERE name = ?",
             (name,),
         )
@@ -76,7 +77,7 @@ class LocalSpaces:
         """The hub has lost the history of these spaces: they are read from the start. What is here stays readable until
         they have arrived; noted durably, because the response may be cut off (trap 2).
         """
-        sql = "UPDATE holdfast_space SET cursor = NULL, lost = ? WHERE name = ?"
+        sql = "UPDATE holdfast_space SET cursor = NULL, lost = ?, total = NULL, doubt = 0 WHERE name = ?"
         self._db.executemany(sql, ((2 if other_hub else 1, name) for name in names))
 
     def fall_behind(self, names: Iterable[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from holdfast.replica.queued import Refused, refused
 from holdfast.replica.sqlite_errors import sqlite_errors
 from holdfast.replica.sync_log import LogLine, Running, read_log, read_running
 from holdfast.replica.usage import in_use, read_kept, size_of
+from holdfast.replica.verified import Plan, Verified, read_plan
 from holdfast.schema.emit.sqlite_states import UNSETTLED
 from holdfast.schema.model import Schema
 
@@ -39,7 +40,9 @@ class Status(NamedTuple):
     hub's clock is ahead of the device's, in milliseconds; stamps are corrected by it. `clock_jump` is by how much the
     device's clock has moved against the hub's when it last jumped, by more than a minute (0: never). `state` is that
     of the loop: "stopped", "syncing", "connecting", "connected", "offline", "paused" or "blocked". `storage` maps
-    "total" and each class to "ok", "warning", "critical" or "full", as last measured.
+    "total" and each class to "ok", "warning", "critical" or "full", as last measured. `verified` is the last comparison
+    with the hub that came to its end, `verify_due` when the next one is planned, `doubted` are spaces of which the hub
+    says another total.
     """
 
     device: str
@@ -64,6 +67,9 @@ class Status(NamedTuple):
     state: str
     storage: dict[str, Level]
     clock_jump: int = 0
+    verified: Verified | None = None
+    verify_due: int | None = None
+    doubted: Sequence[str] = ()
 
 
 class Standing(NamedTuple):
@@ -90,6 +96,7 @@ class Standing(NamedTuple):
     storage_budget: int
     held: str = ""
     jump: int = 0
+    plan: Plan = Plan(None, None, [])
 
     def upload_error(self, last: str | None) -> str | None:
         """What holds up what waits, where `last` is how the last exchange failed."""
@@ -150,6 +157,7 @@ def read_standing(db: apsw.Connection, storage: Storage | None = None) -> Standi
         budgets.total,
         held or "",
         read_jump(db),
+        read_plan(db),
     )
 
 
@@ -275,6 +283,9 @@ def at_rest(standing: Standing) -> Status:
         state="stopped",
         storage=standing.storage,
         clock_jump=standing.jump,
+        verified=standing.plan.last,
+        verify_due=standing.plan.due,
+        doubted=tuple(standing.plan.doubted),
     )
 
 

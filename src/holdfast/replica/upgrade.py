@@ -57,6 +57,7 @@ def upgrade(db: apsw.Connection, path: str, schema: Schema, random_bits: Callabl
         with applying(db, path, foreign=True):
             add_younger(db)
             old = earlier_schema(db, schema)
+            db.execute("UPDATE holdfast_space SET total = NULL")
             if old is not None:  # else another process was faster
                 Upgrade(db, old, schema, clock.new_origin(random_bits(48))).run()
     finally:

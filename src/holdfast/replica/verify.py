@@ -23,6 +23,7 @@ from holdfast.replica.lost import Lost
 from holdfast.replica.pages import layout_of
 from holdfast.replica.round import Rounds
 from holdfast.replica.spaces import LocalSpaces
+from holdfast.replica.totals import doubt, save
 from holdfast.replica.unseen import unseen_values
 from holdfast.schema.key import key_values
 
@@ -37,7 +38,8 @@ log = logging.getLogger("holdfast.replica")
 class VerifyReport(NamedTuple):
     """`ok`: at the end this copy is what the hub says. `spaces` and `rows` were compared; `repaired` rows are right
     now, `lost` ones the hub no longer has: they are left as they are here. `exchanges` with the hub, `bytes_compared`
-    of tags and names both ways, without the rows that were repaired.
+    of tags and names both ways, without the rows that were repaired. `found_in`: the exchanges that it took at most to
+    name the rows of a space that differ.
     """
 
     ok: bool
@@ -47,6 +49,7 @@ class VerifyReport(NamedTuple):
     lost: list[Difference]
     exchanges: int
     bytes_compared: int
+    found_in: int = 0
 
 
 class Reconciling:
@@ -89,21 +92,31 @@ class Verifier:
         unknown = sorted(set(spaces) - held.keys())
         if unknown:
             raise HoldfastError("space_unknown", f"this device does not hold the space {unknown[0]}", space=unknown[0])
-        names, device = sorted(spaces or held), self._rounds.device
+        return self.compare(db, sorted(spaces or held))
+
+    def compare(self, db: apsw.Connection, names: Sequence[str]) -> VerifyReport:
+        """The same for spaces that are here, after a sync."""
+        device = self._rounds.device
         repaired: list[Difference] = []
         right: list[Difference] = []
         lost: list[Difference] = []
-        rows = exchanges = compared = 0
+        rows = exchanges = compared = found_in = 0
+        totals: dict[str, int] = {}
         for turn in range(TURNS):
             found = Comparison(db, device.tables, device.schema, self._ask, turn)
             right, lost = found.run(names, partial(self._repair, db))
+            totals = found.totals
             repaired += right
-            rows = rows or found.rows
+            rows, found_in = rows or found.rows, max(found_in, found.found_in)
             exchanges, compared = exchanges + found.exchanges, compared + found.bytes
             if not right:
                 break
         self._offer(db, lost)
-        return VerifyReport(not right and not lost, len(names), rows, repaired, lost, exchanges, compared)
+        if not right:
+            with applying(db, device.path):
+                save(db, totals)
+                doubt(db, [name for name in names if not any(row.space == name for row in lost)], 0)
+        return VerifyReport(not right and not lost, len(names), rows, repaired, lost, exchanges, compared, found_in)
 
     def catch_up(self, names: Sequence[str]) -> int:
         """Compare spaces after a long absence: what the hub has no trace of is gone. Gives the number of such rows."""

@@ -304,7 +304,12 @@ class Watch:
             if db.execute("SELECT 1 FROM holdfast_transaction WHERE state <> 'refused' LIMIT 1").get is not None:
                 raise Violation(17, f"{device.name}: transactions wait for ever: {device.replica.pending()}")
             tables = self._tables_of(device, table_numbers(db))
-            digests = {name: digest.root(sums_of(local_rows(db, tables, name))) for name in spaces & readable.keys()}
+            sums = {name: sums_of(local_rows(db, tables, name)) for name in spaces & readable.keys()}
+            digests = {name: digest.root(found) for name, found in sums.items()}
+            counted = db.execute("SELECT name, total, doubt FROM holdfast_space WHERE total IS NOT NULL").fetchall()
+        for name, total, doubted in counted:
+            if doubted or (name in sums and digest.total(sums[name]) != int(total, 16)):
+                raise Violation(26, f"{device.name}: the total of {name} is not that of its rows, or of the hub's")
         wanted: dict[str, list[tuple[Any, ...]]] = {name: [] for name in shown}
         for space in readable:
             if space in self._latest:

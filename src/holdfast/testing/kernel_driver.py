@@ -259,6 +259,7 @@ CALLS: dict[str, Callable[[Form], Any]] = {
     "digests.add": lambda c: _hexadecimal(digest.add(int(c["total"], 16), int(c["leaf"], 16))),
     "digests.sub": lambda c: _hexadecimal(digest.sub(int(c["total"], 16), int(c["leaf"], 16))),
     "digests.branch": lambda c: _hexadecimal(digest.branch(_read_sums(c), c["number"])),
+    "digests.total": lambda c: _hexadecimal(digest.total(_read_sums(c))),
     "digests.root": lambda c: digest.root(_read_sums(c)),
     "digests.held": _held,
     "messages.request": _request,

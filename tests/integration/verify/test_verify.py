@@ -169,4 +169,5 @@ def test_the_cost_follows_the_differences(tmp_path: Path, server: hf.Server, row
         report = anna.verify("project:1")
         assert report.ok
         assert len(report.repaired) == wrong
+        assert report.found_in == 3
         assert report.bytes_compared <= 2_000 + 100 * wrong * math.log(rows, 16)

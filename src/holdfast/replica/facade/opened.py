@@ -34,6 +34,7 @@ from holdfast.replica.loop import Loop
 from holdfast.replica.observer import Observer
 from holdfast.replica.presence import Presence
 from holdfast.replica.progress import Transfer
+from holdfast.replica.proving import EVERY_HOURS, Proving
 from holdfast.replica.round import Rounds
 from holdfast.replica.sqlite_errors import sqlite_errors
 from holdfast.replica.status import Status, at_rest, read_standing, waiting_operations
@@ -65,6 +66,7 @@ class Opened:
         spaces: Literal["all", "chosen"] = "all",
         storage: Storage | None = None,
         check: bool = False,
+        verify_every: float | None = EVERY_HOURS,
         now: Callable[[], int] = device_clock,
         random_bits: Callable[[int], int] = secrets.randbits,
     ) -> None:
@@ -78,7 +80,7 @@ class Opened:
         self._only_chosen = spaces == "chosen"
         self._storage = storage or Storage()
         self._storage.check(schema)
-        self._check = check
+        self._check, self._verify_every = check, verify_every
         self._now, self._random_bits = now, random_bits
         self._sql_clock = None if now is device_clock else now
         self._opening = threading.RLock()
@@ -134,6 +136,9 @@ class Opened:
             self._exchanges = Exchanges(self.path, self._rounds, self._lock, self.events)
             self._exchanges.complete = Completing(self._rounds, self._exchanges).run
             self._exchanges.reconcile = Reconciling(self._rounds, self._exchanges, self._credentials).run
+            proving = Proving(self._rounds, self._exchanges, self._credentials, self._verify_every)
+            self._exchanges.is_doubted, self._exchanges.prove = proving.is_due, proving.run
+            self._proving = proving
             self._keeper = Keeper(
                 self.path, self.schema, self._tables, self._storage, self._sql_clock, self._hub_time, self._now
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from holdfast.errors import HoldfastError
@@ -16,6 +16,7 @@ from holdfast.replica.fetching import Fetching
 from holdfast.replica.file import applying, connect
 from holdfast.replica.keeper import Pruned
 from holdfast.replica.results import ResultRow
+from holdfast.replica.scrub import Scrub, ScrubReport, make_absent
 from holdfast.replica.sqlite_errors import sqlite_errors
 from holdfast.replica.status import Status
 from holdfast.replica.usage import StorageReport
@@ -91,6 +92,31 @@ class Storing(Syncing):
                 raise HoldfastError("row_missing", f"{table} has no row {key!r}", table=table, key=key)
             found.append(rows[0])
         return found
+
+    def scrub(
+        self, *, after: str = "", pause: Callable[[], None] = lambda: None, repair: bool = False, timeout: float = 60.0
+    ) -> Iterator[ScrubReport]:
+        """Compare everything that the file says twice, in pieces; a report after each table, the last one of all.
+
+        `after` is the table behind which a run that broke off goes on, `pause` is called between pieces of 1,000 rows.
+        With `repair` confirmed rows that are missing are brought back from the hub; then it raises what a sync raises.
+        """
+        self._open()
+        with sqlite_errors(self.path):
+            db = connect(self.path, read_only=True, now=self._sql_clock)
+            try:
+                report: ScrubReport | None = None
+                for report in Scrub(db, self._tables, pause).run(after):
+                    yield report
+            finally:
+                db.close()
+        if repair and report is not None and report.missing:
+            names = [(self._tables.by_name[table].number, key) for table, key in report.missing]
+            with self._lock.held(timeout), applying(self._sync_db, self.path):
+                make_absent(self._sync_db, names)
+            self._fetch(names, timeout)
+            wrong = report.pages or report.altered or report.totals or report.surplus or report.unreadable
+            yield report._replace(ok=not wrong, repaired=len(names))
 
     def touch(self, table: str, *keys: Any) -> None:
         """These rows are in use: of the `evictable` ones, they leave last. Reading with SQL does not tell it."""

@@ -146,7 +146,10 @@ class Syncing(Opened):
         try:
             with self._lock.held(timeout), sqlite_errors(self.path):
                 verifier = Verifier(self._rounds, self._exchanges, self._reach(), self._credentials)
-                return verifier.run(self._sync_db, spaces)
+                report = verifier.run(self._sync_db, spaces)
+                if not spaces:
+                    self._proving.note(report)
+                return report
         finally:
             if connected:
                 self.connect()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from holdfast.stores.base import Aside, DirtyRow, Span, Store
 from holdfast.stores.contract.ground import Ground, Interrupted, aside, refused, write
 from holdfast.stores.contract.samples import BADGE, PLACE, READING, TYPES, batch, gone, item, place, row
+from holdfast.stores.listing import Listing
 
 TEXTS = ["", " ", "a\tb\n\r\x01\x7f", "😀 e\u0301 \u202e \uffff", "NULL", "1.0", "1e3", "'\"\\", "x" * 100_000]
 EXTREMES: dict[str, list[Any]] = {
@@ -282,6 +283,16 @@ class FamilyCases(Ground):
                 (["1"], ["place 1", "x", None, None]),
                 None,
             ]
+
+    def test_keys_are_those_of_the_rows_that_a_table_holds(self, tmp_path: Path) -> None:
+        store = self.open(tmp_path)
+        write(store, batch(*(place(str(n)) for n in range(2_003)), item("i", "1")))
+        self.foreign_write(store, "place", ["x"], ["theirs", None, None, None])
+        self.foreign_write(store, "place", ["7"], None)
+        with store.transaction(write=False) as tx:
+            assert sorted(cast(Listing, tx).keys("place")) == sorted([*(str(n) for n in range(2_003) if n != 7), "x"])
+            assert list(cast(Listing, tx).keys("item")) == ["i"]
+            assert list(cast(Listing, tx).keys("badge")) == []
 
     def test_children_are_found_by_what_they_name(self, tmp_path: Path) -> None:
         store = self.open(tmp_path)

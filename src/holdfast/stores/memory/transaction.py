@@ -163,6 +163,10 @@ class MemoryTransaction:
             return found
         return [key for key in found if span.after < key and (not span.before or key < span.before)][: span.limit]
 
+    def keys(self, table: str) -> Iterator[str]:
+        """Keys of all rows of a user table."""
+        return iter([key for key, _ in self._view.items(self._tables.by_name[table].map)])
+
     def lease(self, table: str, device: str, ask: str, size: int) -> list[tuple[int, int]]:
         """Keys for a device, above every key that the table has or somebody was given; the same for the same `ask`."""
         view = self._writable

@@ -33,6 +33,7 @@ from holdfast.stores.postgres.ahead import Ahead, Names, Rows, ask_dirty, ask_or
 from holdfast.stores.postgres.at_once import at_once, write_at_once
 from holdfast.stores.postgres.exchange import Connection, Sender, exchange
 from holdfast.stores.postgres.feeds import history_row
+from holdfast.stores.postgres.keys import Keys
 from holdfast.stores.postgres.memory import Memory
 from holdfast.stores.postgres.native import Native, held_tables
 from holdfast.stores.postgres.queries import QUERIES
@@ -48,7 +49,7 @@ FEED_PAGE = 2_000
 Translated = Callable[[], AbstractContextManager[None]]
 
 
-class PostgresTransaction:
+class PostgresTransaction(Keys):
     """What `stores.base.Transaction` says, on one connection that is in a transaction.
 
     `translated()` turns errors of psycopg into those of a store.
@@ -333,10 +334,8 @@ class PostgresTransaction:
         with self._near_programs([(table, "")]) as to:
             cursor = to.execute(user.children(columns, part=bool(part)), asked, binary=True)
         for row in cursor.fetchall():
-            try:
+            with suppress(InvalidValue):  # else it is not in any feed
                 found.append(user.key_of(row))
-            except InvalidValue:
-                continue  # it is not in any feed
         return found
 
     def _read(self, native: Native, next_rows: Names = ()) -> None:

@@ -178,6 +178,11 @@ class UserTable:
             return whole.encode()
         return f"SELECT {shown} FROM {source} JOIN {self._target} t ON {matches}".encode()
 
+    def keys(self) -> bytes:
+        """The cursor over the keys of all rows, as `key_of` takes them."""
+        shown = ", ".join(read_expression(column, f"t.{quote(column.name)}") for column in self.table.key)
+        return f"DECLARE holdfast_keys NO SCROLL CURSOR FOR SELECT {shown} FROM {self._target} t".encode()
+
     def child_record(self, columns: Sequence[str], values: Sequence[Any]) -> Record:
         """One record of the parameter of `children`: one value tuple."""
         places = {column.name: member for column, member in zip(self._columns, self._members, strict=True)}

@@ -204,6 +204,12 @@ class SqliteTransaction:
         """Keys of the rows that hold one of these value tuples in the columns."""
         return self._catalog.tables[table].children(self._reader, columns, values, span)
 
+    def keys(self, table: str) -> Iterator[str]:
+        """Keys of all rows of a user table; a stream that ends with the transaction."""
+        stream = self._reader.cursor()
+        self._streams.append(stream)
+        return self._catalog.tables[table].keys(stream)
+
     def _read_native(
         self,
         table: UserTable,

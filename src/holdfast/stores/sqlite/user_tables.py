@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apsw
@@ -129,6 +129,15 @@ class UserTable:
             except InvalidValue:
                 continue  # it is not in any feed
         return found if span is None else sorted(found)[: span.limit]
+
+    def keys(self, stream: apsw.Cursor) -> Iterator[str]:
+        """Keys of all rows."""
+        for row in stream.execute(f"SELECT {listed(self.key)} FROM {quote(self.name)}"):
+            try:
+                wires = [from_sql(column, value) for column, value in zip(self.table.key, row, strict=True)]
+                yield key_text(self.table, wires)
+            except InvalidValue:
+                continue  # it is not in any feed
 
     def place(self, column: str) -> int | None:
         """Index of a column in a SQL row; None when it is not one of the schema's."""

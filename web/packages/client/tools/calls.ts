@@ -125,6 +125,7 @@ const DIGESTS: Record<string, Call> = {
   "digests.add": (form) => hexadecimal(digest.add(sumIn(form, "total"), sumIn(form, "leaf"))),
   "digests.sub": (form) => hexadecimal(digest.sub(sumIn(form, "total"), sumIn(form, "leaf"))),
   "digests.branch": (form) => hexadecimal(digest.branch(sumsIn(form), numberIn(form, "number"))),
+  "digests.total": (form) => hexadecimal(digest.total(sumsIn(form))),
   "digests.root": (form) => digest.root(sumsIn(form)),
   "digests.held": (form) => {
     const spaces = new Map(Object.entries(formIn(form, "spaces") as Record<string, readonly [string, string]>));

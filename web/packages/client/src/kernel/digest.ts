@@ -57,6 +57,11 @@ export function sub(total: bigint, leafNumber: bigint): bigint {
   return BigInt.asUintN(8 * BYTES, total - leafNumber);
 }
 
+/** The sum of all leaves: of a space with one row more it is that of the space, plus one leaf. */
+export function total(sums: Sums): bigint {
+  return [...sums.values()].reduce(add, 0n);
+}
+
 /** The hash of branch `number` (0 .. 63): of the sums of its 64 buckets, 16 bytes each. An absent bucket is 0. */
 export function branch(sums: Sums, number: number): bigint {
   const first = number * BUCKETS_PER_BRANCH;

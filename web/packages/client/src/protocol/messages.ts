@@ -232,6 +232,7 @@ export const footer = struct({
   digests: optional(map(text()), {}),
   compared: optional(map(compared), {}),
   history: optional(list(told), []),
+  totals: optional(map(text()), {}),
 });
 
 /** One line of a response: exactly one member is present. */
