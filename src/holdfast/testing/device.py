@@ -108,8 +108,9 @@ class SimulatedDevice:
         if not self.path.exists() and self._entropy.random() >= MADE_ANEW:
             self.disk.put_back({"": new_file(self.schema, f"{self._entropy.getrandbits(64):016x}")})
         # A comparison would mend what the invariants are to find; totals are kept and checked all the same.
-        given = {"transport": self.link, "now": self.clock, "random_bits": self._entropy.getrandbits}
-        return Replica(self.path, self.schema, verify_every=None, **given)
+        bits = self._entropy.getrandbits
+        given = (self.path, self.schema)
+        return Replica(*given, transport=self.link, now=self.clock, random_bits=bits, verify_every=None)
 
     def another_process(self) -> None:
         """A second process opens the same file; from now on the two take turns."""

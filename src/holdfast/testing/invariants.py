@@ -306,7 +306,8 @@ class Watch:
             tables = self._tables_of(device, table_numbers(db))
             sums = {name: sums_of(local_rows(db, tables, name)) for name in spaces & readable.keys()}
             digests = {name: digest.root(found) for name, found in sums.items()}
-            counted = db.execute("SELECT name, total, doubt FROM holdfast_space WHERE total IS NOT NULL").fetchall()
+            sql = "SELECT name, total, doubt FROM holdfast_space WHERE total IS NOT NULL"
+            counted: list[Any] = db.execute(sql).fetchall()
         for name, total, doubted in counted:
             if doubted or (name in sums and digest.total(sums[name]) != int(total, 16)):
                 raise Violation(26, f"{device.name}: the total of {name} is not that of its rows, or of the hub's")
