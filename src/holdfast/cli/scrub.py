@@ -80,14 +80,9 @@ def scrub(
 
     if db is None:
         return prove_hub(terminal, target, database, (), after, wait)
-    if not db.is_file():
-        raise HoldfastError("file_missing", f"{db} does not exist", file=str(db))
-    if repair and not url:
-        raise HoldfastError("usage", "--repair brings rows from the hub: say where it is with --url")
+    require(db, url, repair=repair)
     with Replica(db, load_schema(target), url=url or None, token=token) as replica:
         report = look(terminal, replica, after, wait, repair=repair)
-    if report is None:
-        raise HoldfastError("usage", f"--after {after!r}: no table comes after this one")
     if as_json:
         terminal.document(report._asdict())
     else:
@@ -95,10 +90,16 @@ def scrub(
     return Exit.OK if report.ok else Exit.REFUSED
 
 
-def look(
-    terminal: Terminal, replica: Replica, after: str, pause: Callable[[], None], *, repair: bool
-) -> ScrubReport | None:
-    """The last report; after Ctrl-C, where to go on."""
+def require(db: Path, url: str, *, repair: bool) -> None:
+    """Raise what is wrong with the arguments for a device."""
+    if not db.is_file():
+        raise HoldfastError("file_missing", f"{db} does not exist", file=str(db))
+    if repair and not url:
+        raise HoldfastError("usage", "--repair brings rows from the hub: say where it is with --url")
+
+
+def look(terminal: Terminal, replica: Replica, after: str, pause: Callable[[], None], *, repair: bool) -> ScrubReport:
+    """The last report; after Ctrl-C, where to go on. Raises `usage` when no table comes after `after`."""
     report: ScrubReport | None = None
     try:
         for report in replica.scrub(after=after, pause=pause, repair=repair):  # noqa: B007 (the last one is used)
@@ -107,6 +108,8 @@ def look(
         last = report.last if report is not None else after
         terminal.err.print(Text(f"Stopped; go on with --after {last!r}" if last else "Stopped"))
         raise
+    if report is None:
+        raise HoldfastError("usage", f"--after {after!r}: no table comes after this one")
     return report
 
 
