@@ -102,7 +102,7 @@ class Comparison:
         self._send = ask
         self._turn = turn
         self.rows = 0
-        self.exchanges = 0
+        self.exchanges = self._began = 0
         self.found_in = 0
         self.bytes = 0
         self.totals: dict[str, int] = {}
@@ -117,10 +117,10 @@ class Comparison:
         branches = self._branches(spaces)
         self.found_in = self.exchanges
         for space, differing in branches.items():
-            began = self.exchanges
+            self._began = self.exchanges
             buckets = self._buckets(space, differing)
             if buckets:
-                self._repair(space, buckets, began, repair, repaired, lost)
+                self._repair(space, buckets, repair, repaired, lost)
         return repaired, lost
 
     def _branches(self, spaces: Sequence[str]) -> dict[str, list[int]]:
@@ -148,7 +148,6 @@ class Comparison:
         self,
         space: str,
         buckets: list[int],
-        began: int,
         repair: Repair,
         repaired: list[Difference],
         lost: list[Difference],
@@ -157,7 +156,7 @@ class Comparison:
         here = self._rows_in(space, buckets)
         parts = {str(bucket): tags.pack(self._part_tags(here[bucket])) for bucket in buckets}
         said = self._of(space, m.Compare(turn=self._turn, parts=parts))
-        self.found_in = max(self.found_in, 1 + self.exchanges - began)
+        self.found_in = max(self.found_in, 1 + self.exchanges - self._began)
         here = self._rows_in(space, buckets)
         wanted: list[tuple[int, bytes]] = []
         names: list[tuple[str, str]] = []
