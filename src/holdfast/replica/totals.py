@@ -15,6 +15,9 @@ import apsw
 
 from holdfast.kernel import digest
 
+FOLLOWS = hasattr(apsw.Connection, "preupdate_hook")
+"""Whether this SQLite tells of rows that change; it is so in the wheels of APSW. Else nothing is kept, and scheduled
+comparisons count."""
 ROWS = frozenset({"holdfast_row", "holdfast_unseen"})
 _NAME, _KEY, _SPACE, _LIFE, _STAMPS = range(5)
 """The first columns of both tables; the name of a table is a number in `holdfast_row`."""
@@ -26,7 +29,9 @@ def keeping(db: apsw.Connection) -> Iterator[None]:
     not touch confirmed rows.
     """
     known = {space for (space,) in db.execute("SELECT id FROM holdfast_space WHERE total IS NOT NULL")}
-    if not known:
+    if not FOLLOWS and known:
+        db.execute("UPDATE holdfast_space SET total = NULL")  # nobody would move them on
+    if not (known and FOLLOWS):
         yield
         return
     changes: list[tuple[str, Any, Any]] = []
@@ -63,6 +68,8 @@ def _move(db: apsw.Connection, known: set[Any], changes: list[tuple[str, Any, An
 
 def save(db: apsw.Connection, totals: Mapping[str, int]) -> None:
     """These are the totals of the rows that are here."""
+    if not FOLLOWS:
+        return
     sql = "UPDATE holdfast_space SET total = ? WHERE name = ? AND ready AND NOT lost"
     db.executemany(sql, [(f"{total:032x}", name) for name, total in totals.items()])
 

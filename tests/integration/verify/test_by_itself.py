@@ -14,6 +14,7 @@ import holdfast as hf
 from holdfast.kernel import digest
 from holdfast.protocol import messages as m
 from holdfast.protocol.transport import Exchange
+from holdfast.replica import totals
 from holdfast.testing import HOUR, LocalTransport, WorldTime
 from tests.integration.verify.test_verify import ANNA, SCHEMA, damage
 
@@ -101,6 +102,20 @@ def test_the_last_page_has_the_total_of_what_moved(tmp_path: Path, server: hf.Se
         assert total_of(tmp_path / "anna.db") == (said, 0)
         assert anna.status.doubted == ()
         assert way.compared == 0
+
+
+def test_without_the_hook_of_sqlite_no_total_is_kept(
+    tmp_path: Path, way: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hf.Replica(tmp_path / "anna.db", SCHEMA, transport=way) as anna:
+        fill(anna)
+        assert total_of(tmp_path / "anna.db")[0]
+        monkeypatch.setattr(totals, "FOLLOWS", False)
+        anna.execute("update form set status = 'sent' where id = 'f1'")
+        anna.sync()
+        assert anna.verify().ok
+        assert total_of(tmp_path / "anna.db") == (None, 0)
+        assert (anna.status.doubted, anna.status.verified is not None) == ((), True)
 
 
 def test_another_total_begins_a_verification(tmp_path: Path, server: hf.Server, way: Heard) -> None:
