@@ -1,4 +1,4 @@
-"""`python -m bench [--only NAME ...] [--runs N] [--large] [--json]`: run the scenarios and write bench/RESULTS.md."""
+"""`python -m bench [--only NAME ...] [--runs N] [--large] [--small] [--json]`: run scenarios, write RESULTS.md."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def main() -> None:
     chosen = [scenario for scenario in SCENARIOS if not options.only or scenario.name in options.only]
     results = {}
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder:
-        settings = Settings(options.runs, Path(folder), options.large)
+        settings = Settings(options.runs, Path(folder), options.large, options.small)
         for scenario in chosen:
             with console.status(f"{scenario.name}: {scenario.title} ..."):
                 results[scenario] = scenario.run(settings)
             report.show(console, scenario, results[scenario])
     if options.json:
         print(json.dumps(report.as_json(results, options.runs), indent=1))
-    if len(chosen) == len(SCENARIOS):
+    if len(chosen) == len(SCENARIOS) and not options.small:
         report.RESULTS.write_text(report.markdown(results, options.runs), "utf-8")
         console.print(f"written: {report.RESULTS}")
     else:
@@ -43,6 +43,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=names, help="run only this scenario; may be repeated")
     parser.add_argument("--runs", type=int, default=3, help="runs of each scenario (default 3)")
     parser.add_argument("--large", action="store_true", help="measure memory with 300,000 rows, too")
+    parser.add_argument("--small", action="store_true", help="few rows: shows that the tasks scenarios work")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     options = parser.parse_args()
     if options.runs < 1:

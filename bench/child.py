@@ -47,6 +47,26 @@ class Child:
         self.ready = self._output.readline().strip()
         return self
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def say(self, line: str) -> str:
+        """Say a line to a child that takes commands, and give the line that it answers. Raises `RuntimeError`."""
+        assert self._input is not None
+        self._input.write(line + "\n")
+        self._input.flush()
+        return self.heard()
+
+    def heard(self) -> str:
+        """The next line that it says. Raises `RuntimeError` when it has ended."""
+        assert self._output is not None
+        line = self._output.readline()
+        if not line:
+            raise RuntimeError(f"{' '.join(self._command)} has ended")
+        return line
+
     def wait(self, seconds: float) -> None:
         """Until it has ended by itself. Raises `TimeoutExpired`."""
         self._process.wait(seconds)

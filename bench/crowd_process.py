@@ -1,4 +1,4 @@
-"""Many light devices in one process: `python -m bench.crowd_process PORT COUNT`.
+"""Many light devices in one process: `python -m bench.crowd_process PORT COUNT MODEL USER`.
 
 Each speaks the true protocol over a WebSocket of its own (handshake, whole request with its cursors, answers in zstd,
 `applied`), and keeps its cursors in memory instead of a file: so the bench measures the hub, and not what
@@ -9,12 +9,13 @@ back at once as soon as something listens; at the end it tells when the last one
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import secrets
 import sys
 import time
 
-from bench import forms
+import holdfast as hf
 from bench.child import at_end_of_input, usage
 from holdfast.edge.live_messages import MAX_MESSAGE, unpack
 from holdfast.protocol import messages as m
@@ -25,7 +26,7 @@ PATIENCE = 60.0
 UPGRADE = (
     "GET /v1/live HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-    "Sec-WebSocket-Protocol: holdfast.1.zstd, holdfast.1\r\nAuthorization: Bearer anna\r\n\r\n"
+    "Sec-WebSocket-Protocol: holdfast.1.zstd, holdfast.1\r\nAuthorization: Bearer {user}\r\n\r\n"
 )
 APPLIED = b'{"applied":true}'
 
@@ -33,7 +34,9 @@ APPLIED = b'{"applied":true}'
 class Device:
     """One device: what it holds of the hub is its layout's hash and its cursors."""
 
-    def __init__(self) -> None:
+    def __init__(self, schema: hf.Schema, token: str) -> None:
+        self.schema, self.token = schema, token
+        self.requests = self.sent = self.received = 0
         self.device = secrets.token_hex(8)
         self.layout = ""
         self.user = ""
@@ -42,7 +45,7 @@ class Device:
 
     def request(self) -> bytes:
         """The whole request, as a device says it that has nothing to send."""
-        schema = m.SchemaName(forms.SCHEMA.version, forms.SCHEMA.hash)
+        schema = m.SchemaName(self.schema.version, self.schema.hash)
         clock = time.time_ns() // 1_000_000 - 1_577_836_800_000
         request = m.Request(m.PROTOCOL, self.device, schema, clock, self.layout, self.cursors, user=self.user)
         return b'{"request":' + m.encode(request) + b"}"
@@ -83,19 +86,21 @@ async def live(device: Device, port: int, seen: Count, rows: Count) -> None:
     """One connection, until the hub closes it. Notes the first whole answer, and the first with rows."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        writer.write(UPGRADE.encode())
+        writer.write(UPGRADE.format(user=device.token).encode())
         head = await reader.readuntil(b"\r\n\r\n")
         if b" 101 " not in head.split(b"\r\n", 1)[0]:
             raise RuntimeError(head.decode())
-        writer.write(frame(device.request()))
+        device.sent += send(writer, device.request())
+        device.requests += 1
         while True:
             opcode, body = await message(reader)
+            device.received += len(body)
             if opcode == 9:
                 writer.write(frame(body, 10))
             elif opcode == 2:
                 ended, unasked = device.take(unpack(body, MAX_MESSAGE))
                 if unasked:
-                    writer.write(frame(APPLIED))
+                    device.sent += send(writer, APPLIED)
                 if ended:
                     seen.note(device)
                 if device.rows:
@@ -106,6 +111,13 @@ async def live(device: Device, port: int, seen: Count, rows: Count) -> None:
         return
     finally:
         writer.close()
+
+
+def send(writer: asyncio.StreamWriter, body: bytes) -> int:
+    """Send a message; gives its size."""
+    framed = frame(body)
+    writer.write(framed)
+    return len(framed)
 
 
 def frame(body: bytes, opcode: int = 2) -> bytes:
@@ -136,9 +148,11 @@ async def listening(port: int) -> None:
             return
 
 
-async def crowd(port: int, count: int) -> float:
-    """Connect, wait for the end of the hub and the next one; gives the time (monotonic) when all had the row."""
-    devices = [Device() for _ in range(count)]
+async def crowd(port: int, devices: list[Device]) -> float:
+    """Connect, wait for the end of the hub and the next one; gives the time (monotonic) when all had the row that came
+    then. What the devices count begins with the next hub, too.
+    """
+    count = len(devices)
     seen, rows = Count(count), Count(count)
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as first:
         for device in devices:
@@ -146,6 +160,8 @@ async def crowd(port: int, count: int) -> float:
         await seen.all.wait()
         print("ready", flush=True)
     await listening(port)
+    for device in devices:
+        device.rows = device.requests = device.sent = device.received = 0
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as second:
         tasks = [second.create_task(live(device, port, seen, rows)) for device in devices]
         await rows.all.wait()
@@ -157,5 +173,9 @@ async def crowd(port: int, count: int) -> float:
 
 if __name__ == "__main__":
     at_end_of_input(lambda: None)
-    done = asyncio.run(crowd(int(sys.argv[1]), int(sys.argv[2])))
-    print(json.dumps({"done": done} | usage()._asdict()))
+    model = importlib.import_module(sys.argv[3])
+    devices = [Device(model.SCHEMA, sys.argv[4]) for _ in range(int(sys.argv[2]))]
+    done = asyncio.run(crowd(int(sys.argv[1]), devices))
+    counts = {name: sum(getattr(one, name) for one in devices) for name in ("requests", "sent", "received")}
+    print("done", flush=True)
+    print(json.dumps({"done": done} | counts | usage()._asdict()))

@@ -6,12 +6,13 @@ import datetime
 import json
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
 
 import holdfast as hf
 
 SPACE = "project:42"
+USER = "anna"
 ROW_BYTES = 545
 WORDS = re.findall(
     r"\w+",
@@ -47,6 +48,16 @@ RAW_TABLE = (
     "site TEXT, inspected_on TEXT, created_at TEXT, score INTEGER, temperature REAL, notes TEXT) STRICT"
 )
 """The plain table that the physical limits are measured on: the same columns, no constraint but the key."""
+
+
+def server(url: str) -> hf.Server:
+    """A hub for everybody: the user that the token names; the bench has no secrets."""
+
+    def anybody(headers: Mapping[str, str]) -> hf.Identity | None:
+        user = headers.get("authorization", "").removeprefix("Bearer ")
+        return hf.Identity(user, {SPACE: "rw"}) if user else None
+
+    return hf.Server(url, SCHEMA, authenticate=anybody)
 
 
 def rows(count: int, seed: int = 1) -> Iterator[tuple[object, ...]]:

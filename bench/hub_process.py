@@ -1,19 +1,23 @@
-"""A hub in a process of its own, over real HTTP: `python -m bench.hub_process STORE`, a SQLite file or a URL."""
+"""A hub in a process of its own, over real HTTP: `python -m bench.hub_process STORE PORT MODEL`.
+
+STORE is a SQLite file or a URL, MODEL the module that declares the data and makes the server (`server(url)`).
+"""
 
 from __future__ import annotations
 
+import importlib
 import json
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import uvicorn
 
-import holdfast as hf
+from bench import forms
 from bench.child import Child, Usage, at_end_of_input, usage
-from bench.forms import SCHEMA, SPACE
 
 
 class RunningHub:
@@ -22,6 +26,7 @@ class RunningHub:
     def __init__(self, child: Child) -> None:
         self._child = child
         self.url = f"http://127.0.0.1:{child.ready}"
+        self.pid = child.pid
 
     @property
     def peak(self) -> int:
@@ -35,18 +40,12 @@ class RunningHub:
 
 
 @contextmanager
-def hub_process(store: Path | str, port: int = 0) -> Iterator[RunningHub]:
+def hub_process(store: Path | str, port: int = 0, *, model: ModuleType = forms) -> Iterator[RunningHub]:
     """A hub over a SQLite file or a database URL, in another process, until the end of the `with` block; on a free
-    port, or on a given one.
+    port, or on a given one. `model` declares its data.
     """
-    with Child("bench.hub_process", store, port) as child:
+    with Child("bench.hub_process", store, port, model.__name__) as child:
         yield RunningHub(child)
-
-
-def anybody(headers: Mapping[str, str]) -> hf.Identity | None:
-    """The user that the token names; the bench has no secrets."""
-    user = headers.get("authorization", "").removeprefix("Bearer ")
-    return hf.Identity(user, {SPACE: "rw"}) if user else None
 
 
 class TellingServer(uvicorn.Server):
@@ -61,11 +60,11 @@ class TellingServer(uvicorn.Server):
         print((sockets or [])[0].getsockname()[1], flush=True)
 
 
-def serve(store: str, port: int) -> None:
+def serve(store: str, port: int, model: str) -> None:
     """Serve until the standard input ends."""
     listening = socket.create_server(("127.0.0.1", port), backlog=1024)
     url = store if "://" in store else f"sqlite:///{store}"
-    with hf.Server(url, SCHEMA, authenticate=anybody) as server:
+    with importlib.import_module(model).server(url) as server:
         web = TellingServer(uvicorn.Config(server.asgi(), log_level="warning", access_log=False))
         at_end_of_input(lambda: _stop(web))
         web.run(sockets=[listening])
@@ -78,4 +77,4 @@ def _stop(web: uvicorn.Server) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]))
+    serve(sys.argv[1], int(sys.argv[2]), sys.argv[3])

@@ -9,11 +9,18 @@ from typing import Literal, NamedTuple
 
 
 class Settings(NamedTuple):
-    """`runs` of everything that is repeated, the `folder` for files, `large`: also 300,000 rows."""
+    """`runs` of everything that is repeated, the `folder` for files, `large`: also 300,000 rows; `small`: a hundredth
+    where a scenario can, to see that it works.
+    """
 
     runs: int
     folder: Path
     large: bool
+    small: bool = False
+
+    def sized(self, count: int, *, least: int = 100) -> int:
+        """`count`, or so much less of it as is enough to see that it works."""
+        return min(count, max(least, count // 100)) if self.small else count
 
 
 class Bar(NamedTuple):

@@ -30,9 +30,12 @@ def postgres_server() -> Iterator[str]:
         server.cleanup()
 
 
-def fresh_database(server: str) -> str:
-    """The URL of a new, empty database; it goes with the server."""
+def fresh_database(server: str, *, like: str = "") -> str:
+    """The URL of a new database, empty or a copy of the one with the URL `like`, to which nobody is connected; it goes
+    with the server.
+    """
     name = f"bench_{uuid.uuid4().hex}"
+    source = f' TEMPLATE "{conninfo_to_dict(like)["dbname"]}"' if like else ""
     with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE "{name}"'.encode())
+        admin.execute(f'CREATE DATABASE "{name}"{source}'.encode())
     return f"postgresql:///?{urlencode({**conninfo_to_dict(server), 'dbname': name})}"

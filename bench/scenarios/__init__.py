@@ -14,6 +14,12 @@ from bench.scenarios import (
     live,
     memory,
     postgres,
+    tasks_bootstrap,
+    tasks_online,
+    tasks_permission,
+    tasks_query,
+    tasks_queue,
+    tasks_storm,
     verification,
 )
 
@@ -30,4 +36,12 @@ SCENARIOS = (
     verification.SCENARIO,
     live.SCENARIO,
     postgres.SCENARIO,
+    tasks_bootstrap.SCENARIO,
+    tasks_online.SCENARIO,
+    tasks_queue.REPLAY,
+    tasks_queue.LARGE,
+    tasks_storm.SCENARIO,
+    tasks_query.ONE_TABLE,
+    tasks_query.RELATIONSHIPS,
+    tasks_permission.SCENARIO,
 )

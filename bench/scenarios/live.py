@@ -5,22 +5,23 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import holdfast as hf
 from bench import forms
-from bench.child import Child
 from bench.hub_process import hub_process
 from bench.live_floor import live_floor
 from bench.measure import Bar, Figure, Scenario, Settings
+from bench.storm import storm
 from holdfast.replica.events import RoundEnded, StateChanged, SyncEvent
 from holdfast.replica.loop import LOOK_SECONDS, REST_AFTER
 
 WRITES = 200
 CROWDS = {25: 50, 100: 100, 250: 250, 500: 500}
 """Devices, and the bar in milliseconds."""
-PROCESSES = 2
 IDLE_SECONDS = 20.0
 HOUR = 3_600.0
 PATIENCE = 120.0
@@ -97,23 +98,17 @@ def restarted(folder: Path, crowd: int, number: int) -> tuple[float, float]:
     """Milliseconds for one crowd of light devices in processes of their own, and milliseconds of processor time of the
     restarted hub for each device.
     """
-    store = folder / f"crowd{crowd}-{number}-hub.db"
-    shares = [crowd // PROCESSES + (crowd % PROCESSES > part) for part in range(PROCESSES)]
-    with ExitStack() as stack:
-        with hub_process(store) as hub:
-            port = int(hub.url.rpartition(":")[2])
-            parts = [stack.enter_context(Child("bench.crowd_process", port, share)) for share in shares]
-            if any(part.ready != "ready" for part in parts):
-                raise RuntimeError("a device did not connect")
-        writer = stack.enter_context(device(folder, f"crowd{crowd}-{number}-writer", f"http://127.0.0.1:{port}"))
-        writer.execute(forms.INSERT, next(forms.rows(1)))
-        with hub_process(store, port) as again:
-            start = time.monotonic()
-            writer.sync()
-            for part in parts:
-                part.wait(PATIENCE)
-    done = max(part.result["done"] for part in parts)
-    return (done - start) * 1000, again.cpu * 1000 / crowd
+    name = f"crowd{crowd}-{number}"
+    found = storm(str(folder / f"{name}-hub.db"), crowd, forms, partial(writer, folder, f"{name}-writer"))
+    return found.ms, found.used["hub"].cpu * 1000 / crowd
+
+
+@contextmanager
+def writer(folder: Path, name: str, url: str) -> Iterator[Callable[[], object]]:
+    """A device with one new row, which it sends when it is told to."""
+    with device(folder, name, url) as one:
+        one.execute(forms.INSERT, next(forms.rows(1)))
+        yield one.sync
 
 
 def idle(settings: Settings) -> list[Figure]:
