@@ -61,6 +61,10 @@ def answer(
     readings, reset = plan(tx, asked, heads, names, own)
     if reset:
         asked.notice(request.device, reset)
+    through, results = outcome.through, outcome.results
+    if not asked.live and (left := {one.origin for one in request.transactions} - through.keys()):
+        known, stored = processed_before(tx, request, sorted(left))
+        through, results = {**through, **known}, [*results, *stored]
     state = tx.hub()
     counts = outcome.counts or asked.counts or state.counts
     yield encode_line(
@@ -71,12 +75,12 @@ def answer(
             time=asked.now,
             hlc=state.hlc,
             spaces=dict(asked.spaces),
-            through=outcome.through,
+            through=through,
             revoked=sorted(set(request.cursors) - set(names)),
             reset=reset,
             behind=[name for name in names if name not in reset and behind(heads.get(name), request.cursors.get(name))],
             layout=asked.layout if asked.layout.hash != request.layout else None,
-            results=outcome.results,
+            results=results,
             live=asked.live,
             blocks=dict(asked.blocks),
             ahead=rows_ahead(tx, readings),
@@ -94,6 +98,21 @@ def answer(
         room -= len(line)
         yield line
     yield encode_line("footer", footer(tx, asked, heads))
+
+
+def processed_before(
+    tx: Transaction, request: m.Request, origins: Sequence[str]
+) -> tuple[dict[str, int], list[m.Result]]:
+    """What became of transactions that were left alone, because a history is lost, and that had been processed before:
+    the rows of this snapshot have their effects, so the answer must say so (nothing counts twice)."""
+    last = {origin: record.last_n for origin, record in tx.origins(origins).items()}
+    through: dict[str, int] = {}
+    for one in request.transactions:
+        if one.n <= last.get(one.origin, 0):
+            through[one.origin] = max(one.n, through.get(one.origin, 0))
+    named = {(one.origin, one.n) for one in request.transactions}
+    stored = tx.results(sorted(through)) if through else []
+    return through, [m.decode_result(found.body) for found in stored if (found.origin, found.n) in named]
 
 
 def plan(
