@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import holdfast as hf
 from holdfast.edge.local import LocalTransport
 from holdfast.hub.hub import Hub
 from holdfast.hub.live import LiveChannel
+from holdfast.replica import sync_log
 from holdfast.stores.postgres import PostgresStore
 from holdfast.stores.sqlite import SqliteStore
 from holdfast.testing.clock import START
@@ -101,9 +103,19 @@ class Ground:
         self.steps[name] = {side: spent[side, "steps"] for side in SIDES}
 
 
+@contextmanager
+def no_news_of_progress() -> Iterator[None]:
+    """While data move, a device notes its progress about once a second, so how often depends on the machine."""
+    before, sync_log.TELL_SECONDS = sync_log.TELL_SECONDS, math.inf
+    try:
+        yield
+    finally:
+        sync_log.TELL_SECONDS = before
+
+
 def measure(folder: Path, store: str) -> Ground:
     """All operations, each measured after the same thing has been done before: first times cost more."""
-    with ExitStack() as things:
+    with no_news_of_progress(), ExitStack() as things:
         ground = Ground(folder, store, things)
         anna, to_hub = ground.device("anna", "warm", "1")
         ben, from_hub = ground.device("ben", "warm", "1")
