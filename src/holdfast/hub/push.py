@@ -29,7 +29,7 @@ from holdfast.hub.placing import content_of, places
 from holdfast.hub.policies import ROUNDS, Mend, Policies, revived
 from holdfast.hub.record import Decision, history_entry
 from holdfast.hub.requested import Owner, check_owner
-from holdfast.hub.restoring import copy_of, lost_spaces, refuse_stranger
+from holdfast.hub.restoring import copy_of, latest_of, lost_spaces, refuse_stranger
 from holdfast.hub.telling import ask_hooks, change_of
 from holdfast.hub.trace import Trace
 from holdfast.hub.workspace import Draft, RowName, Standing, Workspace, edits_of
@@ -299,7 +299,7 @@ class Push:
     def _restore(self, table: Table, given: m.Restore, writing: Writing) -> str:
         """Merge a copy that comes back; gives the status."""
         name = (table.name, given.key)
-        copy = copy_of(table, given, clock.wall(self._now + MAX_AHEAD))
+        copy = copy_of(table, given, latest_of(self._now, self._hlc, MAX_AHEAD))
         before = writing.draft.standing(table, name)
         if before.row is None:
             require_write(writing.submission, given.space, name)

@@ -81,6 +81,12 @@ def copy_of(table: Table, given: m.Restore, limit: int) -> Copy:
     return Copy(row, Op("restore", given.key, stamp, given.life, changes, list(row.stamps)))
 
 
+def latest_of(now: int, hlc: int, ahead: int) -> int:
+    """The latest hybrid time that a stamp may have. A hub whose clock was set back goes on from its hybrid time, and so
+    do the stamps that it has given since. `now` and `ahead` in milliseconds."""
+    return max(clock.wall(now), hlc) + clock.wall(ahead)
+
+
 def refuse_stranger(table: Table, row: Row | None, copy: Row, key: str) -> None:
     """Raise `Refusal` when a leased key was given again since the loss: two rows, never two versions of one."""
     if not table.key[0].block or row is None or row.life % 2 == 0 or copy.life % 2 == 0:

@@ -234,3 +234,30 @@ def test_a_hub_that_was_closed_and_opened_counts_under_the_same_name(place: Plac
     place.server = place._start()
     with place.server.hub.reading() as tx:
         assert names[0] == names[1] != tx.hub().counts
+
+
+def test_what_was_stamped_while_the_clock_of_the_hub_was_behind_comes_back(tmp_path: Path) -> None:
+    """The hub's clock was set back by a year: it stamps by its hybrid time, a year ahead of the clock."""
+    year, path = 365 * 24 * 60 * 60 * 1000, tmp_path / "hub.db"
+    now = [3 * year]
+
+    def hub() -> hf.Server:
+        return hf.Server(f"sqlite:///{path}", SCHEMA, now=lambda: now[0])
+
+    def device(server: hf.Server) -> hf.Replica:
+        return hf.Replica(tmp_path / "a.db", SCHEMA, transport=LocalTransport(server, WRITER), now=lambda: 3 * year)
+
+    with hub() as server, device(server) as a:
+        a.execute("insert into form (id, crew) values ('x', 1)")
+        a.sync()
+    shutil.copy(path, tmp_path / "backup.db")
+    now[0] -= year
+    with hub() as server, device(server) as a:
+        a.execute("update form set crew = crew + 4, status = 'later' where id = 'x'")
+        a.sync()
+    shutil.copy(tmp_path / "backup.db", path)
+    with hub() as server, device(server) as a:
+        a.sync()
+        assert a.lost_rows() == []
+        assert [tuple(row) for row in a.execute("select status, crew from form")] == [("later", 5)]
+        assert [entry.op for entry in server.history("form", "x")] == ["insert", "restore"]
