@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
+from holdfast.errors import HoldfastError
 from holdfast.schema.model import Schema
 
 
@@ -23,10 +24,14 @@ class Kept(NamedTuple):
         return msgspec.json.encode([self.schema.to_json(), dict(self.heads), self.filled]).decode()
 
     @staticmethod
-    def of(text: str) -> Kept:
-        """The version from the form that a store keeps."""
-        form, heads, filled = msgspec.json.decode(text)
-        return Kept(Schema.from_json(form), heads, filled)
+    def of(text: str, where: str) -> Kept:
+        """The version from the form that a store keeps; `where` names the store. Raises `store_corrupt`."""
+        try:
+            form, heads, filled = msgspec.json.decode(text)
+            return Kept(Schema.from_json(form), heads, filled)
+        except (ValueError, TypeError, HoldfastError) as error:
+            message = f"{where}: a version of the schema that was kept there cannot be read: {error}"
+            raise HoldfastError("store_corrupt", message) from error
 
     def after(self, before: Kept | None) -> Kept:
         """The same in place of what was kept `before` with that number: the heads stay those of the first run, because

@@ -148,7 +148,7 @@ class PostgresStore:
         with self._alone() as connection:
             if not connection.execute(QUERIES["has_versions"]).fetchall()[0][0]:
                 return []
-            return [Kept.of(body) for (body,) in connection.execute(QUERIES["versions"]).fetchall()]
+            return [Kept.of(body, self._name) for (body,) in connection.execute(QUERIES["versions"]).fetchall()]
 
     def keep_version(self, kept: Kept) -> Kept:
         """Keep a version of the schema; see `stores.kept`. Raises `store_open`."""
@@ -158,7 +158,7 @@ class PostgresStore:
                 return kept
             # Another hub was the first; its record is locked until the end of this transaction.
             ((body,),) = connection.execute(QUERIES["kept_version"], (number,)).fetchall()
-            now = kept.after(Kept.of(body))
+            now = kept.after(Kept.of(body, self._name))
             connection.execute(QUERIES["keep_version_again"], (now.text(), number))
             return now
 

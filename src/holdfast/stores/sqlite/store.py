@@ -86,7 +86,7 @@ class SqliteStore:
                 if not fetch(self._writer, "SELECT 1 FROM sqlite_schema WHERE name = 'holdfast_version'"):
                     return []
                 rows = fetch(self._writer, "SELECT body FROM holdfast_version ORDER BY version")
-                return [Kept.of(body) for (body,) in rows]
+                return [Kept.of(body, self._path) for (body,) in rows]
 
     def keep_version(self, kept: Kept) -> Kept:
         """Keep a version of the schema; see `stores.kept`."""
@@ -95,7 +95,7 @@ class SqliteStore:
             assert self._writer is not None, "the store is open"
             with _transaction(self._writer, "BEGIN IMMEDIATE"):
                 found = fetch(self._writer, "SELECT body FROM holdfast_version WHERE version = ?", (number,))
-                now = kept.after(Kept.of(found[0][0]) if found else None)
+                now = kept.after(Kept.of(found[0][0], self._path) if found else None)
                 sql = "INSERT OR REPLACE INTO holdfast_version (version, body) VALUES (?, ?)"
                 self._writer.execute(sql, (number, now.text()))
         return now
