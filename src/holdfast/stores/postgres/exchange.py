@@ -66,11 +66,15 @@ class _Asked(NamedTuple):
     answer: Answer
 
 
+_Key = tuple[bytes, tuple[int, ...]]
+"""A statement and the types of its parameters."""
+
+
 class _Prepared:
     """The statements that a connection has prepared."""
 
     def __init__(self) -> None:
-        self.names: OrderedDict[tuple[bytes, tuple[int, ...]], bytes] = OrderedDict()
+        self.names: OrderedDict[_Key, bytes] = OrderedDict()
         self.count = 0
 
 
@@ -113,15 +117,20 @@ class Exchange:
         pgconn.enter_pipeline_mode()
         try:
             expected = [self._queue(pgconn, asked) for asked in self._asked]
+            spare = self._spare(pgconn)
             pgconn.pipeline_sync()
             results = yield from _results(pgconn)
         except BaseException:
             pgconn.finish()  # nobody knows what is still under way on it
             raise
         pgconn.exit_pipeline_mode()
-        self._take(expected, results)
+        try:
+            self._take(expected, results)
+        except BaseException:
+            self._keep(spare)  # what stands behind a statement that failed was skipped
+            raise
 
-    def _queue(self, pgconn: pq.abc.PGconn, asked: _Asked) -> tuple[bytes, tuple[int, ...]] | None:
+    def _queue(self, pgconn: pq.abc.PGconn, asked: _Asked) -> _Key | None:
         """Queue one statement; gives the key of one that is prepared with it."""
         sql, values, types, binary, _ = asked
         formats, form = [int(kind == _BYTES) for kind in types], int(binary)
@@ -141,9 +150,7 @@ class Exchange:
         pgconn.send_query_prepared(name, values, formats, form)
         return key
 
-    def _take(
-        self, expected: Sequence[tuple[bytes, tuple[int, ...]] | None], results: Iterator[pq.abc.PGresult]
-    ) -> None:
+    def _take(self, expected: Sequence[_Key | None], results: Iterator[pq.abc.PGresult]) -> None:
         failed: pq.abc.PGresult | None = None
         for asked, prepares in zip(self._asked, expected, strict=True):
             if prepares is not None:
@@ -157,14 +164,20 @@ class Exchange:
                 failed = failed or result
         if failed is not None:
             raise errors.error_from_result(failed, self._db.info.encoding)
-        self._spare()
 
-    def _spare(self) -> None:
-        """Let go of what is prepared beyond measure."""
-        kept = _prepared.get(self._db)
-        while kept is not None and len(kept.names) > MOST_PREPARED:
-            _, name = kept.names.popitem(last=False)
-            self._db.execute(b"DEALLOCATE " + name)
+    def _spare(self, pgconn: pq.abc.PGconn) -> list[tuple[_Key, bytes]]:
+        """Let go, at the end of this exchange, of what is prepared beyond measure and has not been used for longest."""
+        kept, found = _prepared.get(self._db), list[tuple[_Key, bytes]]()
+        while kept is not None and len(kept.names) > max(MOST_PREPARED, len(self._asked)):
+            found.append(kept.names.popitem(last=False))
+            pgconn.send_query_params(b"DEALLOCATE " + found[-1][1], None)
+        return found
+
+    def _keep(self, spare: Sequence[tuple[_Key, bytes]]) -> None:
+        """Keep what could not be let go."""
+        for key, name in reversed(spare):
+            _prepared[self._db].names[key] = name
+            _prepared[self._db].names.move_to_end(key, last=False)
 
 
 def _results(pgconn: pq.abc.PGconn) -> Generator[Wait, Ready | int, Iterator[pq.abc.PGresult]]:
