@@ -33,7 +33,7 @@ class Totals:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
-        self._read_at: dict[str, float] = {}
+        self._read_at: OrderedDict[str, float] = OrderedDict()
 
     def of(self, tx: Transaction, space: Space) -> str:
         """The total of a space at the head that the snapshot has, as 32 hexadecimal digits; "" when it is not known and
@@ -49,6 +49,9 @@ class Totals:
         total = digest.total({bucket: one for bucket, (_, one) in tx.digest(space.name).items()})
         with self._lock:
             self._read_at[space.name] = now
+            self._read_at.move_to_end(space.name)
+            while len(self._read_at) > KEPT:
+                self._read_at.popitem(last=False)
             known = self._kept.get(space.name)
             if known is None or known.head <= space.head:
                 self._keep(space.name, _Kept(space.chain, space.head, total))
@@ -72,8 +75,7 @@ class Totals:
         self._kept[name] = kept
         self._kept.move_to_end(name)
         while len(self._kept) > KEPT:
-            gone, _ = self._kept.popitem(last=False)
-            self._read_at.pop(gone, None)
+            self._kept.popitem(last=False)
 
 
 class Noting:

@@ -47,6 +47,8 @@ class Memory:
             return False
         if not self._origins.keys() >= set(need.origins) or self._spaces.keys().isdisjoint(need.spaces):
             return False
+        if any(name not in self._spaces or head > self._spaces[name][1].head for name, head in need.heads):
+            return False  # a device has read what another hub has written: its cursor is not of a lost history
         if self._asking:
             self._asking -= 1
             return False

@@ -212,3 +212,14 @@ def test_a_memory_holds_the_latest_and_rests_where_others_write() -> None:
     memory.failed()
     learn()
     assert [memory.covers(wants) for _ in range(2)] == [False, True]
+
+
+def test_a_cursor_beyond_what_is_remembered_is_asked_for() -> None:
+    """Another hub has moved the space on: its devices have lost no history."""
+    memory = Memory()
+    spaces: Any = {"a": (1, Space("a", "e", 10, "c", 0))}
+    memory.read(memory.state, {"o": Origin("o", "d", "u", 1, 1)}, spaces, {}, quiet=True)
+    wants = need("x")
+    assert memory.covers(wants._replace(heads=[("a", 10)]))
+    assert not memory.covers(wants._replace(heads=[("a", 11)]))
+    assert not memory.covers(wants._replace(heads=[("a", 10), ("b", 1)]))
