@@ -180,6 +180,12 @@ class Confirmed:
         row.values = [sqlite_values.from_sql(c, v) for c, v in zip(user.table.cells, cells, strict=True)]
         return row
 
+    def is_missing(self, name: RowName) -> bool:
+        """Whether the user table lacks a confirmed row that it should show: somebody wrote past the triggers, or the
+        file is damaged."""
+        row = self.metadata([name]).get(name)
+        return row is not None and row.life % 2 == 1 and self._tables.by_number[name[0]].read(self._db, name[1]) is None
+
     def _image(self, name: RowName, row: Row | None) -> bytes | None:
         if row is None:
             return None

@@ -143,7 +143,8 @@ class Lost:
         be somebody else's.
         """
         kept: set[RowName] = set()
-        cursor = self._db.cursor().execute("SELECT tbl, key, body FROM temp.holdfast_before")
+        sql = "SELECT tbl, key, body FROM temp.holdfast_before WHERE body IS NOT NULL"
+        cursor = self._db.cursor().execute(sql)
         for part in batches(iter(cursor.fetchall())):
             here = dict(self.confirmed_rows([(tbl, key) for tbl, key, _ in part]))
             for tbl, key, body in part:
@@ -165,7 +166,10 @@ class Lost:
         file may be wrong."""
         if self._confirmed.evicted([name]):
             return  # its cells are at the hub, or nowhere
-        ((_, row),) = self.confirmed_rows([name])
+        found = self.confirmed_rows([name])
+        if not found:
+            return
+        ((_, row),) = found
         body = m.encode(self.copy_of(name, row, space)).decode()
         message = "a comparison has found that the hub does not have it; this file may be wrong"
         sql = """INSERT OR REPLACE INTO holdfast_lost (tbl, key, body, state, code, message)
@@ -203,9 +207,10 @@ class Lost:
             self._confirmed.drop_bases(self._confirmed.show(part, self._confirmed.bases(part)))
 
     def confirmed_rows(self, names: Sequence[RowName]) -> list[tuple[RowName, Row]]:
-        """What is confirmed of those names."""
+        """What is confirmed of those names, but for rows of which this file has no cells any more."""
         bases = self._confirmed.bases(names)
-        rows = [(name, bases[name] if name in bases else self._confirmed.confirmed_row(name)) for name in names]
+        whole = [name for name in names if name in bases or not self._confirmed.is_missing(name)]
+        rows = [(name, bases[name] if name in bases else self._confirmed.confirmed_row(name)) for name in whole]
         return [(name, row) for name, row in rows if row is not None]
 
     def copy_of(self, name: RowName, row: Row, space: str) -> m.Restore:
