@@ -144,9 +144,18 @@ class Screen:
     def interrupt(self) -> int:
         """Ctrl-C; how it ended."""
         self._process.send_signal(signal.SIGINT)
+        end = time.monotonic() + SECONDS
         while self._process.poll() is None:
+            assert time.monotonic() < end, self.seen
             self._read(0.05)
         return self._process.returncode
+
+
+HEEDS_CTRL_C = (
+    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "runpy.run_module('holdfast', run_name='__main__')"
+)
+"""As in a terminal: what a shell starts in the background ignores it, and these tests may be."""
 
 
 @contextlib.contextmanager
@@ -155,7 +164,7 @@ def watching(folder: Path, columns: int) -> Iterator[Screen]:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     kept = environment({"TERM": "xterm"})
     kept.pop("COLUMNS")
-    command = [sys.executable, "-m", "holdfast", "status", "schema.py", "--db", "a.db", "--watch"]
+    command = [sys.executable, "-c", HEEDS_CTRL_C, "status", "schema.py", "--db", "a.db", "--watch"]
     process = subprocess.Popen(command, cwd=folder, env=kept, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     try:
