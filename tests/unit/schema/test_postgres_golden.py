@@ -88,7 +88,7 @@ def test_a_long_name_of_an_index_stays_its_own() -> None:
         connection.execute(MIGRATIONS[0].sql.encode())
         for statement in (*postgres.ddl(long), *postgres_dirty.create_triggers(long.tables[0])):
             connection.execute(statement.encode())
-        assert len(connection.execute("SELECT FROM pg_indexes WHERE schemaname = 'public'").fetchall()) == 6
+        assert len(connection.execute("SELECT FROM pg_indexes WHERE schemaname = 'public'").fetchall()) == 7
 
 
 if __name__ == "__main__":

@@ -66,4 +66,5 @@ CREATE TABLE "public"."holdfast_conflict" (
   PRIMARY KEY ("id")
 );
 CREATE INDEX "holdfast_conflict(table_name, row_key)" ON "public"."holdfast_conflict" ("table_name", "row_key");
-CREATE INDEX "holdfast_conflict(state, space)" ON "public"."holdfast_conflict" ("state", "space");
+CREATE INDEX "holdfast_conflict(state, space, id)" ON "public"."holdfast_conflict" ("state", "space", "id");
+CREATE INDEX "holdfast_conflict(table_name, state, id)" ON "public"."holdfast_conflict" ("table_name", "state", "id");
