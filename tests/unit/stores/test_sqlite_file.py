@@ -169,7 +169,7 @@ def test_rows_that_are_there_already_are_noted_once(tmp_path: Path) -> None:
 def test_a_new_column_gets_the_next_slot(tmp_path: Path, maker: str) -> None:
     path = tmp_path / "hub.db"
     with_store(path, Schema(1, (THING,)))
-    columns = (Column("id", "text"), Column("rank", "int", default=7), *THING.cells)
+    columns = (Column("id", "text"), *THING.cells, Column("rank", "int", default=7))
     newer = Schema(2, (Table("thing", columns, ("id",), SPACE),))
     if maker == "application":
         run(path, "ALTER TABLE thing ADD COLUMN rank INTEGER NOT NULL DEFAULT 0")
