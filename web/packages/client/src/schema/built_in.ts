@@ -33,7 +33,8 @@ export const BUILT_IN: readonly TableForm[] = [
     priority: 0,
     indexes: [
       ["table_name", "row_key"],
-      ["state", "space"],
+      ["state", "space", "id"],
+      ["table_name", "state", "id"],
     ],
     unique: [],
     foreign_keys: [],
