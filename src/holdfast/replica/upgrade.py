@@ -176,7 +176,7 @@ class Upgrade:
         given = {names.get(name, name): change for name, change in op.set.items()}
         shown = None if isinstance(op, m.Insert) else self._shown(op.table, op.key)
         try:
-            self._carry(op.table, given, shown)
+            self._carry(op.table, given, shown, new=isinstance(op, m.Insert))
         except HoldfastError:
             if not refused:
                 raise
@@ -200,12 +200,13 @@ class Upgrade:
         columns = [names.get(column.name, column.name) for column in table.row_columns]
         return dict(zip(columns, values, strict=False))
 
-    def _carry(self, table: str, given: dict[str, Any], row: dict[str, Any] | None) -> None:
-        """Add what the lenses make of the given values; `row` has those that stand beside them."""
+    def _carry(self, table: str, given: dict[str, Any], row: dict[str, Any] | None, *, new: bool = False) -> None:
+        """Add what the lenses make of the given values; `row` has those that stand beside them. Of a `new` row the
+        defaults are given, too: the other side may have none."""
         cells = self._union.by_name[table].cells
         for lens in self._union.lenses.get(table, ()):
             sources, targets = [cells[slot] for slot in lens.old], [cells[slot] for slot in lens.new]
-            if any(column.name in given for column in sources) and not any(c.name in given for c in targets):
+            if (new or any(c.name in given for c in sources)) and not any(c.name in given for c in targets):
                 beside = row or {}
                 values = [given.get(c.name, beside.get(c.name, _default(c))) for c in sources]
                 made = carried(lens.forward, values, lens.takes_new)

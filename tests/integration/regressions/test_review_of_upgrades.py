@@ -41,6 +41,11 @@ class Visit2(hf.Table, name="visit", space="site"):
     last: str = ""
 
 
+class Visit3(hf.Table, name="visit", space="site"):
+    given: str
+    family: str
+
+
 class Written(hf.Table, space="track:{driver}", name="track", queue=UP):
     driver: str
 
@@ -75,6 +80,15 @@ class Memo2(hf.Table, name="memo", space="site"):
 V2B = hf.Schema(
     Visit2, Memo2, version=2,
     migrations=[hf.migrate(1, 2, *V2.migrations[0].steps[:1], hf.drop("pair"), hf.drop("numbered"))],
+)  # fmt: skip
+
+V2C = hf.Schema(
+    Visit3, version=2, migrations=[
+        hf.migrate(
+            1, 2, hf.lens("visit", "name", ["given", "family"], split, lambda a, b: f"{a} {b}"),
+            hf.drop("memo"), hf.drop("pair"), hf.drop("numbered"),
+        )
+    ],
 )  # fmt: skip
 
 
@@ -114,6 +128,20 @@ def refuse_all(server: hf.Server, table: str) -> None:
 
 def shown(device: hf.Replica, sql: str) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in device.execute(sql)]
+
+
+def test_a_row_that_waits_with_its_defaults_reaches_a_version_that_has_none(site: Site) -> None:
+    site.deploy(V1)
+    with site.device("anna", V1) as anna:
+        anna.execute("insert into visit (id) values ('v')")
+    site.deploy(V2C)
+    anna = site.device("anna", V2C)
+    anna.sync()
+    assert anna.refused() == []
+    assert shown(anna, "select given, family from visit") == [("", "")]
+    ben = site.device("ben", V2C)
+    ben.sync()
+    assert shown(ben, "select given, family from visit") == [("", "")]
 
 
 def test_rows_numbered_below_one_are_not_left_behind_by_a_lens(site: Site) -> None:

@@ -81,10 +81,10 @@ def test_the_command(tmp_path: Path, server: hf.Server, capsys: pytest.CaptureFi
     path, schema = tmp_path / "anna.db", tmp_path / "declared.py"
     schema.write_text("from tests.integration.verify.test_verify import SCHEMA as schema\n", "utf-8")
     assert run(["scrub", str(schema), "--db", str(path), "--pause", "0"]) == Exit.OK
-    assert "says everything as" in capsys.readouterr().out
+    assert "says everything as it was written" in " ".join(capsys.readouterr().out.split())  # long paths break lines
     damage(path, "delete from form where id = 'f0100'")
     assert run(["scrub", str(schema), "--db", str(path), "--pause", "0"]) == Exit.REFUSED
-    assert "form f0100" in capsys.readouterr().out
+    assert "form f0100" in " ".join(capsys.readouterr().out.split())
     assert run(["scrub", str(schema), "--db", str(path), "--pause", "0", "--after", "form", "--json"]) == Exit.OK
     assert json.loads(capsys.readouterr().out)["tables"] == 2
     assert run(["scrub", str(schema), "--db", str(path), "--repair"]) == Exit.USAGE
