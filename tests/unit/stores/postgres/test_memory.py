@@ -157,7 +157,8 @@ def test_whoever_asks_for_more_is_told_to_begin_anew(hubs: Hubs) -> None:
 
 def test_a_connection_that_was_lost_meanwhile_is_replaced(hubs: Hubs) -> None:
     hubs.program.execute(
-        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like 'holdfast%'"
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+        " where datname = current_database() and application_name like 'holdfast%'"
     )
     with pytest.raises(NotRemembered):
         hubs.push("x")

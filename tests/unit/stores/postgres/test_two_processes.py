@@ -255,7 +255,10 @@ def test_the_next_drainer_takes_over_when_one_dies(two: Two) -> None:
         tx.clean(tx.dirty(10))
         running = two.pool.submit(second)
         two.blocked(running)
-        two.sql("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted")
+        two.sql(
+            "select pg_terminate_backend(l.pid) from pg_locks l join pg_database d on d.oid = l.database"
+            " where d.datname = current_database() and l.locktype = 'advisory' and l.granted"
+        )
         assert running.result(PATIENCE) == ["1"]
         tx.hub()
         tx.has_dirty()
