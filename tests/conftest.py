@@ -14,13 +14,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Under xdist on a busy machine wall time says nothing about an example, so no deadline and no complaint of slowness.
 BASE = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("ci", BASE, derandomize=True, database=None)
-settings.register_profile("local", BASE)
+settings.register_profile("fixed", BASE, derandomize=True, database=None)
+settings.register_profile("new", BASE)
 # A planted fault has to be found; nobody reads the smallest example of it.
-settings.register_profile("planted", settings.get_profile("ci"), phases=(Phase.explicit, Phase.generate))
+settings.register_profile("planted", settings.get_profile("fixed"), phases=(Phase.explicit, Phase.generate))
 EXAMPLES = int(os.environ.get("HOLDFAST_EXAMPLES", "5000"))
 settings.register_profile("soak", BASE, max_examples=EXAMPLES, stateful_step_count=200)
-settings.load_profile(os.environ.get("HOLDFAST_HYPOTHESIS") or ("ci" if os.environ.get("CI") else "local"))
+settings.load_profile(os.environ.get("HOLDFAST_HYPOTHESIS") or "fixed")
 
 
 def shared_folder() -> Path | None:

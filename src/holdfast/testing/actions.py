@@ -76,10 +76,7 @@ def do_faulty_sync(trial: Trial, dice: random.Random) -> str:
 
 def do_late(trial: Trial, dice: random.Random) -> str:
     """An old request arrives."""
-    network = trial.simulation.network
-    if not network.underway:
-        return "nothing"
-    return f"of {network.arrive(dice.randrange(len(network.underway))).link}"
+    return trial.simulation.network.arrive_late(dice)
 
 
 def do_partition(trial: Trial, dice: random.Random) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Literal, NamedTuple
@@ -131,6 +132,10 @@ class Network:
         with suppress(HoldfastError):
             self.links[delivery.link].deliver(delivery.body)
         return delivery
+
+    def arrive_late(self, dice: random.Random) -> str:
+        """Any of the kept requests arrives; says whose."""
+        return f"of {self.arrive(dice.randrange(len(self.underway))).link}" if self.underway else "nothing"
 
     def heal(self) -> None:
         """Every link carries everything again; what is still under way is forgotten."""

@@ -323,10 +323,7 @@ def do_round_in_trouble(trial: Upgrades, dice: random.Random) -> str:
 
 def do_old_request(trial: Upgrades, dice: random.Random) -> str:
     """An old request arrives, maybe at a hub of another version."""
-    network = trial.simulation.network
-    if not network.underway:
-        return "nothing"
-    return f"of {network.arrive(dice.randrange(len(network.underway))).link}"
+    return trial.simulation.network.arrive_late(dice)
 
 
 def do_die(trial: Upgrades, dice: random.Random) -> str:

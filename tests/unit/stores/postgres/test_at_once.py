@@ -10,23 +10,17 @@ import pytest
 
 from holdfast.stores.base import Need, NotAtOnce, Origin, Space, StoredResult, Unforeseen
 from holdfast.stores.contract.ground import feed, head, write
-from holdfast.stores.contract.samples import PLACE, batch, contract_schema, gone, item, place
-from holdfast.stores.postgres import PostgresStore
-from tests.postgres import connect, database
+from holdfast.stores.contract.samples import PLACE, batch, gone, item, place
+from tests.unit.stores.postgres.two_stores import TwoStores
 
 SPACES = Need(origins=["o"], spaces=["a", "b"], at_once=True)
 
 
-class Hubs:
-    """Two stores on one database, and another program."""
+class Hubs(TwoStores):
+    """`one` writes with the commit."""
 
     def __init__(self, things: ExitStack) -> None:
-        self.dsn = things.enter_context(database())
-        self.one, self.two = PostgresStore(self.dsn), PostgresStore(self.dsn)
-        self.program = things.enter_context(connect(self.dsn))
-        for store in (self.one, self.two):
-            store.open(contract_schema())
-            things.callback(store.close)
+        super().__init__(things)
         write(self.one, batch(place("first"), place("second", space="b")))
 
     def at_once(self, *rows: Any, meanwhile: Any = None, **options: Any) -> dict[str, Space]:

@@ -15,6 +15,7 @@ from holdfast.stores.contract.samples import batch, contract_schema, place
 from holdfast.stores.postgres import PostgresStore
 from holdfast.stores.postgres.memory import MOST, MOST_PAUSE, Memory
 from tests.postgres import as_role, connect, database
+from tests.unit.stores.postgres.two_stores import TwoStores
 
 LOOK = Need(spaces=["a"], after={"a": (0, 0)}, only=True)
 
@@ -25,16 +26,11 @@ def need(*keys: str, new: bool = True) -> Need:
     return Need(origins=["o"], rows=rows, spaces=["a", "b"], at_once=True, new=new, then=LOOK)
 
 
-class Hubs:
-    """Two stores on one database, and another program. `one` remembers its last write."""
+class Hubs(TwoStores):
+    """`one` remembers its last write."""
 
     def __init__(self, things: ExitStack) -> None:
-        self.dsn = things.enter_context(database())
-        self.one, self.two = PostgresStore(self.dsn), PostgresStore(self.dsn)
-        self.program = things.enter_context(connect(self.dsn))
-        for store in (self.one, self.two):
-            store.open(contract_schema())
-            things.callback(store.close)
+        super().__init__(things)
         self.n = 0
         write(self.one, batch(place("first"), origins=[Origin("o", "d", "u", 1, 1)]))
         self.push("second", new=False)

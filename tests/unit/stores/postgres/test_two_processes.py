@@ -14,25 +14,21 @@ from holdfast.stores.base import Origin, StoreConflict, StoreUnavailable
 from holdfast.stores.contract.ground import feed, head, write
 from holdfast.stores.contract.samples import batch, contract_schema, item, place
 from holdfast.stores.postgres import PostgresStore
-from tests.postgres import connect, database
+from tests.postgres import connect
+from tests.unit.stores.postgres.two_stores import TwoStores
 
 PATIENCE = 60.0
 
 
-class Two:
-    """The stores, and a look from outside."""
+class Two(TwoStores):
+    """The stores, threads that use them, and a look from outside."""
 
     def __init__(self, things: ExitStack) -> None:
-        self.dsn = things.enter_context(database())
-        self.one, self.two = PostgresStore(self.dsn), PostgresStore(self.dsn)
+        super().__init__(things)
         self.pool = things.enter_context(ThreadPoolExecutor(8))
-        self.look = things.enter_context(connect(self.dsn))
-        for store in (self.one, self.two):
-            store.open(contract_schema())
-            things.callback(store.close)
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        cursor = self.look.execute(statement.encode())
+        cursor = self.program.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
 
     def blocked(self, running: Future[Any]) -> None:
