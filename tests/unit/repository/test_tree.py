@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from checks import documents, imports, links, machine_names, size, tree, vectors
+from checks import documents, imports, links, machine_names, size, vectors
 
 QUICK = {
     "imports": imports.find,
@@ -25,10 +24,3 @@ def test_project_is_clean(find: Callable[[], list[str]]) -> None:
 
 def test_readme_has_a_quickstart() -> None:
     assert documents.quickstart()
-
-
-# One after another: pages use the ports a reader would use.
-@pytest.mark.xdist_group("documents")
-@pytest.mark.parametrize("page", [pytest.param(page, id=tree.short(page)) for page in documents.pages()])
-def test_page_runs(page: Path) -> None:
-    assert documents.run(page) == []
