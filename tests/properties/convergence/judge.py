@@ -117,6 +117,11 @@ class Judge:
         assert seen is None or rows == seen.rows, "the hub said that nothing is new"
         self.answered[device.name] = Seen(rows, readable)
 
+    def declined(self, status: int, answer: bytes, foreign: dict[Name, tuple[Any, ...] | None]) -> None:
+        """A short exchange that the hub did not answer so: it may have heard of other programs, and did nothing else."""
+        assert (status, json.loads(answer)["code"]) == (412, "not_same")
+        self.heard(foreign)
+
     def heard(self, foreign: dict[Name, tuple[Any, ...] | None]) -> None:
         """The hub has heard of another program's writes: they are in the feed, and nothing else is."""
         notes = self._new_notes()
@@ -213,7 +218,8 @@ class Judge:
     def _transaction(
         self, device: Device, transaction: Any, notes: list[Note]
     ) -> tuple[Rows, str, list[dict[str, Any]]]:
-        """What a transaction makes of the rows, its status, and the conflicts that it meets."""
+        """What a transaction makes of the rows, its status, and the conflicts that it meets. Where the rows live is
+        decided when all is merged (`spec/protocol.md`, section 3)."""
         draft: Rows = {}
         cases: list[dict[str, Any]] = []
         who = (device.user, device.replica.device)
@@ -221,8 +227,8 @@ class Judge:
         access = self.world.access[device.user]
         for wire in transaction["ops"]:
             name, table = (wire["table"], wire["key"]), self.schema.by_name[wire["table"]]
-            current = draft.get(name) or self.rows.get(name)
-            if current is not None and access.get(current.space) != "rw":
+            current, lived = draft.get(name) or self.rows.get(name), self.rows.get(name)
+            if lived is not None and access.get(lived.space) != "rw":
                 raise model.Refused("forbidden_space")
             op = {**wire, "named": wire["stamp"]}
             if (notes and (notes[0].table, notes[0].key) == name) and not ignores(current, op):
@@ -235,10 +241,12 @@ class Judge:
             if after is None or status == "ignored":
                 continue
             cases += self.inbox.arrive(table, op, current, after, who, met)
-            after.space = self._space(table, wire["key"], after, device.user, current)
-            if (current is None or after.space != current.space) and access.get(after.space) != "rw":
-                raise model.Refused("forbidden_space")
             draft[name] = after
+        for name, row in draft.items():
+            lived = self.rows.get(name)
+            row.space = self._space(self.schema.by_name[name[0]], name[1], row, device.user, lived)
+            if (lived is None or row.space != lived.space) and access.get(row.space) != "rw":
+                raise model.Refused("forbidden_space")
         return draft, "applied" if statuses == {"applied"} else "merged", cases
 
     def _space(self, table: Table, key: str, row: model.ModelRow, user: str, before: model.ModelRow | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.properties.convergence.judge import Judge
 from tests.properties.convergence.statements import Statement
 from tests.properties.convergence.tables import SCHEMA
 from tests.properties.convergence.test_convergence import ACCESS, check_healed
@@ -22,6 +23,13 @@ def world(tmp_path: Path) -> Iterator[World]:
         world.add(name, user)
     yield world
     world.close()
+
+
+@pytest.fixture
+def judge(world: World) -> Judge:
+    """The same world, replayed on the model."""
+    world.watcher = found = Judge(world)
+    return found
 
 
 def run(device: Device, sql: str, *parameters: Any) -> None:
@@ -139,3 +147,42 @@ def test_a_foreign_write_that_loses_against_a_merge_type_is_taken_back(world: Wo
     world.foreign([Statement("UPDATE form SET first = NULL", ())])
     check_healed(world)
     assert world.devices["b"].replica.execute("SELECT first FROM form")[0][0] == "1133-03-11"
+
+
+def test_a_row_passes_through_a_space_where_its_writer_may_not_write(world: World, judge: Judge) -> None:
+    """Where a row lives is decided when the whole transaction is merged: it has never lived in the other space."""
+    c = world.devices["c"]
+    c.write(
+        [
+            Statement("INSERT INTO toy (id, project) VALUES ('t', '2')", ()),
+            Statement("UPDATE toy SET project = '1'", ()),
+        ],
+        "transaction",
+    )
+    check_healed(world)
+    assert judge.refused.total() == 0
+    assert judge.rows["toy", "t"].space == "p:1"
+
+
+def test_a_row_that_moves_and_is_deleted_in_one_transaction_dies_where_it_lived(world: World, judge: Judge) -> None:
+    """It was never in the other space, so that has no trace of it."""
+    a = world.devices["a"]
+    run(a, "INSERT INTO form (id) VALUES ('a')")
+    world.heal()
+    a.write([Statement("UPDATE form SET project = '2'", ()), Statement("DELETE FROM form", ())], "transaction")
+    check_healed(world)
+    assert judge.rows["form", "a"].space == "p:1"
+
+
+def test_a_declined_short_exchange_has_heard_of_other_programs(world: World, judge: Judge) -> None:
+    """The hub sequences what they wrote before it can say that something is new; then the network breaks."""
+    c = world.devices["c"]
+    run(world.devices["a"], "INSERT INTO form (id) VALUES ('a')")
+    world.heal()
+    world.foreign([Statement("DELETE FROM form", ())])
+    c.wire.fault = 500
+    assert not c.sync()
+    assert not judge.rows["form", "a"].alive
+    world.foreign([Statement("INSERT INTO form (id) VALUES ('a')", ())], heard=True)
+    check_healed(world)
+    assert judge.rows["form", "a"].life == 3

@@ -34,6 +34,8 @@ class Watcher(Protocol):
 
     def after(self, device: Device, body: bytes, answer: bytes, found: Any) -> None: ...
 
+    def declined(self, status: int, answer: bytes, found: Any) -> None: ...
+
     def heard(self, found: Any) -> None: ...
 
 
@@ -246,8 +248,11 @@ class World:
         found = self.watcher.before() if self.watcher is not None else None
         exchange = LocalTransport(self.server, device.identity).exchange(body)
         answer = b"".join(exchange.chunks())
-        if self.watcher is not None and exchange.status == 200:
-            self.watcher.after(device, body, answer, found)
+        if self.watcher is not None:
+            if exchange.status == 200:
+                self.watcher.after(device, body, answer, found)
+            else:
+                self.watcher.declined(exchange.status, answer, found)
         return exchange.status, answer
 
     def foreign(self, statements: Sequence[Statement], *, heard: bool = False) -> None:
