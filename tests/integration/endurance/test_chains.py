@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import holdfast as hf
@@ -18,11 +18,9 @@ from holdfast.schema.model import Column, Schema, Table
 from holdfast.schema.space import SpaceRule
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing import LocalTransport
+from tests.examples import MEMORY, examples
 
 ANN = hf.Identity("ann", spaces={"s": "rw"})
-# Files in memory where the machine has such a folder: power does not fail here, so nobody need wait for a disk.
-MEMORY = next((folder for folder in ("/dev/shm",) if Path(folder).is_dir()), None)
-SOAK = settings.default.max_examples > settings.get_profile("default").max_examples
 KINDS = ("rename", "split", "merge", "convert", "add", "counter", "drop")
 
 
@@ -226,7 +224,7 @@ class World:
             assert list(row) == values
 
 
-@settings(settings() if SOAK else settings(max_examples=8))
+@examples(8)
 @example(["rename", "split", "merge"], [[(0, 0, 0, "a|b"), (1, 0, 1, "x")], [(2, 0, 0, "q"), (0, 0, 1, "|")]])
 @example(["merge", "split", "rename", "convert"], [[(0, 0, 0, "a"), (1, 0, 2, "")], [(1, 1, 0, "b"), (2, 0, 3, "1")]])
 @example(["add", "merge", "split"], [[(0, 0, 1, "a"), (1, 1, 2, "b|1")], [(2, 0, 0, "|"), (1, 0, 3, "q")]])

@@ -118,7 +118,7 @@ class Judge:
         self.answered[device.name] = Seen(rows, readable)
 
     def declined(self, status: int, answer: bytes, foreign: dict[Name, tuple[Any, ...] | None]) -> None:
-        """A short exchange that the hub did not answer so: it may have heard of other programs, and did nothing else."""
+        """A short exchange that the hub did not answer so: it may have heard of other programs, and did no more."""
         assert (status, json.loads(answer)["code"]) == (412, "not_same")
         self.heard(foreign)
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from holdfast.hub import pull
 from holdfast.replica import downloads, lost, outbox, stage
+from tests.examples import MEMORY, examples
 from tests.properties.convergence.judge import Judge
 from tests.properties.convergence.statements import Statement, statements
 from tests.properties.convergence.tables import SCHEMA
@@ -24,8 +24,6 @@ ACCESS: dict[str, dict[str, Any]] = {
     "ben": {"p:1": "rw", "p:2": "rw", "shared": "rw", "user:ben": "rw"},
     "cay": {"p:1": "rw", "shared": "r", "user:cay": "rw"},
 }
-# Files in memory where the machine has such a folder: power does not fail here, so nobody need wait for a disk.
-MEMORY = next((folder for folder in ("/dev/shm",) if Path(folder).is_dir()), None)
 DEVICES = {"a": "ann", "b": "ben", "c": "cay", "d": "ann"}
 HOW = st.sampled_from(["single", "single", "transaction", "transaction", "rollback", "savepoint", "program"])
 FAULTS = st.none() | st.sampled_from(["lost request", "lost response", "twice"]) | st.integers(0, 999)
@@ -226,6 +224,5 @@ class SmallPages(Convergence):
 
 TestConvergence = Convergence.TestCase
 TestSmallPages = SmallPages.TestCase
-SOAK = settings.default.max_examples > settings.get_profile("default").max_examples
-TestConvergence.settings = settings() if SOAK else settings(max_examples=30, stateful_step_count=25)
+TestConvergence.settings = examples(30, stateful_step_count=25)
 TestSmallPages.settings = TestConvergence.settings

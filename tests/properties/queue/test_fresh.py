@@ -12,13 +12,14 @@ from typing import Any, Literal
 
 import apsw
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import holdfast as hf
 from holdfast.hub import push
 from holdfast.replica import tables
 from holdfast.testing.clock import PartyClock, WorldTime
+from tests.examples import MEMORY, examples
 from tests.properties.convergence.statements import value_for
 
 
@@ -77,7 +78,7 @@ def left(
     statements: list[tuple[str, tuple[Any, ...]]], ahead: int, together: bool, *, short: bool
 ) -> dict[str, list[Any]]:
     """Everything that stands in the files of device and hub in the end."""
-    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as name:
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(dir=MEMORY) as name:
         if not short:
             patch.setattr(push, "fresh_rows", lambda schema: Nothing())
             patch.setattr(tables, "fresh_form", None)
@@ -115,7 +116,7 @@ def contents(file: Path) -> list[tuple[str, list[Any]]]:
     return found
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(inserts(), st.sampled_from((0, 0, 0, 3_600_000, -3_600_000)), st.booleans())
 def test_the_short_way_leaves_the_same(
     statements: list[tuple[str, tuple[Any, ...]]], ahead: int, together: bool
