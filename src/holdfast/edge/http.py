@@ -189,7 +189,7 @@ class HttpTransport:
         connect, silence = self._timeout or (self.meter.connecting, self.meter.silence(plain))
         began = time.monotonic()
         try:
-            response = self._request(body, headers, urllib3.Timeout(connect, silence))
+            response = self._request(body, headers, urllib3.Timeout(connect=connect, read=silence))
         except (NewConnectionError, NameResolutionError, ConnectTimeoutError) as error:
             self.meter.unreachable()
             raise _network(self._endpoint, _reason(error)) from error
@@ -259,7 +259,7 @@ class HttpTransport:
 
         def opener(query: str, accept: str, silence: float) -> urllib3.BaseHTTPResponse:
             headers = self._channel_headers() | {"Accept": accept, "Cache-Control": "no-store"}
-            timeout = urllib3.Timeout(self.meter.connecting, silence)
+            timeout = urllib3.Timeout(connect=self.meter.connecting, read=silence)
             try:
                 return self._news_pool.request(
                     "GET", url + query, headers=headers, timeout=timeout,

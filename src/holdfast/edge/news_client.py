@@ -19,7 +19,7 @@ from holdfast.protocol.codec import decode_error
 OPEN_SECONDS = 10.0
 """The first event comes at once; where it does not, something on the way holds the stream back."""
 PING_SECONDS = 15.0
-"""How often the hub sends a sign of life in a stream of events."""
+"""How often the hub sends a sign of life in a stream of events; one that is silent for two intervals is dead."""
 LONGPOLL_SECONDS = 25.0
 MAX_EVENT = 64 * 1024
 
@@ -52,11 +52,16 @@ class NewsThread:
 
     def _first(self, steps: Iterator[bool]) -> None:
         """Wait for the first word of the hub: only then the channel is known to work. Raises what went wrong."""
+        overdue = threading.Timer(OPEN_SECONDS, self._abort)
+        overdue.daemon = True
+        overdue.start()
         try:
             next(steps, None)
         except self._broken as error:
             message = f"{self._url}: the channel for news cannot be opened: {error}"
             raise HoldfastError("network", message, url=self._url) from error
+        finally:
+            overdue.cancel()
 
     def _run(self, steps: Iterator[bool]) -> None:
         failure = HoldfastError("network", f"{self._url}: the channel for news was closed", url=self._url)
@@ -75,7 +80,7 @@ class NewsThread:
 
     def _events(self) -> Iterator[bool]:
         """A stream of events (HTML Living Standard, section 9.2): True for news, False for other signs of life."""
-        response = self._answer("", "text/event-stream", OPEN_SECONDS)
+        response = self._answer("", "text/event-stream", 2 * PING_SECONDS)
         try:
             rest = b""
             for piece in response.stream(4096):
