@@ -16,7 +16,8 @@ from holdfast.stores.base import Need
 
 class Submission(NamedTuple):
     """The transactions of one request, with who sent them, where he may read and write, the span of the request,
-    and how far the device has read. `then` is what its answer will ask of the store."""
+    and how far the device has read. `then` is what its answer will ask of the store, `size` the bytes of the request.
+    """
 
     identity: Identity
     device: str
@@ -25,6 +26,7 @@ class Submission(NamedTuple):
     trace: Any = None
     cursors: Mapping[str, str] = {}
     then: Need | None = None
+    size: int = 0
 
 
 class Unit(NamedTuple):

@@ -36,6 +36,8 @@ from holdfast.stores.base import (
 log = logging.getLogger("holdfast.hub")
 
 GROUP_OPERATIONS = 20_000
+GROUP_BYTES = 8 * 1024 * 1024
+"""A group of several requests has at most so many operations and bytes of them: all of it stands in memory, decoded."""
 ATTEMPTS = 10
 """How often a write is tried when other processes are faster with its rows; then the device tries again later."""
 
@@ -214,4 +216,6 @@ class Writer:
 
 
 def _weight(submission: Submission) -> int:
-    return sum(len(transaction.ops) for transaction in submission.transactions)
+    """In operations, or what the bytes weigh as such: the greater, so that a group keeps within both limits."""
+    operations = sum(len(transaction.ops) for transaction in submission.transactions)
+    return max(operations, -(-submission.size * GROUP_OPERATIONS // GROUP_BYTES))

@@ -8,7 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+import holdfast as hf
+from holdfast.hub.batch import Outcome, Submission
 from holdfast.hub.group import GroupCommit
+from holdfast.hub.writer import GROUP_BYTES
+from holdfast.kernel import clock
+from holdfast.protocol import messages as m
 
 
 class Slow:
@@ -71,3 +76,41 @@ def test_an_error_of_the_write_is_everybodys() -> None:
     group: GroupCommit[int, int] = GroupCommit(fails, abs, 100)
     with pytest.raises(OSError, match="disk"):
         group.submit(1)
+
+
+class Note(hf.Table, space="all"):
+    text: str
+
+
+def test_a_group_of_large_requests_is_bounded_by_their_bytes() -> None:
+    """Each has one operation: counted by operations alone, all of them would stand in memory, decoded, at once."""
+    schema = hf.Schema(Note)
+    requests, size = 6, GROUP_BYTES * 2 // 5
+    with hf.Server("memory:", schema) as server:
+        writer, groups = server.hub._writer, []
+        write = writer._group._write
+
+        def noted(submissions: Sequence[Submission]) -> Sequence[Outcome | Exception]:
+            groups.append(sum(submission.size for submission in submissions))
+            return write(submissions)
+
+        writer._group._write = noted
+        bodies = [body_of(schema, number, size) for number in range(requests)]
+        with ThreadPoolExecutor(requests) as pool:
+            with writer._group._writer:
+                answers = [pool.submit(server.handle, body, hf.Identity("anna", {"all": "rw"})) for body in bodies]
+                while len(writer._group._waiting) < requests:
+                    assert not any(answer.done() for answer in answers)
+            statuses = [answer.result(60).status for answer in answers]
+    assert statuses == [200] * requests
+    assert max(groups) <= GROUP_BYTES
+    assert len(groups) == requests / 2, "two fit"
+
+
+def body_of(schema: hf.Schema, number: int, size: int) -> bytes:
+    """A request with one row of `size` bytes."""
+    origin = clock.new_origin(number + 1)
+    stamp = clock.stamp(clock.wall(1), origin)
+    row = m.Insert("note", f"n{number}", stamp, 1, {"text": "x" * size})
+    transaction = m.Transaction(origin, 1, [row])
+    return m.encode(m.Request(1, f"device{number}", m.SchemaName(1, schema.hash), 0, transactions=[transaction]))
