@@ -18,7 +18,7 @@ from holdfast.observe.logs import EVENTS
 from holdfast.protocol.errors import CODES
 from holdfast.replica.states import STATES, TRANSITIONS, diagram
 from tests.simulation.planted_elsewhere import ELSEWHERE, Elsewhere
-from tests.simulation.planted_versions import PLANTED, Planted
+from tests.simulation.planted_one_way import PLANTED, Planted
 
 ABOUT_ERRORS = (
     "Every error is a `HoldfastError` with `code`, `message` and `details`; over HTTP a JSON object with the same "

@@ -14,7 +14,7 @@ from holdfast.testing.coverage import WANTED
 from holdfast.testing.invariants import Violation
 from holdfast.testing.simulate import main
 from holdfast.testing.trial import PROFILES, plan, run
-from tests.simulation.planted_versions import PLANTED, Planted
+from tests.simulation.planted_one_way import PLANTED, Planted
 
 SEEDS = 3
 """Of each profile; `.ci/run` plays 2,000 short ones besides, `make soak` new ones for as long as it is told."""

@@ -65,7 +65,8 @@ class Link:
     """The way from one party to another: a `Transport`. `reach` is what stands at its end.
 
     `fault` is what happens to the next exchange, once. `sending` and `receiving` are False while that direction is
-    partitioned. `meanwhile`, if set, is called once while the next answer is on its way. `exchanges` counts.
+    partitioned. `meanwhile`, if set, is called once while the next answer is on its way; `heard`, if set, is told every
+    good answer, whole. `exchanges` counts.
     """
 
     def __init__(self, network: Network, name: str, reach: Reach) -> None:
@@ -74,6 +75,7 @@ class Link:
         self.sending = True
         self.receiving = True
         self.meanwhile: Callable[[], None] | None = None
+        self.heard: Callable[[bytes], None] | None = None
         self.exchanges = 0
         self._network = network
         self._reach = reach
@@ -102,9 +104,12 @@ class Link:
         """Let a request arrive now, and read the whole answer: (status, body)."""
         exchange = self._reach(body)
         try:
-            return exchange.status, b"".join(exchange.chunks())
+            status, body = exchange.status, b"".join(exchange.chunks())
         finally:
             exchange.close()
+        if self.heard is not None and status == 200:
+            self.heard(body)
+        return status, body
 
     def close(self) -> None:
         """Nothing is held."""

@@ -21,7 +21,7 @@ from holdfast.errors import HoldfastError
 from holdfast.hub import pull
 from holdfast.hub.identity import Access
 from holdfast.replica import downloads, outbox, seal, stage, uploads
-from holdfast.testing import upgrades
+from holdfast.testing import one_way, upgrades
 from holdfast.testing.coverage import Coverage
 from holdfast.testing.device import CRASHED, OK, SimulatedDevice
 from holdfast.testing.hub_places import read_rows
@@ -81,6 +81,7 @@ PROFILES: dict[str, dict[str, int]] = {
 }
 PROFILES["everything"] = PROFILES["mixed"] | RESTORE | {"draft": 8, "undo": 4, "redo": 2, "resolve": 3}
 PROFILES["upgrade"] = upgrades.WEIGHTS
+PROFILES["upload"] = one_way.WEIGHTS
 
 
 def profile_of(seed: int, asked: str) -> str:
@@ -121,8 +122,14 @@ def run(seed: int, steps: Iterable[Step], postgres: str | None = None) -> Report
     """Play a plan to its end, or to the first violation; on `postgres`, as `Simulation` takes it, if it is given."""
     played = list(steps)
     with small_limits(random.Random(f"{seed}/limits")):
-        upgrading = any(step.kind in upgrades.ACTIONS for step in played)
-        trial = upgrades.Upgrades(seed, postgres) if upgrading else Trial(seed, postgres)
+        kinds = {step.kind for step in played}
+        trial: Trial | upgrades.Upgrades | one_way.OneWay
+        if kinds & upgrades.ACTIONS.keys():
+            trial = upgrades.Upgrades(seed, postgres)
+        elif kinds & one_way.ACTIONS.keys():
+            trial = one_way.OneWay(seed, postgres)
+        else:
+            trial = Trial(seed, postgres)
         violation = None
         try:
             trial.play(played)
