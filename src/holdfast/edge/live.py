@@ -37,18 +37,21 @@ IDLE_SECONDS = 60.0
 
 logger = logging.getLogger("holdfast")
 
-
+THREADS = 40
+"""So many threads at most for each of the purposes in `Threads`."""
 NOTHING = 204
 """The status of an answer that is not sent: nothing is new."""
 
 
 class Threads(NamedTuple):
     """Two limits, as for rounds: those that wait for the store must never keep those from a thread that hold it. What
-    only looks goes with `visits`."""
+    only looks goes with `visits`, and who asks is found out in `gate`: by a function of the application, which may
+    ask others and wait."""
 
     starting: anyio.CapacityLimiter
     running: anyio.CapacityLimiter
     visits: Visits
+    gate: Visits
 
 
 class LiveEndpoint:
@@ -56,8 +59,9 @@ class LiveEndpoint:
 
     def __init__(self, server: LiveServer) -> None:
         self._server = server
-        starting = anyio.CapacityLimiter(40)
-        self.threads = Threads(starting, anyio.CapacityLimiter(40), Visits(starting))
+        starting = anyio.CapacityLimiter(THREADS)
+        gate = Visits(anyio.CapacityLimiter(THREADS), THREADS)
+        self.threads = Threads(starting, anyio.CapacityLimiter(THREADS), Visits(starting), gate)
         self._open = 0
         self._looking: asyncio.Task[None] | None = None
 
@@ -84,8 +88,8 @@ class LiveEndpoint:
 
     async def identify(self, headers: dict[str, str]) -> Identity:
         """Who asks with these headers. Raises `unauthenticated`."""
-        authenticate, limiter = self._server.authenticate, self.threads.starting
-        identity = await to_thread.run_sync(authenticate, headers, limiter=limiter) if authenticate else None
+        authenticate = self._server.authenticate
+        identity = await self.threads.gate.run(partial(authenticate, headers)) if authenticate else None
         if identity is None:
             raise unauthenticated("the channel has no valid credentials")
         return identity

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import pytest
 
-from holdfast.edge.visits import TOGETHER, VISITORS, Visits
+from holdfast.edge.visits import LONG_SECONDS, TOGETHER, VISITORS, Visits
 
 
 def run(test: Callable[[Visits], Awaitable[None]]) -> None:
@@ -78,5 +78,43 @@ def test_work_that_waits_for_the_store_holds_up_only_its_own_visit() -> None:
         assert not stuck.done()
         held.set()
         assert await stuck
+
+    run(test)
+
+
+def test_work_that_waits_for_others_waits_at_the_same_time() -> None:
+    """Asking who a device is may be a journey to another server: forty of them must not wait one after the other."""
+    count, met = 12, threading.Barrier(12)
+
+    async def inside() -> None:
+        visits = Visits(anyio.CapacityLimiter(40), 40)
+        slow = threading.Event()
+        await visits.run(lambda: slow.wait(2 * LONG_SECONDS))  # shows how long such work takes
+        assert await asyncio.gather(*(visits.run(lambda: met.wait(10)) for _ in range(count)))
+        await visits.run(lambda: None)
+        assert not visits._slow, "and quick work goes together again"
+
+    asyncio.run(inside())
+
+
+def test_a_visit_that_takes_long_gives_back_what_it_has_not_begun() -> None:
+    """The others do not wait for its end: they go in the next visit."""
+    begun: list[int] = []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        threading.Event().wait(2 * LONG_SECONDS if number == 1 else 0.0)
+        return number
+
+    async def test(visits: Visits) -> None:
+        held = threading.Event()
+        busy = [asyncio.ensure_future(visits.run(lambda: held.wait(10))) for _ in range(VISITORS)]
+        await asyncio.sleep(0)
+        waiting = [asyncio.ensure_future(visits.run(lambda n=n: work(n))) for n in range(6)]  # type: ignore[misc]
+        await asyncio.sleep(0)
+        held.set()
+        assert await asyncio.gather(*waiting) == list(range(6))
+        assert sorted(begun) == list(range(6)), "each once"
+        assert all(await asyncio.gather(*busy))
 
     run(test)
