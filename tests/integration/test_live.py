@@ -124,6 +124,7 @@ def test_another_program_writes_on_the_device_and_on_the_hub(site: Site) -> None
     assert ben.sync().refused == []
     for path, body in ((anna.path, "on the device"), (str(site.folder / "hub.db"), "on the hub")):
         other = apsw.Connection(path)
+        other.set_busy_timeout(10_000)  # who writes in a file that others write in waits for them
         other.execute("insert into note (project, body) values ('1', ?)", (body,))
         other.close()
     wait_until(lambda: bodies(ben) == ["on the device", "on the hub"])
