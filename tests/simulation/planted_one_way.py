@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest import MonkeyPatch
 
-from holdfast.hub import hub
+from holdfast.hub.reading import wanted
 from holdfast.replica import apply
 from holdfast.replica.tables import UserTables
 from tests.simulation.planted import planted
@@ -16,8 +16,7 @@ __all__ = ["PLANTED", "Planted"]
 @planted("spaces that only go up", "upload", 5, 27, at=0)
 def the_hub_sends_what_only_goes_up(patch: MonkeyPatch) -> None:
     """The templates that a device names are not heard."""
-    real = hub.wanted
-    patch.setattr(hub, "wanted", lambda spaces, want, _: real(spaces, None, {}))
+    patch.setattr("holdfast.hub.hub.wanted", lambda spaces, want, _: wanted(spaces, None, {}))
 
 
 @planted("spaces that only go up", "upload", 5, 27, at=0)
