@@ -40,7 +40,8 @@ def _text_at(trace: Trace, table: Table, key: str, column: Column, shown: str, v
         if column.name in record.set or record.op == "insert":
             if version == record.versions.get(column.name, entry.stamp):
                 return _after(value, own)
-            change = record.set.get(column.name)
+            # What came back after a loss is a text, and no edit that somebody may have built on.
+            change = record.set.get(column.name) if record.op != "restore" else None
             if change is not None and version == _name(record, entry.stamp, change):
                 own.append(change["op"])
                 if "text" in change:

@@ -25,6 +25,8 @@ class Form(hf.Table, space="project:{project}"):
     crew: hf.Counter = 0
     tags: hf.Set[str]
     notes: hf.Text = ""
+    plan: hf.Json = {}  # noqa: RUF012
+    memo: hf.MergeText = ""
 
 
 class Photo(hf.Table, space=hf.via("form")):
@@ -105,6 +107,46 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 def forms(replica: hf.Replica) -> list[tuple[object, ...]]:
     return [tuple(row) for row in replica.execute("select id, status, crew, tags, notes from form order by id")]
+
+
+def test_an_edit_of_a_document_meets_one_that_came_back(place: Place) -> None:
+    """The history has the value that came back, and no edit: nobody knows any more who wrote a part of it."""
+    a, b, c = (place.device(name) for name in "abc")
+    a.execute("insert into form (id, plan) values ('x', '{\"crane\": {\"tons\": 1}}')")
+    for replica in (a, b, c):
+        replica.sync()
+    place.back_up()
+    a.execute("update form set plan = '{\"crane\": {\"tons\": 2}}'")
+    for replica in (a, b):
+        replica.sync()
+    place.restore()
+    b.sync()
+    c.execute("update form set plan = '{}'")
+    assert c.sync().pushed == 1
+    (met,) = c.conflicts()
+    assert (met.rule, met.column, met.path, met.mine, met.theirs) == ("json", "plan", "/crane/tons", None, 2)
+    assert met.theirs_by.user == ""
+    assert [row["plan"] for row in c.execute("select plan from form")] == ["{}"]
+
+
+def test_an_edit_of_a_long_merged_text_meets_one_that_came_back(place: Place) -> None:
+    """Its writer does not send the text that he had seen; the history goes back past what came back to find it."""
+    a, b, c = (place.device(name) for name in "abc")
+    text = "line\n" * 1_000
+    a.execute("insert into form (id, memo) values ('x', ?)", (text,))
+    for replica in (a, b, c):
+        replica.sync()
+    place.back_up()
+    a.execute("update form set memo = 'first ' || memo")
+    for replica in (a, b):
+        replica.sync()
+    place.restore()
+    b.sync()
+    c.execute("update form set memo = memo || 'last'")
+    assert c.sync().pushed == 1
+    for replica in (a, b, c):
+        replica.sync()
+        assert [row["memo"] for row in replica.execute("select memo from form")] == [f"first {text}last"]
 
 
 def test_what_was_lost_comes_back_from_whoever_has_it_and_counts_once(place: Place) -> None:
