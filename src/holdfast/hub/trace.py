@@ -84,7 +84,7 @@ class Trace:
         return Seen(known, value if known else None, writer or NOBODY)
 
     def edits(self, table: Table, key: str, column: Column) -> Iterator[tuple[Writer, bytes]]:
-        """The edits of a document, newest first, as far as the history goes. A copy that came back to a hub after a loss
+        """The edits of a document, newest first, as far as the history goes. A copy that came back after a loss
         has a value there and tells of no edit.
         """
         for entry, record in self.newest((table.name, key)):

@@ -116,7 +116,7 @@ def test_an_edit_of_a_document_meets_one_that_came_back(place: Place) -> None:
     for replica in (a, b, c):
         replica.sync()
     place.back_up()
-    a.execute("update form set plan = '{\"crane\": {\"tons\": 2}}'")
+    a.execute('update form set plan = \'{"crane": {"tons": 2}}\'')
     for replica in (a, b):
         replica.sync()
     place.restore()
