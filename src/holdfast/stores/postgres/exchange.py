@@ -81,10 +81,12 @@ class _Prepared:
 _prepared: WeakKeyDictionary[Connection, _Prepared] = WeakKeyDictionary()
 
 
-def keep_prepared(db: Connection) -> None:
-    """The session belongs to this connection: what is prepared there stays. psycopg must prepare nothing itself then
+def keep_session(db: Connection, patience: float) -> None:
+    """The session belongs to this connection: what is prepared there stays, and so does the time, in seconds, that a
+    statement outside of a transaction waits for a lock. psycopg must prepare nothing itself then
     (`prepare_threshold`): it deallocates everything when something is rolled back."""
     _prepared[db] = _Prepared()
+    db.execute(b"SELECT set_config('lock_timeout', %s, false)", (f"{int(patience * 1000)}ms",))
 
 
 class Exchange:

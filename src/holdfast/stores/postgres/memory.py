@@ -88,7 +88,7 @@ class Memory:
         self._pause = 0
 
     def failed(self) -> None:
-        """A write from memory did not go through: others write here too."""
+        """A write from memory was decided in vain: others write here too, or devices send what needs more."""
         self._pause = self._asking = min(MOST_PAUSE, 2 * self._pause + 1)
         self.forget()
 

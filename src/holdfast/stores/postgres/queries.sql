@@ -94,9 +94,9 @@ SELECT id, name, epoch, head, chain, floor FROM holdfast.space WHERE name = ANY 
 SELECT CASE WHEN count(*) = %s AND NOT EXISTS (
   SELECT FROM json_to_recordset(%s::json) AS r(tbl text, key text) JOIN holdfast.dirty d ON d.tbl = r.tbl AND d.key = r.key
 ) AND CASE %s WHEN 0 THEN true ELSE NOT EXISTS (SELECT FROM holdfast.dirty WHERE problem IS NOT NULL) AND NOT EXISTS (
-  SELECT FROM json_to_recordset(%s::json) AS r(origin text, device text, n bigint)
-  LEFT JOIN LATERAL (SELECT o.device, o.last_n FROM holdfast.origin o WHERE o.origin = r.origin OFFSET 0) o ON true
-  WHERE (o.device, o.last_n) IS DISTINCT FROM (r.device, r.n)
+  SELECT FROM json_to_recordset(%s::json) AS r(origin text, device text, u text, n bigint)
+  LEFT JOIN LATERAL (SELECT o.device, o."user", o.last_n FROM holdfast.origin o WHERE o.origin = r.origin OFFSET 0) o ON true
+  WHERE (o.device, o."user", o.last_n) IS DISTINCT FROM (r.device, r.u, r.n)
 ) AND NOT EXISTS (
   SELECT FROM json_to_recordset(%s::json) AS r(id int, head bigint, chain text)
   WHERE NOT EXISTS (SELECT FROM holdfast.commit c WHERE c.space = r.id AND c.head = r.head AND c.chain = r.chain)

@@ -24,7 +24,7 @@ from holdfast.stores.migrating import Phase, Step
 from holdfast.stores.postgres.adopt import adopt
 from holdfast.stores.postgres.ahead import PLACE, Ahead
 from holdfast.stores.postgres.at_once import at_once
-from holdfast.stores.postgres.exchange import Connection, exchange, keep_prepared
+from holdfast.stores.postgres.exchange import Connection, exchange, keep_session
 from holdfast.stores.postgres.failures import refused_open, translate
 from holdfast.stores.postgres.install import Installer, remove, script
 from holdfast.stores.postgres.listener import Listener
@@ -98,7 +98,7 @@ class PostgresStore:
     def _options(self) -> dict[str, Any]:
         return {
             "autocommit": True,  # every transaction is begun by name
-            "prepare_threshold": None,  # see `keep_prepared`
+            "prepare_threshold": None,  # see `keep_session`
             "client_encoding": "utf8",
             "application_name": f"holdfast {os.getpid()}",  # tells who holds a lock
         }
@@ -107,7 +107,7 @@ class PostgresStore:
         return ConnectionPool(
             self._dsn,
             kwargs=self._options(),
-            configure=keep_prepared if self._prepares else None,
+            configure=partial(keep_session, patience=self._patience) if self._prepares else None,
             min_size=1,
             max_size=size,
             timeout=self._patience,
@@ -293,18 +293,23 @@ class PostgresStore:
 
     @contextmanager
     def _remembering(self, need: Need) -> Iterator[None]:
-        """What a writer that fails, or goes its way step by step, leaves behind is not known."""
+        """What a writer that fails, or goes its way step by step, leaves behind is not known; one that was decided in
+        vain makes those after it ask first for a while."""
         if not need.at_once:
             self._memory.forget()
         try:
             yield
+        except NotRemembered:
+            self._memory.failed()
+            raise
         except BaseException:
             self._memory.forget()
             raise
 
     def _commit(self, connection: Connection, transaction: PostgresTransaction, ahead: Ahead, need: Need) -> None:
         """Send what waits and commit, and read behind it what is asked then, in one exchange."""
-        behind = self._ahead(need.then) if need.then is not None else None
+        # A session of our own waits for no lock without end, also behind the commit (`keep_session`).
+        behind = self._ahead(need.then) if need.then is not None and self._prepares else None
         committed = looked = None
         try:
             with at_once(need.at_once), exchange(connection) as to:
@@ -318,7 +323,6 @@ class PostgresStore:
             if committed is None or committed.result is None:
                 if not ahead.remembered:
                     raise
-                self._memory.failed()
                 raise NotRemembered(f"it is done again, and asks first: {error}") from error
         if ahead.remembered:
             self._memory.proved()

@@ -11,7 +11,7 @@ from holdfast.stores.contract.ground import head, write
 from holdfast.stores.contract.samples import ITEM, batch, contract_schema, gone, item, place
 from holdfast.stores.postgres import PostgresStore
 from holdfast.stores.postgres import exchange as exchanges
-from holdfast.stores.postgres.exchange import Answer, exchange, keep_prepared
+from holdfast.stores.postgres.exchange import Answer, exchange, keep_session
 from tests.postgres import connect, database
 
 MOST = 3
@@ -38,7 +38,7 @@ def prepared(db: psycopg.Connection[tuple[object, ...]]) -> int:
 
 def test_what_is_prepared_beyond_measure_is_let_go() -> None:
     with database() as url, connect(url) as db:
-        keep_prepared(db)
+        keep_session(db, 30)
         for number in range(3 * MOST):
             plus(db, number)
             assert prepared(db) <= MOST

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.stores.base import Need, NotRemembered, Origin, Space, found_behind
+from holdfast.stores.base import Need, NotRemembered, Origin, Space, StoreUnavailable, found_behind
 from holdfast.stores.contract.ground import feed, write
 from holdfast.stores.contract.samples import batch, contract_schema, place
 from holdfast.stores.postgres import PostgresStore
@@ -99,6 +99,11 @@ def test_a_transaction_that_another_hub_has_taken_is_noticed(hubs: Hubs) -> None
     refused(hubs, "x")
 
 
+def test_an_origin_that_is_somebody_elses_now_is_noticed(hubs: Hubs) -> None:
+    hubs.program.execute("update holdfast.origin set \"user\" = 'another'")
+    refused(hubs, "x")
+
+
 def test_a_row_that_is_there_already_is_noticed(hubs: Hubs) -> None:
     refused(hubs, "first")
 
@@ -148,7 +153,37 @@ def test_whoever_asks_for_more_is_told_to_begin_anew(hubs: Hubs) -> None:
     ):
         with pytest.raises(NotRemembered), hubs.one.transaction_for(need("x"), write=True) as tx:
             ask(tx)  # type: ignore[no-untyped-call]
-        hubs.push(f"p{uuid.uuid4().hex}", new=False)
+        for new in (False, True, True):  # it asks, rests, and is proved right
+            hubs.push(f"p{uuid.uuid4().hex}", new=new)
+
+
+def test_what_is_decided_in_vain_is_tried_less_often(hubs: Hubs) -> None:
+    rests = []
+    for number in range(4):
+        with pytest.raises(NotRemembered), hubs.one.transaction_for(need("x"), write=True) as tx:
+            tx.results(["o"])
+        hubs.push(f"p{number}", new=False)
+        rests.append(next(count for count in range(100) if hubs.one._memory.covers(need("x"))))
+    assert rests == [1, 3, 7, 15]
+
+
+def test_a_table_that_somebody_holds_behind_the_commit_holds_no_writer(hubs: Hubs) -> None:
+    with closing(PostgresStore(hubs.dsn, patience=0.2)) as store:
+        store.open(contract_schema())
+        with hubs.program.transaction():
+            hubs.program.execute("lock table holdfast.hub in access exclusive mode")
+            for key in ("x", "y"):
+                # The first one asks, and asks for that table.
+                with pytest.raises(StoreUnavailable):
+                    hubs.push(key, new=False, store=store)
+        hubs.push("x", n=3, store=store)
+        with hubs.program.transaction():
+            hubs.program.execute("lock table holdfast.hub in access exclusive mode")
+            hubs.push("y", n=4, store=store)
+            assert hubs.looked is None
+            with pytest.raises(StoreUnavailable), store.transaction_for(LOOK, write=False):
+                pass
+    assert hubs.keys() == ["first", "second", "x", "y"]
 
 
 def test_a_connection_that_was_lost_meanwhile_is_replaced(hubs: Hubs) -> None:
