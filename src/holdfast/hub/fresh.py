@@ -101,6 +101,12 @@ class FreshRows:
         return Fresh(Row(1, values, [op.stamp] * len(values)), space, changes)
 
 
+def may_count(schema: Schema, transactions: Iterable[m.Transaction]) -> bool:
+    """Whether there may be an increment in them: new rows of registers hold none, and who takes the name under which
+    the hub counts from memory has only those."""
+    return not fresh_rows(schema).may_take(op for transaction in transactions for op in transaction.ops)
+
+
 def fresh_entry(op: m.AnyOperation, fresh: Fresh, transaction: m.Transaction, context: Context) -> HistoryEntry:
     """The history of such a row."""
     record = Record("insert", transaction.origin, transaction.n, (0, 1), fresh.set, label=transaction.label)

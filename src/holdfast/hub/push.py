@@ -14,7 +14,7 @@ from holdfast.errors import HoldfastError
 from holdfast.hub.answers import Answer, answers_in, checked_answer, missing_write, over_earlier_answer
 from holdfast.hub.batch import Accepted, Held, Outcome, Submission, Unit, names_of, refused_result, touched_by_several
 from holdfast.hub.drafting import Step, Writing
-from holdfast.hub.fresh import fresh_entry, fresh_rows
+from holdfast.hub.fresh import fresh_entry, fresh_rows, may_count
 from holdfast.hub.hooks import Context, Hooks
 from holdfast.hub.inbox import Inbox, Meeting, follow
 from holdfast.hub.lenses import complete, settle
@@ -84,7 +84,7 @@ class Push:
         """Process every transaction that is new. The caller commits. Outcomes in the order of the submissions; of one
         with somebody else's origins nothing is processed, and its error stands in their place."""
         self._submissions = submissions
-        self._outcomes = [Outcome(self._counts if self._may_count(one) else "") for one in submissions]
+        self._outcomes = [Outcome(self._counts if may_count(self._schema, one.transactions) else "") for one in submissions]
         self._repeated: list[list[tuple[str, int]]] = [[] for _ in submissions]
         self._held = Held(submissions, self._outcomes)
         self._mistaken: dict[int, HoldfastError] = {}
@@ -97,12 +97,6 @@ class Push:
         take_up(self._tx, self._schema, come)
         self._repeat()
         return [self._mistaken.get(number, outcome) for number, outcome in enumerate(self._outcomes)]
-
-    def _may_count(self, submission: Submission) -> bool:
-        """Whether it may hold an increment: new rows of registers hold none, and who takes the name under which the hub
-        counts from memory has only those."""
-        operations = (op for transaction in submission.transactions for op in transaction.ops)
-        return not fresh_rows(self._schema).may_take(operations)
 
     def _new_units(self) -> list[Unit]:
         """The transactions that were not processed before, in order, without those behind a gap.
