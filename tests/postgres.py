@@ -90,6 +90,19 @@ def connect(dsn: str) -> psycopg.Connection[tuple[Any, ...]]:
     return psycopg.connect(dsn, autocommit=True)
 
 
+def end_connections(db: psycopg.Connection[tuple[Any, ...]], names: str) -> None:
+    """End the connections to this database whose application has a name LIKE that, and wait until they are gone. (From
+    version 14 on PostgreSQL could do so itself.)"""
+    ended = db.execute(
+        "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name LIKE %s",
+        (names,),
+    ).fetchall()
+    pids = [pid for pid, _ in ended]
+    while db.execute("SELECT pid FROM pg_stat_activity WHERE pid = ANY (%s)", (pids,)).fetchall():
+        pass
+
+
 @contextmanager
 def database() -> Iterator[str]:
     """URL of an empty database, which is dropped at the end, whoever is still connected."""

@@ -84,9 +84,8 @@ class Push:
         """Process every transaction that is new. The caller commits. Outcomes in the order of the submissions; of one
         with somebody else's origins nothing is processed, and its error stands in their place."""
         self._submissions = submissions
-        self._outcomes = [
-            Outcome(self._counts if may_count(self._schema, one.transactions) else "") for one in submissions
-        ]
+        counts, schema = self._counts, self._schema
+        self._outcomes = [Outcome(counts if may_count(schema, one.transactions) else "") for one in submissions]
         self._repeated: list[list[tuple[str, int]]] = [[] for _ in submissions]
         self._held = Held(submissions, self._outcomes)
         self._mistaken: dict[int, HoldfastError] = {}

@@ -14,7 +14,7 @@ from holdfast.stores.contract.ground import feed, write
 from holdfast.stores.contract.samples import batch, contract_schema, place
 from holdfast.stores.postgres import PostgresStore
 from holdfast.stores.postgres.memory import MOST, MOST_PAUSE, Memory
-from tests.postgres import as_role, connect, database
+from tests.postgres import as_role, connect, database, end_connections
 from tests.unit.stores.postgres.two_stores import TwoStores
 
 LOOK = Need(spaces=["a"], after={"a": (0, 0)}, only=True)
@@ -187,10 +187,7 @@ def test_a_table_that_somebody_holds_behind_the_commit_holds_no_writer(hubs: Hub
 
 
 def test_a_connection_that_was_lost_meanwhile_is_replaced(hubs: Hubs) -> None:
-    hubs.program.execute(
-        "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
-        " where datname = current_database() and application_name like 'holdfast%'"
-    )
+    end_connections(hubs.program, "holdfast%")
     with pytest.raises(NotRemembered):
         hubs.push("x")
     assert hubs.push("x", new=False)["a"].head == 3
