@@ -71,9 +71,8 @@ class Push:
         self._hooks = hooks
         self._now = now
         state = tx.hub()
-        self._hub = state.hub
+        self._hub, self._hlc = state.hub, state.hlc
         self._counts = counts or state.counts
-        self._hlc = state.hlc
         self._origin = origin
         self._mends: list[Mend] = []
         self._history: list[HistoryEntry] = []
