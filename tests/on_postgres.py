@@ -45,7 +45,7 @@ def main() -> int:
     parser.add_argument("version", help=f"one of {', '.join(VERSIONS)}, or a folder with initdb and pg_ctl")
     parser.add_argument("--prepared", default="0", help="max_prepared_transactions of the server")
     parser.add_argument("tests", nargs="*", help="instead of all")
-    given, arguments = parser.parse_known_args()
+    given, arguments = parser.parse_known_intermixed_args()
     if given.version not in VERSIONS and not Path(given.version).is_dir():
         parser.error(f"{given.version} is neither a version nor a folder")
     tests = given.tests or [str(file) for file in users_of_postgres()]
