@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from bench.child import Child
-from bench.hub_process import hub_process
+from bench.hub_process import RunningHub
 from bench.observed import Observed, Used
 from bench.spent import processes
 
@@ -24,18 +24,25 @@ class Storm(NamedTuple):
     told: dict[str, int]
     used: dict[str, Used]
 
+    @property
+    def devices(self) -> float:
+        """Seconds of processor time of all devices."""
+        return sum(used.cpu for name, used in self.used.items() if name.startswith("devices"))
+
 
 def storm(
-    place: str,
+    serve: Callable[[int], AbstractContextManager[RunningHub]],
     crowd: int,
     model: ModuleType,
     writer: Callable[[str], AbstractContextManager[Callable[[], object]]],
     postmaster: int | None = None,
 ) -> Storm:
-    """One crowd, in processes of its own. `writer(url)` gives what changes the row."""
+    """One crowd, in processes of its own. `serve(port)` starts a hub, on any port with 0, and is called once more when
+    that one has ended; `writer(url)` gives what changes the row.
+    """
     shares = [crowd // PROCESSES + (crowd % PROCESSES > part) for part in range(PROCESSES)]
     with ExitStack() as stack:
-        with hub_process(place, model=model) as hub:
+        with serve(0) as hub:
             port = int(hub.url.rpartition(":")[2])
             parts = [
                 stack.enter_context(Child("bench.crowd_process", port, share, model.__name__, model.USER))
@@ -44,7 +51,7 @@ def storm(
             if any(part.ready != "ready" for part in parts):
                 raise RuntimeError("a device did not connect")
         write = stack.enter_context(writer(f"http://127.0.0.1:{port}"))
-        with hub_process(place, port, model=model) as again:
+        with serve(port) as again:
             there = processes(again.pid, postmaster, **{f"devices {n}": part.pid for n, part in enumerate(parts, 1)})
             with Observed(there) as seen:
                 start = time.monotonic()

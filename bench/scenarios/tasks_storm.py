@@ -9,6 +9,7 @@ from pathlib import Path
 
 import holdfast as hf
 from bench import tasks
+from bench.hub_process import hub_process
 from bench.measure import Bar, Figure, Scenario, Settings
 from bench.seeded import KINDS, seeded
 from bench.spent import Spent, bars_of, costs
@@ -29,7 +30,8 @@ def run(settings: Settings) -> list[Figure]:
                 storms = []
                 for number in range(settings.runs):
                     file = settings.folder / f"storm-{kind}-{crowd}-{number}.db"
-                    storms.append(storm(store.copy(), devices, tasks, partial(writer, file), store.postmaster))
+                    serve = partial(hub_process, store.copy(), model=tasks)
+                    storms.append(storm(serve, devices, tasks, partial(writer, file), store.postmaster))
                 name = f"{devices} devices, hub on {kind}"
                 bars = bars_of(kind, Bar("at most", bar))
                 figures.append(Figure(name, "ms", [one.ms for one in storms], bars=bars))
