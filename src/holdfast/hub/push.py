@@ -212,7 +212,7 @@ class Push:
 
     def _decide(self, units: Sequence[Unit]) -> list[Accepted]:
         self._history.clear()
-        self._trace.forget_fresh()
+        self._trace.begin_anew()
         operations = [op for unit in units for op in unit.transaction.ops]
         names = {(op.table, op.key) for op in operations} | named_parents(self._schema, operations)
         self._workspace = Workspace(self._tx, self._schema, names)

@@ -50,6 +50,10 @@ class Trace:
     def __init__(self, tx: Transaction, fresh: Sequence[HistoryEntry]) -> None:
         self._tx = tx
         self._fresh = fresh
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """A part of the batch is decided: what was fresh may have been written, and be in the store now."""
         self._stored: dict[RowName, tuple[list[HistoryEntry], bool]] = {}
         self.forget_fresh()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -186,3 +187,31 @@ def test_a_declined_short_exchange_has_heard_of_other_programs(world: World, jud
     world.foreign([Statement("INSERT INTO form (id) VALUES ('a')", ())], heard=True)
     check_healed(world)
     assert judge.rows["form", "a"].life == 3
+
+
+def test_a_base_is_known_although_a_later_transaction_of_the_request_was_refused(world: World, judge: Judge) -> None:
+    """The database refuses one of three, so they are decided again, in parts, over what is in the history by then."""
+    a, b = world.devices["a"], world.devices["b"]
+    run(a, "INSERT INTO form (id) VALUES ('a')")
+    run(a, "INSERT INTO code (number, label) VALUES (1, 'l')")
+    assert a.sync()
+    stamps = [f"{world.tick() << 12:014x}-0123456789ab" for _ in range(3)]
+    operations = (
+        {"op": "insert", "table": "form", "key": "a"},
+        {"op": "insert", "table": "code", "key": "2", "set": {"label": "l"}},
+        {"op": "update", "table": "form", "key": "a", "life": 1, "set": {"maybe": 7}, "base": {"maybe": stamps[0]}},
+    )
+    body = {
+        "protocol": 1,
+        "device": b.replica.device,
+        "schema": {"version": 1, "hash": SCHEMA.hash},
+        "clock": world.time,
+    }
+    body["transactions"] = [
+        {"origin": "0123456789ab", "n": n, "ops": [{**operation, "stamp": stamp}]}
+        for n, (operation, stamp) in enumerate(zip(operations, stamps, strict=True), 1)
+    ]
+    world.deliver(json.dumps(body).encode(), b)
+    assert judge.refused.total() == 1
+    (met,) = (row for (table, _), row in judge.rows.items() if table == "holdfast_conflict")
+    assert (met.cells["column_name"].value, met.cells["base"].value) == ("maybe", "null")
