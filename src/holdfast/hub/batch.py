@@ -17,6 +17,7 @@ from holdfast.stores.base import Need
 class Submission(NamedTuple):
     """The transactions of one request, with who sent them, where he may read and write, the span of the request,
     and how far the device has read. `then` is what its answer will ask of the store, `size` the bytes of the request.
+    `copied`: another copy of the device's file may have sent some of the transactions before.
     """
 
     identity: Identity
@@ -27,6 +28,7 @@ class Submission(NamedTuple):
     cursors: Mapping[str, str] = {}
     then: Need | None = None
     size: int = 0
+    copied: bool = False
 
 
 class Unit(NamedTuple):

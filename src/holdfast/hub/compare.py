@@ -44,12 +44,25 @@ class Comparison:
             return m.Compared(tags=self._tags(digest.branches(self._sums())))
         compared = m.Compared(buckets=self._buckets())
         if ask.parts or ask.rows or ask.names:
-            rows = list(self._rows())
-            compared.rows = self._parts([row for row in rows if row.image.life % 2])
-            compared.images = self._images(rows)
-            known = {(row.image.table, row.key) for row in rows}
-            compared.unknown = [name for name in self._ask.names if name not in known]
+            self._read_rows(compared)
         return compared
+
+    def _read_rows(self, compared: m.Compared) -> None:
+        """One pass over the rows. Of those that are not wanted whole, only the tags are kept: a device may ask for all
+        parts of a large space."""
+        turn, names = self._ask.turn, set(self._ask.names)
+        parts = {int(bucket): _Parts(text, turn) for bucket, text in self._ask.parts.items()}
+        wanted = {int(bucket): set(tags.unpack(text, "request_malformed")) for bucket, text in self._ask.rows.items()}
+        known = set()
+        for row in self._rows():
+            name, living = (row.image.table, row.key), row.image.life % 2 == 1
+            if living and row.bucket in parts:
+                parts[row.bucket].add(row)
+            known.update({name} & names)
+            if name in names or (row.bucket in wanted and digest.tag(row.leaf, turn) in wanted[row.bucket]):
+                compared.images.append(row.image)
+        compared.rows = {str(bucket): part.differing() for bucket, part in parts.items()}
+        compared.unknown = [name for name in self._ask.names if name not in known]
 
     def _sums(self) -> dict[int, int]:
         return {bucket: total for bucket, (_, total) in self._tx.digest(self._space).items()}
@@ -94,31 +107,26 @@ class Comparison:
         leaf = digest.leaf(self._key, image.table, key, image.life, image.stamps)
         return Found(image, key, digest.bucket(image.table, key), leaf)
 
-    def _parts(self, rows: list[Found]) -> dict[str, dict[str, str]]:
-        """bucket -> part -> tags of its rows, of the parts whose sums are not those of the device."""
-        result: dict[str, dict[str, str]] = {}
-        for bucket, text in self._ask.parts.items():
-            theirs = tags.unpack(text, "request_malformed")
-            count = max(len(theirs), 1)
-            sums, leaves = [0] * count, [list[int]() for _ in range(count)]
-            for row in rows:
-                if row.bucket == int(bucket):
-                    place = tags.part_in(digest.part(row.image.table, row.key), count)
-                    sums[place] = digest.add(sums[place], row.leaf)
-                    leaves[place].append(row.leaf)
-            ours = [digest.tag(total, self._ask.turn) for total in sums]
-            result[bucket] = {str(place): self._tags(leaves[place]) for place in tags.differing(ours, theirs)}
-        return result
 
-    def _images(self, rows: list[Found]) -> list[m.Image]:
-        """The images of the rows that are wanted by tag or by name."""
-        wanted = {int(bucket): set(tags.unpack(text, "request_malformed")) for bucket, text in self._ask.rows.items()}
-        names = set(self._ask.names)
-        return [
-            row.image
-            for row in rows
-            if (row.image.table, row.key) in names or digest.tag(row.leaf, self._ask.turn) in wanted.get(row.bucket, ())
-        ]
+class _Parts:
+    """The parts of one bucket: the tags of the device, and what the rows here make of them."""
+
+    def __init__(self, text: str, turn: int) -> None:
+        self._theirs = tags.unpack(text, "request_malformed")
+        self._turn = turn
+        count = max(len(self._theirs), 1)
+        self._sums, self._tags = [0] * count, [bytearray() for _ in range(count)]
+
+    def add(self, row: Found) -> None:
+        """A living row of the bucket."""
+        place = tags.part_in(digest.part(row.image.table, row.key), len(self._sums))
+        self._sums[place] = digest.add(self._sums[place], row.leaf)
+        self._tags[place] += digest.tag(row.leaf, self._turn)
+
+    def differing(self) -> dict[str, str]:
+        """part -> tags of its rows, of the parts whose sums are not those of the device."""
+        ours = [digest.tag(total, self._turn) for total in self._sums]
+        return {str(place): tags.pack([bytes(self._tags[place])]) for place in tags.differing(ours, self._theirs)}
 
 
 def check(asked: Mapping[str, m.Compare]) -> None:

@@ -22,6 +22,9 @@ from holdfast.stores.base import Batch, HistoryEntry, Span, Transaction
 DAY = 24 * 60 * 60 * 1000
 MOST_ENTRIES = 1_000
 """So many of the latest entries of a row are sent to a device."""
+READ_AT_ONCE = (16, 128, MOST_ENTRIES)
+TOLD_BYTES = 4 * 1024 * 1024
+"""The entries of one answer have about so many bytes together."""
 COLLECTED = 1_000
 """So many entries, and so many conflicts, are deleted in one transaction."""
 
@@ -52,12 +55,28 @@ def happened(entry: HistoryEntry) -> Happened:
 
 def told(tx: Transaction, schema: Schema, asked: Collection[tuple[str, str]], spaces: Collection[str]) -> list[m.Told]:
     """What a device gets to know of rows: what happened to them in the spaces that it may read."""
-    answer = []
+    answer, left = [], TOLD_BYTES
     for table, key in asked:
-        entries = tx.history(table, key, newest=MOST_ENTRIES) if table in schema.by_name else []
+        entries, size = _latest(tx, table, key, left) if table in schema.by_name else ([], 0)
+        left = max(left - size, 0)
         seen = [happened(entry)._asdict() for entry in entries if entry.space in spaces]
         answer.append(m.Told(table, key, seen))
     return answer
+
+
+def _latest(tx: Transaction, table: str, key: str, most: int) -> tuple[list[HistoryEntry], int]:
+    """The latest entries of a row, at least one and together about `most` bytes at most, oldest first; and how many
+    bytes they have. A few are read first: entries of large values are large."""
+    entries: list[HistoryEntry] = []
+    for number in READ_AT_ONCE:
+        entries = tx.history(table, key, newest=number)
+        if len(entries) < number or sum(len(entry.body) for entry in entries) > most:
+            break
+    size, first = 0, len(entries)
+    while first and (size + len(entries[first - 1].body) <= most or first == len(entries)):
+        first -= 1
+        size += len(entries[first].body)
+    return entries[first:], size
 
 
 def milliseconds(moment_or_ms: datetime.datetime | int) -> int:

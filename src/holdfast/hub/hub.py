@@ -320,7 +320,7 @@ class Hub:
             return outcome
         with self.observation.push(request):
             named = (identity, request.device, given, request.transactions, tracing.here(), request.cursors)
-            submission = Submission(*named, then, seen.size)
+            submission = Submission(*named, then, seen.size, request.copied)
             written = self._writer.submit(submission)
         written.restored, written.unrestored = outcome.restored, outcome.unrestored
         self.observation.pushed(seen, request, written)

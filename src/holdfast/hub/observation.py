@@ -29,6 +29,10 @@ class Seen:
         self.transactions = self.refused = 0
 
 
+SILENT_SECONDS = 60.0
+"""The loss of a history is told once in so long for each space."""
+
+
 class Observation:
     """Counts and tells what one hub does."""
 
@@ -37,6 +41,7 @@ class Observation:
         self._nothing_waited = time.monotonic()
         self.rounds = 0
         self.lost_by: dict[str, str] = {}
+        self._lost_told: dict[str, float] = {}
         self.came_back = 0
 
     @contextmanager
@@ -105,10 +110,15 @@ class Observation:
             yield
 
     def lost(self, device: str, spaces: Sequence[str]) -> None:
-        """A device has read what this hub does not know."""
+        """A device has read what this hub does not know. That is told once a minute for a space: all its devices show
+        it, and each as often as it likes."""
         self.metrics.add("histories_lost_total", len(spaces))
         self.lost_by.update(dict.fromkeys(spaces, device))
-        event(log, "hub.history_lost", device=device, spaces=" ".join(spaces))
+        now = time.monotonic()
+        news = [space for space in spaces if now - self._lost_told.get(space, float("-inf")) >= SILENT_SECONDS]
+        self._lost_told.update(dict.fromkeys(news, now))
+        if news:
+            event(log, "hub.history_lost", device=device, spaces=" ".join(news))
 
     def restored(self, user: str, device: str, rows: int, changed: int, kept: Sequence[m.Kept]) -> None:
         """A device has brought rows back."""

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from holdfast.hub.workspace import RowName, Standing, Workspace
-from holdfast.kernel.row import Row
+from holdfast.kernel import clock
+from holdfast.kernel.row import Op, Row
 from holdfast.kernel.values import InvalidValue
 from holdfast.schema.key import key_text, key_values
 from holdfast.schema.model import MISSING, ForeignKey, Schema, Table
@@ -231,6 +232,18 @@ def once(mends: Iterable[Mend]) -> list[Mend]:
         known = found.get(mend.name)
         found[mend.name] = mend if known is None else known._replace(values={**known.values, **mend.values})
     return list(found.values())
+
+
+def mending(mend: Mend, key: str, row: Row, stamp: str, origin: str) -> Op:
+    """The operation of a policy, with a stamp of the hub's. On a row that the transaction wrote it goes on under the
+    writer's origin, so that what he wrote after it follows; on others it is the hub's own.
+    """
+    if mend.own:
+        stamp = clock.stamp(clock.hlc_of(stamp), origin)
+    if mend.kind == "cascade":
+        return Op("delete", key, stamp, row.life, {}, list(row.stamps))
+    base = {slot: seen for slot in mend.values if slot < len(row.stamps) and (seen := row.stamps[slot]) is not None}
+    return Op("update", key, stamp, row.life, mend.values, base)
 
 
 def revived(row: Row) -> Row:

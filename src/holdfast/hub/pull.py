@@ -59,8 +59,10 @@ def answer(
     knows_layout = request.layout == asked.layout.hash or (asked.plain and not request.layout)
     own = own_rows(request.cursors, outcome) if knows_layout and not request.echo else {}
     readings, reset = plan(tx, asked, heads, names, own)
-    if reset:
-        asked.notice(request.device, reset)
+    # What no hub has ever given out says nothing of a history: anybody can write that.
+    lost = [name for name in reset if parse_cursor(request.cursors[name]) is not None]
+    if lost:
+        asked.notice(request.device, lost)
     through, results = outcome.through, outcome.results
     if not asked.live and (left := {one.origin for one in request.transactions} - through.keys()):
         known, stored = processed_before(tx, request, sorted(left))

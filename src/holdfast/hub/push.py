@@ -13,6 +13,7 @@ from typing import Any
 from holdfast.errors import HoldfastError
 from holdfast.hub.answers import Answer, answers_in, checked_answer, missing_write, over_earlier_answer
 from holdfast.hub.batch import Accepted, Held, Outcome, Submission, Unit, names_of, refused_result, touched_by_several
+from holdfast.hub.copies import Sender, joined_in, left_to_do
 from holdfast.hub.drafting import Step, Writing
 from holdfast.hub.fresh import fresh_entry, fresh_rows, may_count
 from holdfast.hub.hooks import Context, Hooks
@@ -26,7 +27,7 @@ from holdfast.hub.operations import Refusal, apply_checked, kernel_operation, se
 from holdfast.hub.orphans import take_up
 from holdfast.hub.permission import require_write
 from holdfast.hub.placing import content_of, places
-from holdfast.hub.policies import ROUNDS, Mend, Policies, revived
+from holdfast.hub.policies import ROUNDS, Mend, Policies, mending, revived
 from holdfast.hub.record import Decision, history_entry
 from holdfast.hub.requested import Owner, check_owner
 from holdfast.hub.restoring import copy_of, latest_of, lost_spaces, refuse_stranger
@@ -35,7 +36,7 @@ from holdfast.hub.trace import Trace
 from holdfast.hub.workspace import Draft, RowName, Standing, Workspace, edits_of
 from holdfast.kernel import clock
 from holdfast.kernel.restore import restore
-from holdfast.kernel.row import Op, Row
+from holdfast.kernel.row import Op
 from holdfast.kernel.row import Outcome as KernelOutcome
 from holdfast.protocol import messages as m
 from holdfast.schema.built_in import CONFLICTS
@@ -241,7 +242,7 @@ class Push:
         draft = Draft(self._workspace)
         accepted = Accepted(None, set(), set(), [], [])
         writing = Writing(transaction, submission, draft, accepted, answers_in(draft, transaction.ops), [])
-        merged = False
+        merged, sender = False, Sender(submission.device, transaction.origin, submission.copied)
         limit = clock.wall(self._now + MAX_AHEAD)
         for operation in transaction.ops:
             table = self._schema.by_name.get(operation.table)
@@ -254,12 +255,19 @@ class Push:
             if isinstance(operation, m.Insert):
                 complete(self._schema, operation)
             op = kernel_operation(table, operation)
+            row = draft.standing(table, (table.name, op.key)).row
+            left = left_to_do(self._trace, table, operation, op, row, sender)
+            if left is None:
+                merged = self._note(table, op.key, "merged", accepted) or merged
+                continue
+            op, changed = left, left is not op
             hlc = clock.hlc_of(op.stamp)
             if hlc > limit:
                 hlc = clock.tick(self._hlc, self._now)
                 op = op._replace(stamp=clock.stamp(hlc, transaction.origin), named=op.stamp)
             self._hlc = max(self._hlc, hlc)
-            merged = self._note(table, op.key, self._operation(table, op, writing), accepted) or merged
+            status = self._operation(table, op, writing, joined=joined_in(operation))
+            merged = self._note(table, op.key, "merged" if changed else status, accepted) or merged
         for answer in writing.answers:
             merged = self._complete(answer, writing) or merged
         for mend in self._mends:
@@ -339,7 +347,7 @@ class Push:
         before = writing.draft.standing(table, mend.name)
         if before.row is None or (before.row.life % 2 == 0) != (mend.kind == "revive"):
             return False
-        op = self._mending(mend, key, before.row, writing)
+        op = mending(mend, key, before.row, self._stamp(), writing.transaction.origin)
         back = KernelOutcome(revived(before.row), "merged") if mend.kind == "revive" else None
         self._operation(table, op, writing, outcome=back)
         after = writing.draft.standing(table, mend.name).row
@@ -349,22 +357,12 @@ class Push:
         writing.accepted.rules.append(mend.rule)
         return self._note(table, key, "merged", writing.accepted)
 
-    def _mending(self, mend: Mend, key: str, row: Row, writing: Writing) -> Op:
-        """The operation of a policy. On a row that the transaction wrote it goes on under the writer's origin, so that
-        what he wrote after it follows; on others it is the hub's own.
-        """
-        stamp = self._stamp()
-        if mend.own:
-            stamp = clock.stamp(clock.hlc_of(stamp), writing.transaction.origin)
-        if mend.kind == "cascade":
-            return Op("delete", key, stamp, row.life, {}, list(row.stamps))
-        base = {slot: seen for slot in mend.values if slot < len(row.stamps) and (seen := row.stamps[slot]) is not None}
-        return Op("update", key, stamp, row.life, mend.values, base)
-
-    def _operation(self, table: Table, op: Op, writing: Writing, *, outcome: KernelOutcome | None = None) -> str:
+    def _operation(
+        self, table: Table, op: Op, writing: Writing, outcome: KernelOutcome | None = None, joined: Sequence[str] = ()
+    ) -> str:
         """Merge one operation into the draft, if its writer may write the row where it lives; gives the status.
 
-        `outcome` is what becomes of the row if that is known already.
+        `outcome` is what becomes of the row if that is known already, `joined` as in `messages.Update`.
         """
         submission, draft = writing.submission, writing.draft
         name = (table.name, op.key)
@@ -398,7 +396,8 @@ class Push:
         draft.rows[name] = Standing(row, before.space, edits=before.edits + edits_of(table, op))
         writing.steps.append(Step(table, op, before.row, row, len(self._history)))
         told = op._replace(changes={**op.changes, **derived})
-        self._history.append(history_entry(table, told, before.row, row, decisions, writing.transaction, context))
+        entry = history_entry(table, told, before.row, row, decisions, writing.transaction, context, joined)
+        self._history.append(entry)
         return "merged" if derived or op.changes != given.changes else str(outcome.status)
 
     def _settle(self, draft: Draft, submission: Submission) -> dict[RowName, Standing]:

@@ -32,6 +32,7 @@ class Record(Struct, omit_defaults=True):
     `kept` names the columns whose cell stayed as it was, since the change lost; `after` the value and the stamp of
     cells that became something else than the change at the operation's stamp. `named` is the stamp that the writer
     gave, when the hub replaced it. `versions` are those that merged texts got, where it is not the operation's stamp.
+    `joined` are the hybrid times of earlier edits for which it stood, too.
     """
 
     op: str
@@ -46,6 +47,7 @@ class Record(Struct, omit_defaults=True):
     after: dict[str, tuple[Any, str]] = {}
     named: str = ""
     versions: dict[str, str] = {}
+    joined: list[str] = []
 
 
 decode_record = msgspec.json.Decoder(Record).decode
@@ -84,8 +86,9 @@ def history_entry(
     conflicts: Sequence[Decision],
     transaction: Transaction,
     context: Context,
+    joined: Sequence[str] = (),
 ) -> HistoryEntry:
-    """The entry of one operation."""
+    """The entry of one operation. `joined` as in `messages.Update`."""
     cells = table.cells
     old: dict[str, Any] = {}
     record = Record(
@@ -98,6 +101,7 @@ def history_entry(
         transaction.label,
         list(conflicts),
         named=op.named,
+        joined=list(joined),
     )
     if before is not None:
         slots = op.changes if op.kind == "update" else range(min(len(before.values), len(cells)))

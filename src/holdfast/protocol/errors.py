@@ -77,7 +77,7 @@ CODES: dict[str, Code] = {
     "device_mismatch": Code(
         403,
         "The origin in a transaction belongs to another device.",
-        "A copied device file: open it once with a fresh device id.",
+        "Every device writes under origins that it has minted itself; a client that names another one's has a mistake.",
     ),
     "user_changed": Code(
         409,
@@ -225,6 +225,11 @@ CODES: dict[str, Code] = {
         "The device has used up the keys that it had leased from the hub's sequence.",
         "Sync to lease more. For longer times without a network declare a larger `block=`.",
     ),
+    "sent_in_part": Code(
+        0,
+        "Another copy of this device's file has sent a part of this transaction, which cannot be told from the rest.",
+        "Look at the row, write what is missing, and drop the refused transaction. Let two devices have two files.",
+    ),
     "key_taken": Code(
         0,
         "A row with this leased key is there already: written past the sequence, or by a copy of the device's file.",
@@ -320,6 +325,11 @@ CODES: dict[str, Code] = {
     "store_failed": Code(0, "The hub's database refused a statement of the hub.", "See the message; report it."),
     "store_not_fresh": Code(
         0, "A batch inserts a row that the feed already holds.", "Report it: the hub does not send such."
+    ),
+    "inside_transaction": Code(
+        0,
+        "A call that writes in a transaction of its own, such as a sync, was made inside one of the application's.",
+        "Leave `with replica.transaction():` first; nothing was changed.",
     ),
     "transaction_closed": Code(0, "A transaction of a store was used after its end.", "Use it inside its `with`."),
     "transaction_read_only": Code(0, "A read transaction of a store was asked to write.", "Open it with `write=True`."),

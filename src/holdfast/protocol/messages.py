@@ -28,6 +28,7 @@ StampText = Annotated[
     str,
     Meta(pattern="^[01][0-9a-f]{13}-[0-9a-f]{12}$", max_length=27, description="hybrid time, hyphen, origin"),
 ]
+HybridTime = Annotated[str, Meta(pattern="^[01][0-9a-f]{13}$", max_length=14, description="hybrid time of a stamp")]
 Integer = Annotated[int, Meta(ge=-(2**53) + 1, le=2**53 - 1)]
 Count = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 Life = Annotated[int, Meta(ge=0, le=2**53 - 1)]
@@ -57,10 +58,13 @@ class Insert(Operation, tag="insert"):
 
 
 class Update(Operation, tag="update"):
-    """`set` maps column -> change, `base` maps column -> stamp that the writer had seen (absent: never written)."""
+    """`set` maps column -> change, `base` maps column -> stamp that the writer had seen (absent: never written).
+    `joined` are the hybrid times of earlier edits that it stands for, too.
+    """
 
     set: dict[str, Any] = {}
     base: dict[str, StampText] = {}
+    joined: Annotated[list[HybridTime], Meta(max_length=MAX_OPERATIONS)] = []
 
 
 class Delete(Operation, tag="delete"):
@@ -177,6 +181,7 @@ class Request(Struct, omit_defaults=True):
     want: Want | None = None
     digests: bool = False
     echo: bool = False
+    copied: bool = False
     user: Annotated[str, Meta(max_length=200)] = ""
     compare: dict[SpaceName, Compare] = {}
     blocks: dict[Name, Origin] = {}

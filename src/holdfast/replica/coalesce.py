@@ -34,12 +34,16 @@ def compose(user: UserTable, operations: Sequence[m.AnyOperation]) -> list[m.Any
     result: list[m.AnyOperation] = []
     for op in operations:
         if isinstance(op, m.Update):
-            later = m.Update(op.table, op.key, op.stamp, op.life, dict(op.set), dict(op.base))
+            later = m.Update(op.table, op.key, op.stamp, op.life, dict(op.set), dict(op.base), list(op.joined))
             for earlier in reversed(result):
                 if not isinstance(earlier, m.Update) or earlier.life != op.life:
                     break
+                before = len(earlier.set)
                 for name in list(earlier.set.keys() & later.set.keys()):
                     _give_way(user.table.cells[user.table.slot[name]], earlier, later, name)
+                if len(earlier.set) < before:
+                    # A copy of this file may send the earlier one alone: the hub shall know it.
+                    later.joined = sorted({*later.joined, *earlier.joined, earlier.stamp.partition("-")[0]})
             result.append(later)
         else:
             result.append(op)
@@ -122,12 +126,14 @@ class Group(NamedTuple):
 
 
 class Coalescing:
-    """Joins what waits without a name, inside a transaction of the engine."""
+    """Joins what waits without a name, inside a transaction of the engine. What stands before the transaction
+    `first_own` another copy of the file may hold, too: it is joined with nothing that only this one can hold."""
 
-    def __init__(self, db: apsw.Connection, tables: UserTables) -> None:
+    def __init__(self, db: apsw.Connection, tables: UserTables, first_own: int) -> None:
         self._db = db
         self._tables = tables
         self._outbox = Outbox(db)
+        self._first_own = first_own
 
     def run(self) -> None:
         """Join all that may be joined."""
@@ -140,8 +146,12 @@ class Coalescing:
             for other in earlier:
                 dependants.setdefault(other, []).append(txn)
         for name, txns in rows.items():
-            for group in groups(name, txns, dependants):
-                self._join(group)
+            for part in (
+                [one for one in txns if one[0] < self._first_own],
+                [one for one in txns if one[0] >= self._first_own],
+            ):
+                for group in groups(name, part, dependants):
+                    self._join(group)
 
     def _edited_again(self) -> dict[RowName, list[tuple[int, str]]]:
         """Rows that several pending transactions of only that row edit -> those, with their labels, in order."""

@@ -232,10 +232,15 @@ class Connections:
         note_step(self._writer, self._tables, mark, (first, last), label, purpose)
         return mark
 
-    def require_outermost(self) -> None:
-        """Raise `sql` inside a transaction of this thread: an undo is one of its own."""
+    def require_outermost(self, call: str) -> None:
+        """Raise `inside_transaction` inside a transaction of this thread: `call` writes in one of its own, which would
+        wait for the present one.
+        """
         if self._owns_transaction():
-            raise HoldfastError("sql", "undo() and redo() are transactions of their own; leave the present one first")
+            message = (
+                f"{call} writes in a transaction of its own: leave the present `with replica.transaction():` first"
+            )
+            raise HoldfastError("inside_transaction", message, call=call)
 
     def _owns_transaction(self) -> bool:
         """Whether this thread is inside `transaction()`: the lock is re-entrant, so only its owner passes at once."""

@@ -50,6 +50,11 @@ class Outbox:
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
 
+    def next_number(self) -> int:
+        """The local number that the next transaction will have at least."""
+        sql = "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'holdfast_transaction'"
+        return int(self._db.execute(sql).get)
+
     def refuse_oversized(self, limit: int) -> list[int]:
         """Move transactions that no request can carry to the refused ones; gives their local numbers."""
         # Only a transaction of that size can have too many operations: the others need not be counted.

@@ -34,6 +34,9 @@ from holdfast.replica.uploads import Uploads
 
 log = logging.getLogger("holdfast.replica")
 
+PROMPT = 10_000
+"""An answer that begins after so many milliseconds says little of the hub's clock: nobody knows when on its way it was
+written."""
 TEMPORARY = frozenset({"busy", "disk_full", "file_unusable"})
 """Errors of the file, not of the answer: what arrived is kept, and applied by the next round."""
 
@@ -50,7 +53,9 @@ class Rounds:
         self._spaces = LocalSpaces(db)
         self._blocks = Blocks(db, device.path, device.schema, device.random_bits)
         self._header: m.Header | None = None
-        self._offset = self._sent_at = 0
+        self._offset = self._sent_at = self._sent = 0
+        self.steady = device.now
+        """A clock in milliseconds that is never set: that of the device, unless it has a better one."""
         self._acknowledged: list[Any] = []
         self.looking = Looking(db)
         self.short = Short(db)
@@ -127,7 +132,7 @@ class Rounds:
         self.transfer.asks(sends=bool(sending))
         self._downloads.kept, self._downloads.asked = 0, self._cursors()
         self._acknowledged = acknowledged
-        self._sent_at = self._device.now()
+        self._sent_at, self._sent = self._device.now(), self.steady()
         request = m.Request(
             protocol=m.PROTOCOL,
             device=self._device.device,
@@ -141,6 +146,7 @@ class Rounds:
             want=want(self._db, self._sent_at, only=self._device.only_chosen, upload=self._device.tables.upload_rules),
             digests=digests,
             echo=self._waits_for_rows() or bool(sending and not self._makes_stamps()),
+            copied=self._uploads.copied,
             user=user,
             compare=self.compare,
             blocks=self._blocks.asks(),
@@ -240,7 +246,7 @@ class Rounds:
         """The hub has the request: it knows our acknowledgements; we know its layout and clock."""
         self.transfer.expects(header.ahead)
         if not header.live:
-            self._offset = header.time - (self._sent_at + self._device.now()) // 2
+            self._offset = self._measured(header)
         if header.layout is not None:
             for name, user in self._device.tables.by_name.items():
                 check_layout(user, header.layout.tables.get(name, []))  # one that does not fit must not be remembered
@@ -261,6 +267,18 @@ class Rounds:
                 self._stage.drop([*header.reset, *header.revoked])
                 self._blocks.keep(header.blocks)
         return self._spaces.all()
+
+    def _measured(self, header: m.Header) -> int:
+        """How far the hub's clock is ahead of the device's, in milliseconds. The hub wrote its time at some moment
+        between the request and now; of an answer that took long the whole span is possible, and what was known stands
+        if it lies in there.
+        """
+        took = max(0, self.steady() - self._sent)
+        least = header.time - self._device.now()
+        hub, known = self._db.execute("SELECT hub, clock_offset FROM holdfast_state").get
+        if took <= PROMPT or hub != header.hub:
+            return least + took // 2
+        return int(min(max(known, least), least + took))
 
     def arrived_conflicts(self, applied: Applied) -> list[Conflict]:
         """The conflicts that the last answer brought and that concern who uses this device."""

@@ -76,10 +76,12 @@ class Seal:
         self._sealed = Sealed(db, tables.queues)
         self._fresh: set[RowName] = set()
         self._uses: list[Use] = []
+        self.first_after: int | None = None
         self.undoable: list[Undoable] = []
 
-    def run(self) -> int:
-        """Seal everything captured, inside the caller's transaction. Gives the number of transactions made."""
+    def run(self, found: int | None = None) -> int:
+        """Seal everything captured, inside the caller's transaction. Gives the number of transactions made; sets
+        `first_after` to the local number of the first one of which nothing had been captured up to `found`."""
         last = self._db.execute("SELECT max(op) FROM holdfast_capture").get
         if last is None:
             return 0
@@ -94,6 +96,8 @@ class Seal:
                 self._seen = dict.fromkeys(unknown) | self._load(touched.keys() - unknown)
                 self._fresh = {name for name in unknown if touched[name] == 1}
                 for transaction in chunk:
+                    if found is not None and self.first_after is None and transaction.changes[0].op > found:
+                        self.first_after = self._sealed.next
                     count += self._transaction(transaction)
                 self._sealed.flush()
         self._db.execute("DELETE FROM holdfast_capture")

@@ -44,6 +44,11 @@ class Sealed:
         self._afters: list[tuple[int, int]] = []
         self._by_mark: dict[int, int] = {}
 
+    @property
+    def next(self) -> int:
+        """The local number of the transaction that comes next."""
+        return self._last + 1
+
     def add(
         self,
         meta: Meta,

@@ -45,6 +45,8 @@ class Uploads:
         self._outbox = Outbox(db)
         self._most = MOST
         self._suspect: Suspect | None = None
+        self._found: int | None = db.execute("SELECT max(op) FROM holdfast_capture").get
+        self._first_own = self._outbox.next_number() if self._found is None else None
         self.sent: list[Sending] = []
         self.in_flight = False
         self.more = False
@@ -55,17 +57,27 @@ class Uploads:
         self.origin = clock.new_origin(self._device.random_bits(48))
         self._next_n = 1
 
+    @property
+    def copied(self) -> bool:
+        """Whether the last request holds what was written before this process opened the file: another copy of it, made
+        before, may have sent that, too."""
+        return any(sent.txn < (self._first_own or 0) for sent in self.sent)
+
     def seal(self, db: apsw.Connection) -> None:
         """Seal what was captured, on any connection to the file, inside a transaction of the engine there."""
         note_sealed(db)
         note_origin(db, self.origin)
         db.execute("SAVEPOINT holdfast_seal")
         try:
-            Seal(db, self._device.tables, self.origin).run()
+            seal = Seal(db, self._device.tables, self.origin)
+            seal.run(self._found)
         except UnicodeDecodeError:
             db.execute("ROLLBACK TO holdfast_seal")
-            unreadable = make_readable(db, self._device.tables)
-            Seal(db, self._device.tables, self.origin, unreadable).run()
+            seal = Seal(db, self._device.tables, self.origin, make_readable(db, self._device.tables))
+            seal.run(self._found)
+        else:
+            if self._first_own is None:
+                self._first_own = seal.first_after
         finally:
             # A full disk may have ended the whole transaction.
             if db.in_transaction:
@@ -95,6 +107,8 @@ class Uploads:
         now = self._device.now()
         with applying(self._db, self._device.path):
             self.seal(self._db)
+            if self._first_own is None:
+                self._first_own = self._outbox.next_number()
             refused = self._outbox.refuse_oversized(MAX_TRANSACTION)
             if refused:
                 names = {(tbl, key) for _, tbl, key, _ in self._outbox.operations(refused)}
@@ -106,7 +120,7 @@ class Uploads:
                 # Answered, in an answer that is not complete yet: what was let go will stand in the queue again, and
                 # nothing that needs it may go before.
                 return [], True
-            Coalescing(self._db, self._device.tables).run()
+            Coalescing(self._db, self._device.tables, self._first_own).run()
             choice = self._outbox.choose(self._device.tables.queue_by_name, now, self._most, batch)
             return self._outbox.name(choice.chosen, self.origin, self._next_n), choice.more
 

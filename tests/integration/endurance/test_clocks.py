@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import holdfast as hf
+from holdfast.protocol.transport import Exchange
 from holdfast.testing import LocalTransport
 
 YEAR = 365 * 24 * 60 * 60 * 1000
@@ -78,3 +80,46 @@ def test_a_jump_is_noticed_and_told(tmp_path: Path) -> None:
             replica.sync()
             assert replica.status.clock_jump == YEAR - 30_000
             assert replica.status.pending_count == replica.status.refused_count == 0
+
+
+class Slow:
+    """A way on which an answer is long under way."""
+
+    def __init__(self, server: hf.Server, on_the_way: Callable[[], None]) -> None:
+        self._way, self._on_the_way = LocalTransport(server, ANN), on_the_way
+
+    def exchange(self, body: bytes) -> Exchange:
+        """The hub works at once; then nothing arrives for long."""
+        found = self._way.exchange(body)
+        self._on_the_way()
+        return found
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def test_an_answer_that_takes_long_is_no_jump(tmp_path: Path) -> None:
+    """Of an answer that was under way for ten minutes nobody knows how old its time is: the offset that was known
+    stands, and a clock that really jumped is noticed, as far as that can be known."""
+    now, wait, shift = NOW, 0, 0
+    with closing(hf.Server("memory:", SCHEMA, now=lambda: now)) as server:
+
+        def on_the_way() -> None:
+            nonlocal now
+            now += wait
+
+        way = Slow(server, on_the_way)
+        with hf.Replica(tmp_path / "a.db", SCHEMA, transport=way, now=lambda: now + 5_000 + shift) as replica:
+            replica.sync()
+            assert replica.status.clock_offset == -5_000
+            wait = 10 * 60_000
+            replica.execute("insert into note (text) values ('over a slow link')")
+            replica.sync()
+            assert (replica.status.clock_jump, replica.status.clock_offset) == (0, -5_000)
+            shift = YEAR
+            replica.execute("insert into note (text) values ('after a jump')")
+            replica.sync()
+            assert abs(replica.status.clock_jump - YEAR) <= wait
+            wait = 0
+            replica.sync()
+            assert replica.status.clock_offset == -5_000 - YEAR

@@ -356,6 +356,20 @@ def workload(n: int) -> dict[str, Any]:
     return request(*parts, cursors={"project:1": "abc.1.1.def"}, acknowledged=[[ORIGIN, 1]], limit=1000, digests=True)
 
 
+@pytest.mark.parametrize(("cursor", "told"), [("rubbish", 0), ("a.1.1", 0), ("a.9.1.c", 0), ("abc.1.1.def", 1)])
+def test_a_stranger_cannot_fill_the_log_with_lost_histories(
+    fresh: Target, caplog: pytest.LogCaptureFixture, cursor: str, told: int
+) -> None:
+    """A cursor that no hub gave out says nothing of a history; one that looks like ours is told once a minute."""
+    with caplog.at_level(logging.WARNING):
+        for _ in range(50):
+            status, lines = fresh.send(request(cursors={"project:1": cursor}))
+            assert (status, lines[0]["header"]["reset"]) == (200, ["project:1"])
+    assert [record.getMessage().split()[0] for record in caplog.records] == ["hub.history_lost"] * told
+    assert len(fresh.server.hub.observation.losses()) == told
+    assert bool(lines[0]["header"].get("counts")) == bool(told), "increments are counted under another name then"
+
+
 @settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_mutations_of_a_real_request_are_refused_or_harmless(

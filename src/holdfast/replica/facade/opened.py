@@ -51,6 +51,11 @@ def device_clock() -> int:
     return time.time_ns() // 1_000_000 - clock.EPOCH_MS
 
 
+def steady_clock() -> int:
+    """Milliseconds since any moment, by a clock that nobody sets."""
+    return time.monotonic_ns() // 1_000_000
+
+
 class Opened:
     """The parts of one open device file. Opened at the first use; see `Replica`."""
 
@@ -133,6 +138,8 @@ class Opened:
             self._lock = SyncLock(self.path)
             parts = (self.path, device, self.schema, self._tables, self._now, self._random_bits, self._only_chosen)
             self._rounds = Rounds(db, Device(*parts))
+            if self._sql_clock is None:
+                self._rounds.steady = steady_clock
             self._exchanges = Exchanges(self.path, self._rounds, self._lock, self.events)
             self._exchanges.complete = Completing(self._rounds, self._exchanges).run
             self._exchanges.reconcile = Reconciling(self._rounds, self._exchanges, self._credentials).run
@@ -151,6 +158,12 @@ class Opened:
             self._device = device
             self._process = os.getpid()
             self._opened = True
+
+    def _open_outside(self, call: str) -> None:
+        """Open the file for a call that writes by itself. Raises `inside_transaction`, too: it would wait for a
+        transaction of its own thread, in vain."""
+        self._open()
+        self._connections.require_outermost(call)
 
     @property
     def device(self) -> str:
@@ -212,8 +225,9 @@ class Opened:
 
     @contextmanager
     def _sealed(self) -> Iterator[apsw.Connection]:
-        """A connection of its own, with everything captured sealed in one transaction: it does not wait for a sync."""
-        self._open()
+        """A connection of its own, with everything captured sealed in one transaction: it does not wait for a sync.
+        Raises `inside_transaction`."""
+        self._open_outside("what reads or changes the queue")
         with sqlite_errors(self.path):
             db = self._take_sealer()
             try:

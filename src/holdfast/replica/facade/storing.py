@@ -57,9 +57,9 @@ class Storing(Syncing):
 
         Never a row with a change that the hub has not confirmed, with an open conflict, or to which another row here
         refers. Rows grow old by the hub's clock as of the last sync: a device without a network lets go of nothing that
-        it could not get back, but for `evictable` rows when room is short.
+        it could not get back, but for `evictable` rows when room is short. Raises `inside_transaction`.
         """
-        self._open()
+        self._open_outside("prune()")
         pruned = self._keeper.prune()
         self._observer.wake()
         return pruned
@@ -68,7 +68,7 @@ class Storing(Syncing):
         """Give free pages of the file back to the disk for up to about so many seconds; others can work meanwhile. In
         quiet moments between syncs it happens by itself.
         """
-        self._open()
+        self._open_outside("compact()")
         return self._keeper.compact(seconds)
 
     def fetch(self, table: str, *keys: Any, timeout: float = 60.0) -> list[ResultRow]:
@@ -76,14 +76,15 @@ class Storing(Syncing):
         them the rows that they refer to. They stay a day at least, unless room is short.
 
         The hub is asked only when a row has left. A connected replica ends what is under way first, and goes on
-        afterwards. Raises `row_missing`, `unknown_table`, `busy`, `space_unknown` for a row of a space that this device
-        only writes, and what a sync raises, such as `network`.
+        afterwards. Raises `row_missing`, `unknown_table`, `busy`, `inside_transaction`, `space_unknown` for a row of a
+        space that this device only writes, and what a sync raises, such as `network`.
         """
         self._open()
         self.schema.table(table)
         user = self._tables.by_name[table]
         names = [(user.number, key_of(user, key)) for key in keys]
         if self._have_left(names):
+            self._connections.require_outermost("fetch()")
             self._fetch(names, timeout)
         found = []
         for _, key in names:
@@ -101,6 +102,8 @@ class Storing(Syncing):
         `after` is the table behind which a run that broke off goes on, `pause` is called between pieces of 1,000 rows.
         With `repair` confirmed rows that are missing are brought back from the hub; then it raises what a sync raises.
         """
+        if repair:
+            self._open_outside("scrub(repair=True)")
         self._open()
         with sqlite_errors(self.path):
             db = connect(self.path, read_only=True, now=self._sql_clock)
@@ -119,8 +122,9 @@ class Storing(Syncing):
             yield report._replace(ok=not wrong, repaired=len(names))
 
     def touch(self, table: str, *keys: Any) -> None:
-        """These rows are in use: of the `evictable` ones, they leave last. Reading with SQL does not tell it."""
-        self._open()
+        """These rows are in use: of the `evictable` ones, they leave last. Reading with SQL does not tell it. Raises
+        `inside_transaction`."""
+        self._open_outside("touch()")
         self.schema.table(table)
         user = self._tables.by_name[table]
         with sqlite_errors(self.path):

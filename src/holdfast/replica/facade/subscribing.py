@@ -33,7 +33,7 @@ class Subscribing(Syncing):
         self._subscribed(lambda db: subscriptions.unsubscribe(db, space))
 
     def _subscribed(self, change: Callable[[apsw.Connection], None]) -> None:
-        self._open()
+        self._open_outside("subscribe() or unsubscribe()")
         with sqlite_errors(self.path):
             db = connect(self.path, constraints=False, now=self._sql_clock)
             try:

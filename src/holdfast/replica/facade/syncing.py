@@ -31,9 +31,10 @@ class Syncing(Opened):
 
         Waits up to `timeout` seconds for another syncer of the same file, then raises `busy`. Raises `network` when the
         hub cannot be reached, or the hub's error; nothing is lost then, and the next sync goes on where this one
-        stopped. While the replica is connected its loop does the work, within `timeout` seconds.
+        stopped. While the replica is connected its loop does the work, within `timeout` seconds. Raises
+        `inside_transaction` where it would wait for its own thread.
         """
-        self._open()
+        self._open_outside("sync()")
         loop = self._loop
         if loop is not None:
             return loop.sync(timeout)
@@ -114,13 +115,13 @@ class Syncing(Opened):
 
         Do not mix it with `sync()` in another thread between the two.
         """
-        self._open()
+        self._open_outside("build_request()")
         with self._lock.held(60.0), sqlite_errors(self.path):
             return self._rounds.build(digests=digests)
 
     def apply_response(self, chunks: Iterator[bytes]) -> bool:
         """Take the answer to the last `build_request`; gives whether another exchange is needed."""
-        self._open()
+        self._open_outside("apply_response()")
         with self._lock.held(60.0), sqlite_errors(self.path):
             _, footer = self._rounds.receive(chunks)
             return footer.more or self._rounds.more_to_send
@@ -140,7 +141,7 @@ class Syncing(Opened):
         reported as lost and left as they are; `offer_lost_rows` sends them. Syncs first; what the background sync has
         under way is ended before and begun again after it. Raises `space_unknown`, `busy`, and what a sync raises.
         """
-        self._open()
+        self._open_outside("verify()")
         connected = self._loop is not None
         self.disconnect()
         try:
@@ -164,11 +165,10 @@ class Syncing(Opened):
 
     def offer_lost_rows(self) -> int:
         """Send all kept copies to the hub with the next round, whatever the reason that they were not; gives how many.
-        They are joined with what the hub has, so nothing is overwritten and nothing counts twice. Raises `sql` inside
-        `transaction()`.
+        They are joined with what the hub has, so nothing is overwritten and nothing counts twice. Raises
+        `inside_transaction`.
         """
-        self._open()
-        self._connections.require_outermost()
+        self._open_outside("offer_lost_rows()")
         with self._sealed() as db, applying(db, self.path):
             lost = Lost(db, self._tables)
             names = lost.again()

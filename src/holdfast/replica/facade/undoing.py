@@ -16,7 +16,7 @@ class Undoing(Opened):
 
         Only what is still its own: a cell that somebody else has changed is left alone and reported. Works offline, and
         after a restart, for the latest 200 transactions of up to 1,000 changes; one that was refused is passed over.
-        None when there is nothing to undo. Raises `sql` inside `transaction()`.
+        None when there is nothing to undo. Raises `inside_transaction`.
         """
         return self._reverse(Undo.undo)
 
@@ -25,7 +25,6 @@ class Undoing(Opened):
         return self._reverse(Undo.redo)
 
     def _reverse(self, step: Callable[[Undo], Undone | None]) -> Undone | None:
-        self._open()
-        self._connections.require_outermost()
+        self._open_outside("undo() or redo()")
         with self._sealed():
             return step(Undo(self._connections, self._tables))

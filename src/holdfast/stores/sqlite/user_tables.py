@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apsw
@@ -121,18 +122,17 @@ class UserTable:
             key = quote(self.key[0])
             sql += f" AND {key} > ? AND (? = '' OR {key} < ?) ORDER BY {key} LIMIT ?"
             asked = [(*one, span.after, span.before, span.before, span.limit) for one in asked]
-        found = []
-        for row in connection.executemany(sql, asked):
-            try:
-                wires = [from_sql(column, value) for column, value in zip(self.table.key, row, strict=True)]
-                found.append(key_text(self.table, wires))
-            except InvalidValue:
-                continue  # it is not in any feed
-        return found if span is None else sorted(found)[: span.limit]
+        found = self._key_texts(connection.executemany(sql, asked))
+        # The smallest of all, however many tuples there are: no more than those are held.
+        return list(found) if span is None else heapq.nsmallest(span.limit, found)
 
     def keys(self, stream: apsw.Cursor) -> Iterator[str]:
         """Keys of all rows."""
-        for row in stream.execute(f"SELECT {listed(self.key)} FROM {quote(self.name)}"):
+        return self._key_texts(stream.execute(f"SELECT {listed(self.key)} FROM {quote(self.name)}"))
+
+    def _key_texts(self, rows: Iterable[Any]) -> Iterator[str]:
+        """Keys as text, of rows of the key's columns; a row whose key is none is in no feed."""
+        for row in rows:
             try:
                 wires = [from_sql(column, value) for column, value in zip(self.table.key, row, strict=True)]
                 yield key_text(self.table, wires)
