@@ -275,8 +275,10 @@ class Rounds:
         """
         took = max(0, self.steady() - self._sent)
         least = header.time - self._device.now()
+        if took <= PROMPT:
+            return least + took // 2
         hub, known = self._db.execute("SELECT hub, clock_offset FROM holdfast_state").get
-        if took <= PROMPT or hub != header.hub:
+        if hub != header.hub:
             return least + took // 2
         return int(min(max(known, least), least + took))
 
