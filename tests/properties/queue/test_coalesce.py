@@ -150,7 +150,9 @@ def test_edits_of_one_column_become_one_operation() -> None:
         for n, stamp in enumerate(stamps)
     ]
     (one,) = compose(user, edits)
-    assert one == m.Update("pet", "p", stamps[-1], 1, {"note": "49"}, {"note": "01" + "0" * 12 + "-" + "b" * 12})
+    base = {"note": "01" + "0" * 12 + "-" + "b" * 12}
+    times = [stamp.partition("-")[0] for stamp in stamps[:-1]]
+    assert one == m.Update("pet", "p", stamps[-1], 1, {"note": "49"}, base, times), "it names those for which it stands"
 
 
 def test_groups_do_not_reach_across_what_others_depend_on() -> None:
