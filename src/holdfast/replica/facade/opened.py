@@ -88,6 +88,7 @@ class Opened:
         self._check, self._verify_every = check, verify_every
         self._now, self._random_bits = now, random_bits
         self._sql_clock = None if now is device_clock else now
+        self._steady = steady_clock if now is device_clock else now
         self._opening = threading.RLock()
         self._opened = False
         self._closed = False
@@ -138,8 +139,7 @@ class Opened:
             self._lock = SyncLock(self.path)
             parts = (self.path, device, self.schema, self._tables, self._now, self._random_bits, self._only_chosen)
             self._rounds = Rounds(db, Device(*parts))
-            if self._sql_clock is None:
-                self._rounds.steady = steady_clock
+            self._rounds.steady = self._steady
             self._exchanges = Exchanges(self.path, self._rounds, self._lock, self.events)
             self._exchanges.complete = Completing(self._rounds, self._exchanges).run
             self._exchanges.reconcile = Reconciling(self._rounds, self._exchanges, self._credentials).run
