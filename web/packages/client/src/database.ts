@@ -1,18 +1,23 @@
 // A device as an application sees it: tables under their names, transactions, live queries.
 import { HoldfastError } from "./errors";
-import { EPOCH_MS } from "./kernel/clock";
+import type { Wire } from "./kernel/column";
+import type { Conflict } from "./protocol/conflicts";
 import { Query, type Run } from "./query";
-import { Device } from "./replica/device";
-import { Exchanges, type SyncReport } from "./replica/exchange";
+import { conflicts, resolve, restore } from "./replica/deciding";
+import { Device, type Message } from "./replica/device";
+import type { SyncReport } from "./replica/exchange";
 import type { FileEvent } from "./replica/file";
-import { Http, type Token } from "./replica/http";
-import { Leadership } from "./replica/leader";
-import { Loop, type LoopStatus } from "./replica/loop";
-import { Outbox, type Held } from "./replica/outbox";
+import type { Token } from "./replica/http";
+import type { Present } from "./replica/presence";
+import { type Pending, pending, type Refused, refused } from "./replica/queued";
+import { StandingReader, type Status, statusOf, type StorageReport, storageReport } from "./replica/status";
+import { type Cancelled, Steering } from "./replica/steering";
+import type { LogLine } from "./replica/sync_log";
+import { Syncing } from "./replica/syncing";
 import { rowName, type UserTable } from "./replica/tables";
-import type { Operation } from "./replica/work";
 import { rootsOf } from "./replica/verify";
-import { appRow, type Given, isAlive, keyFrom, Writer } from "./replica/writing";
+import { watch } from "./replica/watching";
+import { appRow, deviceClock, type Given, isAlive, keyFrom, Writer } from "./replica/writing";
 import { keyValues } from "./schema/key";
 import { appValueOf } from "./schema/app_values";
 import type { SchemaForm } from "./schema/form";
@@ -48,20 +53,10 @@ export type TableAccesses<Tables> = {
 /** Writes of several tables that take effect together, or not at all. */
 export type Transaction<Tables> = TableAccesses<Tables>;
 
-/** A transaction that waits, or that the hub has refused, as people read it. */
-export interface Queued {
-  readonly id: number;
-  readonly state: "pending" | "sending" | "refused" | "parked";
-  readonly label: string;
-  /** When it was written. */
-  readonly at: Date;
-  readonly operations: readonly Operation[];
-  /** What the hub answered, of a refused one. */
-  readonly code: string;
-  readonly message: string;
-  /** How often the hub could not process it, and why. */
-  readonly attempts: number;
-  readonly error: string;
+/** What the hub has not answered, and what it has refused. */
+export interface QueueView {
+  readonly pending: readonly Pending[];
+  readonly refused: readonly Refused[];
 }
 
 /** Whether this copy is the hub's. `differing`: the spaces that are not. */
@@ -82,49 +77,43 @@ export interface OpenOptions {
   readonly onEvent?: (event: FileEvent) => void;
 }
 
-/** How a device stands: `state`, `channel`, `error` and `retryIn` are those of the tab that syncs. */
-export interface Status extends LoopStatus {
-  readonly device: string;
-  readonly user: string;
-  /** Whether this tab is the one that syncs. */
-  readonly leader: boolean;
-  readonly pending: number;
-  readonly refused: number;
-  readonly lastSyncedAt: Date | null;
-  readonly spaces: Readonly<Record<string, { readonly access: string; readonly ready: boolean }>>;
-}
-
-export interface StorageReport {
-  readonly usage: number;
-  readonly quota: number;
-  readonly persisted: boolean;
-}
-
-const NOT_CONNECTED: LoopStatus = { state: "stopped", channel: "none", error: null, retryIn: null };
 const ALL = { conditions: [], order: [], limit: Infinity, offset: 0 } as const;
+const QUEUE: readonly Message["type"][] = ["outbox", "queue", "changed"];
+const STATUS: readonly Message["type"][] = [...QUEUE, "status", "moving"];
+
+/** What a device tells of: rows of tables, transactions in the outbox, how the sync stands, or who is present. */
+export type Change =
+  | { readonly type: "rows"; readonly tables: readonly string[] }
+  | { readonly type: "queue" }
+  | { readonly type: "status" }
+  | { readonly type: "presence" };
 
 /** A device in this browser. Its tables are properties, too: `db.submission`. */
 export class DeviceAccess<Tables> {
   protected readonly device: Device;
-  private readonly url: string;
-  private readonly token: Token;
-  private exchanges: Exchanges;
-  private leadership: Leadership | null = null;
-  private loop: Loop | null = null;
-  private loopStatus: LoopStatus = NOT_CONNECTED;
+  private readonly syncing: Syncing;
+  private readonly standing = new StandingReader();
 
   constructor(schema: SchemaForm<Tables>, options: OpenOptions = {}) {
-    this.url = (options.url ?? location.origin).replace(/\/$/, "");
-    this.token = options.token ?? null;
     this.device = new Device(options.name ?? "holdfast", schema, (event) => {
-      if (event.type === "replaced") this.begin();
+      if (event.type === "replaced") {
+        this.standing.clear();
+        this.syncing.begin();
+      }
       options.onEvent?.(event);
     });
-    this.exchanges = new Exchanges(this.device, new Http(this.url, this.token));
     this.device.listen((message) => {
-      if (message.type === "outbox") this.loop?.commit();
-      else if (message.type === "wish") this.loop?.wish(true);
-      else if (message.type === "status") this.loopStatus = message.status;
+      if (message.type === "changed") this.standing.changed(message.tables);
+      else if (message.type === "queue" && message.failed) this.standing.forget();
+    });
+    this.syncing = new Syncing(this.device, (options.url ?? location.origin).replace(/\/$/, ""), options.token ?? null);
+  }
+
+  /** Be told of changes, whichever tab has made them; gives what ends it. */
+  listen(listener: (change: Change) => void): () => void {
+    return this.device.listen((message) => {
+      const change = changeOf(message);
+      if (change !== null) listener(change);
     });
   }
 
@@ -133,41 +122,12 @@ export class DeviceAccess<Tables> {
    * that are connected does it; the others hear of what it does.
    */
   connect(): void {
-    this.leadership ??= new Leadership(this.device, async (over, taken) => {
-      // The loop has rounds of its own: an answer that comes late on its channel is never taken for another's.
-      const http = new Http(this.url, this.token);
-      const exchanges = new Exchanges(this.device, http);
-      if (taken) exchanges.takeOver();
-      const loop = new Loop(this.device, exchanges, http, (status) => {
-        this.loopStatus = status;
-      });
-      this.loop = loop;
-      const hint = (): void => {
-        loop.wish(false);
-      };
-      over.addEventListener("abort", () => {
-        loop.stop();
-      });
-      addEventListener("online", hint);
-      await loop.run();
-      removeEventListener("online", hint);
-      this.loop = null;
-    });
-  }
-
-  /** The database is another device now: nothing of the one before may go on under its names. */
-  private begin(): void {
-    this.exchanges = new Exchanges(this.device, new Http(this.url, this.token));
-    if (this.leadership === null) return;
-    this.disconnect();
-    this.connect();
+    this.syncing.connect();
   }
 
   /** Sync no more in this tab. */
   disconnect(): void {
-    this.leadership?.stop();
-    this.leadership = null;
-    this.loopStatus = NOT_CONNECTED;
+    this.syncing.disconnect();
   }
 
   /** Let the tab that syncs try now, whatever it waits for. */
@@ -177,31 +137,101 @@ export class DeviceAccess<Tables> {
 
   /** How the device stands. */
   async status(): Promise<Status> {
-    const { state, spaces, pending, refused } = await this.device.read(async (work) => {
-      const counts = { pending: 0, refused: 0 };
-      await new Outbox(work).each((record) => {
-        counts[record.state === "refused" ? "refused" : "pending"]++;
-        return true;
-      });
-      return { state: work.state, spaces: await work.spaces(), ...counts };
+    const standing = await this.device.read((work) => this.standing.read(work));
+    const [[latest = null], storage] = [await this.log(1), await this.storage()];
+    const { status: loop, moving, leads: leader } = this.syncing;
+    return statusOf(standing, { loop, moving, latest, leader, storage });
+  }
+
+  /**
+   * Call `told` with the status now and whenever something of it may have changed, in whichever tab, until the function
+   * that this gives is called. Changes that come quickly are told of as one.
+   */
+  onStatus(told: (status: Status) => void, failed?: (error: unknown) => void): () => void {
+    return watch(
+      this.device,
+      () => this.status(),
+      ({ type }) => STATUS.includes(type),
+      told,
+      failed,
+    );
+  }
+
+  /** Wait until everything that this device may read is here, for the first time. */
+  async waitForFirstSync(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      let stop: (() => void) | null = null;
+      const told = ({ hasSynced, spaces }: Status): void => {
+        if (!hasSynced || !Object.values(spaces).every(({ ready }) => ready)) return;
+        queueMicrotask(() => stop?.());
+        resolve();
+      };
+      stop = this.onStatus(told, reject);
     });
-    const readable = [...spaces].filter(([, { access }]) => access !== "");
-    return {
-      device: state.device,
-      user: state.user,
-      ...this.loopStatus,
-      leader: this.leadership?.leads ?? false,
-      pending,
-      refused,
-      lastSyncedAt: state.lastSynced === null ? null : new Date(state.lastSynced + EPOCH_MS),
-      spaces: Object.fromEntries(readable.map(([name, { access, ready }]) => [name, { access, ready }])),
-    };
+  }
+
+  /** What the latest rounds did, newest first, in whichever tab; 1,000 are kept. */
+  async log(limit = 100): Promise<LogLine[]> {
+    return this.syncing.log.read(limit);
+  }
+
+  /** The conflicts that this device holds, oldest first: all, those that wait for a decision (`open`), or the others. */
+  async conflicts({ open = null }: { readonly open?: boolean | null } = {}): Promise<Conflict[]> {
+    return this.device.read((work) => conflicts(work, open));
+  }
+
+  /** Call `told` with the conflicts now and after every change of them, until the function that this gives is called. */
+  onConflicts(
+    told: (conflicts: Conflict[]) => void,
+    which: { readonly open?: boolean | null } = {},
+    failed?: (error: unknown) => void,
+  ): () => void {
+    const concerns = (message: Message): boolean =>
+      message.type === "changed" && message.tables.includes("holdfast_conflict");
+    return watch(this.device, () => this.conflicts(which), concerns, told, failed);
+  }
+
+  /**
+   * Decide a conflict (or the one with that id): "mine", "theirs", or a value for the column; works offline. The row and
+   * the conflict are written in one transaction. A value that is itself "mine" or "theirs" can be written with `update`.
+   * Throws `conflict_unknown`, `conflict_gone`, `conflict_choice`, `forbidden_space`, or what the column refuses.
+   */
+  async resolve(conflict: Conflict | string, choice: unknown, label = "resolve a conflict"): Promise<Conflict> {
+    return this.writing(label, (writer) => resolve(writer, idOf(conflict), choice));
+  }
+
+  /** Bring back the value that lost, in one transaction, offline, too. Throws as `resolve` does. */
+  async restore(conflict: Conflict | string): Promise<Conflict> {
+    return this.writing("restore a value", (writer) => restore(writer, idOf(conflict)));
+  }
+
+  /**
+   * This device is in the space, with small data of the application for the others to see (JSON, at most 1,024 bytes): a
+   * name, a page, a colour. Throws `announcement_invalid`.
+   */
+  announce(space: string, data: Wire = null): void {
+    this.syncing.presence.announce(space, data);
+  }
+
+  /** This tab is not in the space any more. */
+  withdraw(space: string): void {
+    this.syncing.presence.leave(space);
+  }
+
+  /** Who is in a space where this device has announced itself, this device included, as the hub said last. */
+  presence(space: string): readonly Present[] {
+    return this.syncing.presence.present(space);
+  }
+
+  /** Call `told` with who is in the space now and after every change, until the function that this gives is called. */
+  onPresence(space: string, told: (present: readonly Present[]) => void): () => void {
+    const read = (): Promise<readonly Present[]> => Promise.resolve(this.presence(space));
+    return watch(this.device, read, ({ type }) => type === "presence" || type === "announced", told);
   }
 
   /** How many bytes the site takes, how many the browser gives it, and whether it may throw them away by itself. */
   async storage(): Promise<StorageReport> {
-    const { usage = 0, quota = 0 } = await navigator.storage.estimate();
-    return { usage, quota, persisted: await navigator.storage.persisted() };
+    return storageReport();
   }
 
   /** Ask the browser to keep the data until the person deletes them. Best asked for after the first write. */
@@ -233,12 +263,20 @@ export class DeviceAccess<Tables> {
 
   /** Send what waits and fetch what is new, until nothing is left. Throws what went wrong. */
   async sync(): Promise<SyncReport> {
-    return (await this.exchanges.sync())[0];
+    return (await this.syncing.sync())[0];
+  }
+
+  /**
+   * Sync once in the place of the tab that syncs, as a service worker does while no tab is open. Where a tab syncs, it is
+   * asked to do it now, and this ends when nothing waits any more. Throws what went wrong.
+   */
+  async flush(): Promise<void> {
+    await this.syncing.flush(async () => (await this.pending()).length === 0);
   }
 
   /** Sync, then compare what is confirmed here with what the hub has, by digest. */
   async verify(): Promise<VerifyReport> {
-    const [, { digests }] = await this.exchanges.sync({ digests: true });
+    const [, { digests }] = await this.syncing.sync({ digests: true });
     const roots = await this.device.read((work) => rootsOf(work, new TextEncoder().encode(work.state.hub)));
     const differing = Object.entries(digests ?? {}).filter(([space, root]) => roots.get(space) !== root);
     return {
@@ -248,30 +286,51 @@ export class DeviceAccess<Tables> {
     };
   }
 
-  /** The transactions that wait, oldest first. */
-  async pending(): Promise<Queued[]> {
-    return this.queued(({ state }) => state !== "refused");
+  /** The transactions that the hub has not answered, and the parked ones, oldest first. */
+  async pending(): Promise<Pending[]> {
+    return this.device.read((work) => pending(work, deviceClock() + work.state.clockOffset));
   }
 
-  /** The transactions that the hub has refused, oldest first. */
-  async refused(): Promise<Queued[]> {
-    return this.queued(({ state }) => state === "refused");
+  /** The transactions that were refused, with reason and values, oldest first. */
+  async refused(): Promise<Refused[]> {
+    return this.device.read(refused);
   }
 
-  private async queued(wanted: (record: Held) => boolean): Promise<Queued[]> {
-    const found: Held[] = [];
-    await this.device.read((work) =>
-      new Outbox(work).each((record) => {
-        if (wanted(record)) found.push(record);
-        return true;
-      }),
-    );
-    return found.map(queuedOf);
+  /** Call `told` with what waits and what was refused, now and after every change, until its function is called. */
+  onQueue(told: (queue: QueueView) => void, failed?: (error: unknown) => void): () => void {
+    const read = async (): Promise<QueueView> => ({ pending: await this.pending(), refused: await this.refused() });
+    return watch(this.device, read, ({ type }) => QUEUE.includes(type), told, failed);
+  }
+
+  /**
+   * Take back a transaction that the hub has not answered; what it wrote is rolled back here. Others that depend on it go
+   * with it if `dependants` is true; else `has_dependants` is thrown and names them. One that was sent may be on the hub
+   * already: the hub is asked not to take it.
+   */
+  async cancel(txn: number, { dependants = false } = {}): Promise<Cancelled> {
+    return this.steer((steering) => steering.cancel(txn, dependants));
+  }
+
+  /** Send a refused or parked transaction again, or one that is held back at once. */
+  async retry(txn: number): Promise<void> {
+    return this.steer((steering) => steering.retry(txn));
+  }
+
+  /** Forget a refused transaction for ever, with its values; a parked one is rolled back, as by `cancel`. */
+  async drop(txn: number, { dependants = false } = {}): Promise<Cancelled> {
+    return this.steer((steering) => steering.drop(txn, dependants));
+  }
+
+  private async steer<T>(act: (steering: Steering) => Promise<T>): Promise<T> {
+    const done = await this.device.write((work) => act(new Steering(work)));
+    this.device.say({ type: "queue", failed: true });
+    this.device.say({ type: "outbox" });
+    return done;
   }
 
   /** Close the device in this tab. */
   close(): void {
-    this.disconnect();
+    this.syncing.close();
     this.device.close();
   }
 
@@ -305,10 +364,16 @@ export function withTables<Access extends { table(name: never): unknown }, Table
   return access as Access & TableAccesses<Tables>;
 }
 
-function queuedOf({ txn, state, label, captured, ops, result, attempts, error }: Held): Queued {
-  const operations = ops as unknown as readonly Operation[];
-  const [code, message] = [result?.code ?? "", result?.message ?? ""];
-  return { id: txn, state, label, at: new Date(captured + EPOCH_MS), operations, code, message, attempts, error };
+/** What a message of the tabs means to an application; null: nothing. */
+function changeOf(message: Message): Change | null {
+  if (message.type === "changed") return { type: "rows", tables: message.tables };
+  if (message.type === "outbox" || message.type === "queue") return { type: "queue" };
+  if (message.type === "status" || message.type === "moving") return { type: "status" };
+  return message.type === "presence" || message.type === "announced" ? { type: "presence" } : null;
+}
+
+function idOf(conflict: Conflict | string): string {
+  return typeof conflict === "string" ? conflict : conflict.id;
 }
 
 type Write = <T>(body: (writer: Writer) => Promise<T>) => Promise<T>;

@@ -13,7 +13,27 @@ export type {
   SetGrowth,
   TableForm,
 } from "./schema/form";
-export { type DeviceAccess, open, type OpenOptions, type TableAccess, type Transaction } from "./database";
+export {
+  type Change,
+  type DeviceAccess,
+  open,
+  type OpenOptions,
+  type QueueView,
+  type TableAccess,
+  type TableAccesses,
+  type TableTypes,
+  type Transaction,
+  type VerifyReport,
+} from "./database";
 export { newId } from "./ids";
 export type { OneOf, Query, Range, Where } from "./query";
+export type { Conflict, ConflictWriter } from "./protocol/conflicts";
+export type { SyncReport } from "./replica/exchange";
 export type { FileEvent } from "./replica/file";
+export type { Present } from "./replica/presence";
+export type { Flow, Progress } from "./replica/progress";
+export type { Pending, Refused } from "./replica/queued";
+export type { Level, Status, StorageReport } from "./replica/status";
+export type { Cancelled } from "./replica/steering";
+export type { Operation } from "./replica/work";
+export type { LogLine, Trigger } from "./replica/sync_log";

@@ -1,9 +1,10 @@
 // Queries as an application writes them: `db.submission.where({ project_id: "42" }).orderBy("due").all()`.
 import { HoldfastError } from "./errors";
 import type { Wire } from "./kernel/column";
-import type { Device } from "./replica/device";
+import type { Device, Message } from "./replica/device";
 import { type Condition, count, select, type Selection } from "./replica/select";
 import type { UserTable } from "./replica/tables";
+import { watch } from "./replica/watching";
 import type { Work } from "./replica/work";
 import { appRow, checked } from "./replica/writing";
 import type { Column } from "./schema/compile";
@@ -86,41 +87,14 @@ export class Query<Row> {
    * Call `told` with the rows now and after every change of the table, in whichever tab, until the function that this
    * gives is called. Changes that come while the rows are read are told of together.
    */
-  watch(told: (rows: Row[]) => void, failed: (error: unknown) => void = report): () => void {
-    let [running, again, ended] = [false, false, false];
-    const look = async (): Promise<void> => {
-      again = true;
-      if (running) return;
-      running = true;
-      while (again && !isOver()) {
-        again = false;
-        try {
-          const rows = await this.all();
-          if (!isOver()) told(rows);
-        } catch (error) {
-          if (!isOver()) failed(error);
-        }
-      }
-      running = false;
-    };
-    const isOver = (): boolean => ended;
-    const stop = this.device.listen((message) => {
-      if (message.type === "changed" && message.tables.includes(this.table)) void look();
-    });
-    void look();
-    return () => {
-      ended = true;
-      stop();
-    };
+  watch(told: (rows: Row[]) => void, failed?: (error: unknown) => void): () => void {
+    const concerns = (message: Message): boolean => message.type === "changed" && message.tables.includes(this.table);
+    return watch(this.device, () => this.all(), concerns, told, failed);
   }
 
   private with(changes: Partial<Selection>): Query<Row> {
     return new Query(this.device, this.run, this.table, { ...this.selection, ...changes });
   }
-}
-
-function report(error: unknown): void {
-  reportError(error);
 }
 
 function columnOf(user: UserTable, name: string): Column {

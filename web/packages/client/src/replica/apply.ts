@@ -205,7 +205,9 @@ async function settle(
 /** What became of one transaction, done in the outbox. */
 function settleOne(outbox: Outbox, record: Held, result: Result | null): "accepted" | "refused" | "released" {
   if (result?.code === "withdrawn" && record.withdraw !== undefined) {
-    outbox.unname(record, "pending");
+    // What somebody has taken back goes; what could not be processed is tried later.
+    if (record.withdraw === "cancel") outbox.done(record);
+    else outbox.unname(record);
     return "released";
   }
   if (result?.outcome === "refused") {

@@ -7,6 +7,8 @@ import type { SchemaForm } from "../schema/form";
 import { Directory } from "./directory";
 import { type DeviceState, File, type FileEvent } from "./file";
 import type { LoopStatus } from "./loop";
+import type { Announced, Here } from "./presence";
+import type { Moving } from "./progress";
 import { UserTables } from "./tables";
 import { Work } from "./work";
 
@@ -14,11 +16,18 @@ import { Work } from "./work";
 export type Message =
   | { readonly type: "changed"; readonly tables: readonly string[] }
   | { readonly type: "outbox" }
+  /** Something in the outbox has another state; `failed`: something is held back, or is so no more. */
+  | { readonly type: "queue"; readonly failed: boolean }
   /** A person asks for a sync. */
   | { readonly type: "wish" }
   /** The tab that syncs lives. */
   | { readonly type: "leading" }
-  | { readonly type: "status"; readonly status: LoopStatus };
+  /** A tab has just come: it asks what is known. */
+  | { readonly type: "asks" }
+  | { readonly type: "status"; readonly status: LoopStatus }
+  | { readonly type: "moving"; readonly moving: Moving }
+  | { readonly type: "announced"; readonly tab: string; readonly announced: Announced }
+  | { readonly type: "presence"; readonly here: Here };
 
 const SCOPE = "holdfast:";
 
@@ -83,6 +92,11 @@ export class Device {
   say(message: Message): void {
     if (this.closed) return; // what was under way when the device was closed has nobody to tell
     this.channel.postMessage(message);
+    for (const listener of this.listeners) listener(message);
+  }
+
+  /** Tell this tab alone. */
+  changedHere(message: Message): void {
     for (const listener of this.listeners) listener(message);
   }
 

@@ -8,6 +8,7 @@ import type { Device } from "./device";
 import { chunkOf } from "./directory";
 import type { SpaceRecord, StagedPage } from "./file";
 import { answer } from "./idb";
+import type { Transfer } from "./progress";
 import { Spaces } from "./spaces";
 import { rowName, type RowName } from "./tables";
 import type { Work } from "./work";
@@ -39,7 +40,10 @@ export class Downloads {
   private writing: Promise<void> = Promise.resolve();
   private check: (work: Work) => void = () => undefined;
 
-  constructor(private readonly device: Device) {}
+  constructor(
+    private readonly device: Device,
+    private readonly transfer: Transfer,
+  ) {}
 
   /** The pages that wait in memory. */
   get staged(): readonly StagedPage[] {
@@ -118,6 +122,7 @@ export class Downloads {
   private async take(page: Page, line: Uint8Array<ArrayBuffer>, space: SpaceRecord | undefined): Promise<void> {
     checkPage(this.device.tables, page); // what cannot be applied must not be kept
     this.kept++;
+    this.transfer.page(page.rows.length, line.length);
     if (space === undefined || !(space.ready || space.lost)) {
       this.direct.push({ page, line });
       this.directSize += line.length;

@@ -3,7 +3,9 @@ import { HoldfastError } from "../errors";
 import type { Result } from "../protocol/messages";
 import type { Device } from "./device";
 import type { Http } from "./http";
+import type { Transfer } from "./progress";
 import { Rounds, type Taken } from "./round";
+import { Round, type SyncLog, type Trigger } from "./sync_log";
 
 /** What a sync did. */
 export interface SyncReport {
@@ -17,18 +19,34 @@ export interface SyncReport {
 
 const JSON_LIMIT = 64 * 1024;
 
+/** Who is told what the rounds do. */
+export interface Told {
+  readonly transfer: Transfer;
+  readonly log: SyncLog;
+}
+
+export interface RoundWishes {
+  readonly uploads?: boolean;
+  readonly digests?: boolean;
+  /** Somebody waits for it: say the whole request at once. */
+  readonly whole?: boolean;
+}
+
 export class Exchanges {
   /** Whether the last round that failed had brought pages. */
   progressed = false;
   private readonly rounds: Rounds;
   private wholeOnly = false;
   private steals = false;
+  /** The request that has gone out over a live channel. */
+  private asked: Round | null = null;
 
   constructor(
     private readonly device: Device,
     private readonly http: Http,
+    private readonly told: Told,
   ) {
-    this.rounds = new Rounds(device);
+    this.rounds = new Rounds(device, told.transfer);
   }
 
   anythingWaits(): Promise<boolean> {
@@ -36,42 +54,63 @@ export class Exchanges {
   }
 
   /** The next request, for a live channel. */
-  async build(): Promise<Uint8Array> {
+  async build(trigger: Trigger): Promise<Uint8Array> {
     const { page, batch } = this.http.meter;
-    return this.locked(() => this.rounds.build({ page, batch }));
+    const round = new Round(trigger);
+    const request = await this.locked(() => this.rounds.build({ page, batch }));
+    this.asked = sent(round, request, this.rounds.sending);
+    return request;
   }
 
   /** One answer from a live channel: to the last request, or one that the hub sent by itself. */
   async receive(chunks: AsyncIterable<Uint8Array>): Promise<Taken> {
-    return this.locked(() => this.rounds.receive(chunks));
+    const round = this.asked ?? new Round("news");
+    const taken = await this.locked(() => this.rounds.receive(counted(chunks, round)));
+    // What the hub had begun before our request came to it is news; the answer is still to come.
+    if (!taken.live) this.asked = null;
+    await this.note(taken.live ? new Round("news") : round, taken);
+    return taken;
   }
 
-  /** After a failure on a live channel: whether the next request, with less in it, is worth a try at once. */
-  narrow(error: HoldfastError): boolean {
+  /** A live channel has failed. Whether the next request, with less in it, is worth a try at once. */
+  async failed(error: HoldfastError): Promise<boolean> {
+    const { asked } = this;
+    this.asked = null;
+    if (asked !== null) await this.told.log.note(asked, {}, error);
     return this.rounds.narrow(error);
+  }
+
+  private async note(round: Round, taken: Taken): Promise<void> {
+    const { accepted, results, conflicts, rows, again } = taken;
+    const refused = results.filter(({ outcome }) => outcome === "refused").length;
+    const done = { accepted, refused, conflicts: conflicts.length, rows, complete: !again };
+    await this.told.log.note(round, done, null);
+    if (accepted > 0 || results.length > 0) this.device.say({ type: "queue", failed: false });
   }
 
   /** Rounds until nothing is left. */
   async sync(wishes: { readonly digests?: boolean } = {}): Promise<[SyncReport, Taken]> {
     const taken: Taken[] = [];
-    do taken.push(await this.round({ ...wishes, whole: true }));
+    const first: Trigger = wishes.digests === true ? "verify" : "sync";
+    do taken.push(await this.round(taken.length === 0 ? first : "more", { ...wishes, whole: true }));
     while (taken.at(-1)?.again === true);
     return [reportOf(taken), taken.at(-1) as Taken];
   }
 
   /** One round; what fails because of one transaction is tried again with fewer of them. */
-  async round(wishes: {
-    readonly uploads?: boolean;
-    readonly digests?: boolean;
-    /** Somebody waits for it: say the whole request at once. */
-    readonly whole?: boolean;
-  }): Promise<Taken> {
+  async round(trigger: Trigger, wishes: RoundWishes = {}): Promise<Taken> {
     return this.locked(async () => {
       for (;;) {
+        const round = new Round(trigger);
         try {
-          return await this.exchange(wishes);
+          const taken = await this.exchange(wishes, round);
+          await this.note(round, taken);
+          return taken;
         } catch (error) {
-          if (!(error instanceof HoldfastError) || !this.rounds.narrow(error)) throw error;
+          this.told.transfer.rests();
+          if (!(error instanceof HoldfastError)) throw error;
+          await this.told.log.note(round, {}, error);
+          if (!this.rounds.narrow(error)) throw error;
         }
       }
     });
@@ -97,14 +136,15 @@ export class Exchanges {
     });
   }
 
-  private async exchange(wishes: { uploads?: boolean; digests?: boolean; whole?: boolean }): Promise<Taken> {
+  private async exchange(wishes: RoundWishes, round: Round): Promise<Taken> {
     const { page, batch } = this.http.meter;
     const request = await this.rounds.build({ ...wishes, page, batch });
     const unchanged = wishes.whole === true || this.wholeOnly ? null : await this.short();
     if (unchanged !== null) return unchanged;
+    sent(round, request, this.rounds.sending);
     const exchange = await this.http.exchange(request);
     if (exchange.status !== 200) throw await exchange.error();
-    return this.rounds.receive(exchange.chunks());
+    return this.rounds.receive(counted(exchange.chunks(), round));
   }
 
   /** Ask in short whether anything is new, where that is likely to be all. Null: the whole request must be said. */
@@ -124,6 +164,21 @@ export class Exchanges {
     if (error.code === "request_malformed") this.wholeOnly = true;
     else if (error.code !== "not_same") throw error;
     return null;
+  }
+}
+
+/** A request of so many bytes and transactions goes out. */
+function sent(round: Round, request: Uint8Array, transactions: number): Round {
+  round.plainSent += request.length;
+  round.transactions += transactions;
+  return round;
+}
+
+/** The same pieces, with their bytes noted. */
+async function* counted(chunks: AsyncIterable<Uint8Array>, round: Round): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    round.plainReceived += chunk.length;
+    yield chunk;
   }
 }
 

@@ -4,6 +4,7 @@ import { HoldfastError } from "../errors";
 import type { Wire } from "../kernel/column";
 import type { Result } from "../protocol/messages";
 import { answer, fileError, transact } from "./idb";
+import type { Thing } from "./dependencies";
 import type { Layout, RowName, StoredRow } from "./tables";
 
 const FORMAT = 1;
@@ -38,8 +39,8 @@ export interface RowRecord {
 }
 
 /**
- * A transaction in the outbox. `ops` are operations in wire form; `rows` the names of the rows that they change,
- * `uses` of those that they refer to.
+ * A transaction in the outbox. `ops` are operations in wire form; `rows` the names of the rows that they change, `uses`
+ * the things that they refer to, `values` the unique values that they free or take, `queue` its class.
  */
 export interface TransactionRecord {
   readonly txn?: number;
@@ -48,14 +49,16 @@ export interface TransactionRecord {
   readonly n?: number;
   /** In the order of naming. */
   readonly place?: number;
-  /** The hub is asked not to take it, because it could not process it: it is tried again later. */
-  readonly withdraw?: "release";
+  /** The hub is asked not to take it: it could not process it and it is tried later, or a person has taken it back. */
+  readonly withdraw?: "release" | "cancel";
   readonly label: string;
   readonly captured: number;
   readonly size: number;
   readonly ops: readonly Wire[];
   readonly rows: readonly RowName[];
-  readonly uses: readonly RowName[];
+  readonly uses: readonly Thing[];
+  readonly values?: readonly Thing[];
+  readonly queue?: string;
   readonly attempts: number;
   readonly error: string;
   readonly notBefore: number;

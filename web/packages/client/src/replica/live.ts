@@ -1,6 +1,7 @@
 // A live channel (spec/protocol.md, section 8): one WebSocket, whose messages come one by one.
 import { HoldfastError } from "../errors";
 import { decodeError } from "../protocol/codec";
+import { type Here, presenceIn } from "./presence";
 
 const OPEN_SECONDS = 10;
 const ERROR_CODES = 4000;
@@ -8,6 +9,7 @@ const ERROR_CODES = 4000;
 /** What a channel brings: a piece of an answer, who is present, or its end. */
 export interface Told {
   piece(bytes: Uint8Array): void;
+  present(here: Here): void;
   lost(error: HoldfastError): void;
 }
 
@@ -47,8 +49,8 @@ export class LiveLink {
     return link;
   }
 
-  send(message: Uint8Array): void {
-    this.socket.send(message.slice());
+  send(message: Uint8Array | string): void {
+    this.socket.send(typeof message === "string" ? message : message.slice());
   }
 
   close(): void {
@@ -64,7 +66,17 @@ export class LiveLink {
         return;
       }
       const error = decodeError(new TextEncoder().encode(data));
-      if (error !== null) said = new HoldfastError(error.code, error.message, error.details);
+      if (error !== null) {
+        said = new HoldfastError(error.code, error.message, error.details);
+        return;
+      }
+      try {
+        const here = presenceIn(data);
+        if (here !== null) this.told.present(here);
+      } catch (failure) {
+        const says = `the hub tells of presence unreadably: ${String(failure)}`;
+        this.told.lost(new HoldfastError("response_malformed", says));
+      }
     };
     this.socket.onclose = ({ code, reason }) => {
       const status = code > ERROR_CODES && code < ERROR_CODES + 200 ? code - ERROR_CODES + 400 : 0;

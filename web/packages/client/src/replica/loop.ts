@@ -5,6 +5,8 @@ import type { Device } from "./device";
 import type { Exchanges } from "./exchange";
 import { Ladder, Schedule } from "./backoff";
 import { type Told, LiveLink } from "./live";
+import type { Here, Presence } from "./presence";
+import type { Trigger } from "./sync_log";
 import type { Http } from "./http";
 
 const POLL_SECONDS = 30;
@@ -25,13 +27,22 @@ export interface LoopStatus {
 
 /** What happened since somebody looked: pieces of answers, the end of the channel, and reasons for a round. */
 class Inbox implements Told {
-  wanted = false;
+  /** Why a round is wanted; null: none is. */
+  wanted: Trigger | null = null;
   wish = false;
   hint = false;
   private readonly pieces: Uint8Array[] = [];
+  /** Who announces what is to be said anew. */
+  announces = true;
   private error: HoldfastError | null = null;
   private wake: (() => void) | null = null;
   private happened = false;
+
+  constructor(private readonly presence: Presence) {}
+
+  present(here: Here): void {
+    this.presence.heard(here);
+  }
 
   piece(bytes: Uint8Array): void {
     this.pieces.push(bytes);
@@ -100,32 +111,46 @@ class Inbox implements Told {
 }
 
 export class Loop {
-  private readonly inbox = new Inbox();
+  private readonly inbox: Inbox;
   private readonly schedule: Schedule;
   private readonly ladder: Ladder;
   private stopped = false;
   private link: LiveLink | null = null;
+  private status: LoopStatus = { state: "connecting", channel: "none", error: null, retryIn: null };
 
   constructor(
     private readonly device: Device,
     private readonly exchanges: Exchanges,
     private readonly http: Http,
+    private readonly presence: Presence,
     private readonly told: (status: LoopStatus) => void,
     random: () => number = Math.random,
   ) {
+    this.inbox = new Inbox(presence);
     this.schedule = new Schedule(random, now());
     this.ladder = new Ladder(random);
   }
 
   /** Something was written. */
   commit(): void {
-    this.inbox.wanted = true;
+    this.inbox.wanted ??= "commit";
     this.inbox.woken();
+  }
+
+  /** What the tabs announce has changed. */
+  announce(): void {
+    this.inbox.announces = true;
+    this.inbox.woken();
+  }
+
+  /** Tell the tabs again how it stands: one asks. */
+  tellAgain(): void {
+    this.device.say({ type: "status", status: this.status });
   }
 
   /** Try now: a person asks (`person`), or something says that the network is back. */
   wish(person: boolean): void {
-    this.inbox.wanted = true;
+    this.inbox.wanted ??= person ? "poke" : "retry";
     if (person) this.inbox.wish = true;
     else this.inbox.hint = true;
     this.inbox.woken();
@@ -152,7 +177,7 @@ export class Loop {
       try {
         await this.session();
       } catch (error) {
-        if (!this.isOver()) this.failed(error);
+        if (!this.isOver()) await this.failed(error);
       }
     }
     this.become("stopped", "none");
@@ -168,8 +193,8 @@ export class Loop {
     if (wish || hint) this.schedule.wish(now(), wish);
   }
 
-  private failed(error: unknown): void {
-    if (error instanceof HoldfastError && this.exchanges.narrow(error)) return;
+  private async failed(error: unknown): Promise<void> {
+    if (error instanceof HoldfastError && (await this.exchanges.failed(error))) return;
     const coded =
       error instanceof HoldfastError
         ? error
@@ -182,7 +207,7 @@ export class Loop {
   /** From one connection to its failure, or until the live channel deserves another try. */
   private async session(): Promise<void> {
     this.schedule.begin(now());
-    if (this.schedule.probing) await this.exchanges.round({ uploads: false });
+    if (this.schedule.probing) await this.exchanges.round("retry", { uploads: false });
     if (!this.ladder.allows(now())) {
       await this.poll();
       return;
@@ -206,14 +231,24 @@ export class Loop {
     } finally {
       this.link.close();
       this.link = null;
+      this.presence.clear();
     }
+  }
+
+  /** Why the first round of a session is made. */
+  private first(): Trigger {
+    return this.schedule.failures > 0 ? "retry" : "start";
   }
 
   /** Rounds until nothing is left. */
   private async rounds(channel: "poll"): Promise<void> {
-    this.inbox.wanted = false;
+    let trigger = this.inbox.wanted ?? this.first();
+    this.inbox.wanted = null;
     let again = true;
-    while (again && !this.isOver()) again = (await this.exchanges.round({})).again;
+    while (again && !this.isOver()) {
+      again = (await this.exchanges.round(trigger)).again;
+      trigger = "more";
+    }
     this.well(channel);
   }
 
@@ -223,7 +258,8 @@ export class Loop {
     while (!this.isOver() && !this.ladder.allows(now())) {
       await this.inbox.wait(due - now());
       this.takeWishes();
-      if (!this.inbox.wanted && now() < due) continue;
+      if (this.inbox.wanted === null && now() < due) continue;
+      this.inbox.wanted ??= "timer";
       await this.rounds("poll");
       due = now() + POLL_SECONDS;
     }
@@ -231,18 +267,21 @@ export class Loop {
 
   /** Rounds over the channel, and what the hub sends by itself. */
   private async live(link: LiveLink): Promise<void> {
+    this.inbox.announces = this.presence.announcesAny;
     let overdue = await this.ask(link);
     while (!this.isOver()) {
+      if (this.inbox.announces) link.send(this.presence.message());
+      this.inbox.announces = false;
       if (!this.inbox.isEmpty()) {
         const taken = await this.exchanges.receive(this.inbox.answer());
         if (taken.live) link.send(new TextEncoder().encode('{"applied":true}'));
         else overdue = 0;
-        if (taken.again) this.inbox.wanted = true;
-        if (overdue === 0 && !this.inbox.wanted) this.well("websocket");
+        if (taken.again) this.inbox.wanted ??= "more";
+        if (overdue === 0 && this.inbox.wanted === null) this.well("websocket");
       }
       this.inbox.check();
       this.takeWishes();
-      if (overdue === 0 && this.inbox.wanted) overdue = await this.ask(link);
+      if (overdue === 0 && this.inbox.wanted !== null) overdue = await this.ask(link);
       await this.inbox.wait(overdue === 0 ? LONGEST_WAIT_SECONDS : overdue - now());
       if (overdue !== 0 && now() >= overdue && this.inbox.isEmpty()) {
         throw new HoldfastError("network", "the hub did not answer on the live channel in time");
@@ -252,8 +291,9 @@ export class Loop {
 
   /** Send a request; gives when its answer is overdue. */
   private async ask(link: LiveLink): Promise<number> {
-    this.inbox.wanted = false;
-    const request = await this.exchanges.build();
+    const trigger = this.inbox.wanted ?? this.first();
+    this.inbox.wanted = null;
+    const request = await this.exchanges.build(trigger);
     const [before, after] = [new TextEncoder().encode('{"request":'), new TextEncoder().encode("}")];
     const message = new Uint8Array(before.length + request.length + after.length);
     message.set(before);
@@ -276,6 +316,7 @@ export class Loop {
     retryIn: number | null = null,
   ): void {
     const status = { state, channel, error, retryIn };
+    this.status = status;
     this.told(status);
     if (state !== "stopped") this.device.say({ type: "status", status });
   }

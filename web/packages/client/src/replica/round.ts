@@ -9,6 +9,7 @@ import type { Device } from "./device";
 import { Downloads } from "./downloads";
 import type { DeviceState, SpaceRecord, StagedPage } from "./file";
 import { answer } from "./idb";
+import type { Transfer } from "./progress";
 import { Spaces } from "./spaces";
 import type { Layout } from "./tables";
 import { Uploads } from "./uploads";
@@ -47,9 +48,12 @@ export class Rounds {
   private request: Request | null = null;
   private token = "";
 
-  constructor(private readonly device: Device) {
-    this.uploads = new Uploads(device);
-    this.downloads = new Downloads(device);
+  constructor(
+    private readonly device: Device,
+    private readonly transfer: Transfer,
+  ) {
+    this.uploads = new Uploads(device, transfer);
+    this.downloads = new Downloads(device, transfer);
   }
 
   /** How many pages have come since the last request. */
@@ -73,7 +77,7 @@ export class Rounds {
   /** The next request. Names are on the disk before it returns. */
   async build(wishes: Wishes = {}): Promise<Uint8Array> {
     const answered = new Map(Object.entries(this.header?.through ?? {}));
-    await this.uploads.begin(wishes.batch ?? MOST_BATCH, answered, wishes.uploads ?? true);
+    const urgent = await this.uploads.begin(wishes.batch ?? MOST_BATCH, answered, wishes.uploads ?? true);
     const transactions = this.uploads.sent.map(({ message }) => message);
     const { cursors, state, acknowledged, waits } = await this.device.read((work) => this.known(work));
     this.acknowledged = acknowledged;
@@ -91,8 +95,8 @@ export class Rounds {
       cursors: Object.fromEntries(cursors),
       acknowledged: [...acknowledged],
       transactions,
-      limit: null,
-      page: wishes.page ?? null,
+      limit: urgent ? 1 : null,
+      page: urgent ? 1 : (wishes.page ?? null),
       want: upload.length > 0 ? { spaces: {}, without: [], only: false, upload } : null,
       digests: wishes.digests ?? false,
       // The hub sends the rows of these transactions back: from it comes in which space they live.
@@ -134,6 +138,7 @@ export class Rounds {
       return Promise.resolve();
     });
     this.quiet = true;
+    this.transfer.rests();
     return { ...NOTHING, live: false, again: this.uploads.more, digests: null };
   }
 
@@ -144,8 +149,11 @@ export class Rounds {
   async receive(chunks: AsyncIterable<Uint8Array>): Promise<Taken> {
     this.quiet = false;
     try {
-      return await this.take(chunks);
+      const taken = await this.take(chunks);
+      if (!taken.again) this.transfer.rests();
+      return taken;
     } catch (error) {
+      this.transfer.rests();
       this.header = null; // the hub repeats the results
       if (!(error instanceof MissingRow)) throw error;
       await this.readAnew(error);
@@ -181,6 +189,8 @@ export class Rounds {
 
   /** The hub has the request: it knows our acknowledgements; we know its layout and clock. */
   private async begin(header: Header): Promise<ReadonlyMap<string, SpaceRecord>> {
+    if (header.live) this.transfer.asks(false);
+    this.uploads.begins(header.live ? {} : header.through, header.ahead);
     if (!header.live) this.offset = header.time - Math.floor((this.sentAt + deviceClock()) / 2);
     if (header.layout !== null) this.checkLayout(header.layout);
     const acknowledged = header.live ? [] : this.acknowledged;

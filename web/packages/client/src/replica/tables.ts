@@ -8,6 +8,7 @@ import { rowOf } from "../protocol/images";
 import type { Image } from "../protocol/messages";
 import type { Column, Schema, Table } from "../schema/compile";
 import { keyText } from "../schema/key";
+import { type Queue, queueOf } from "../schema/queue";
 import { entryOf, indexesOf } from "./entries";
 import { SlotOrder } from "./slots";
 
@@ -44,6 +45,7 @@ export interface StoredRow {
 export class UserTable {
   readonly indexes: readonly (readonly Column[])[];
   readonly order: SlotOrder | null;
+  readonly queue: Queue;
   readonly uploadOnly: boolean;
   /** How many slots the hub's rows have. */
   readonly width: number;
@@ -59,7 +61,8 @@ export class UserTable {
     const names = layout?.tables[table.name];
     const same = names === undefined || (names.length === own.length && names.every((name, i) => name === own[i]));
     this.order = same ? null : new SlotOrder(names, own);
-    this.uploadOnly = table.form.queue?.["direction"] === "upload";
+    this.queue = queueOf(table.form);
+    this.uploadOnly = this.queue.direction === "upload";
     this.single = table.key.length === 1;
     const byName = new Map(table.cells.map((column) => [column.name, column]));
     this.atSlot = (names ?? own).map((name) => byName.get(name) ?? null);
@@ -195,6 +198,11 @@ export class UserTables {
   get uploadTemplates(): string[] {
     const tables = [...this.byName.values()].filter(({ uploadOnly }) => uploadOnly);
     return [...new Set(tables.map(({ table }) => table.form.space).filter((space) => typeof space === "string"))];
+  }
+
+  /** The classes of the upload queue by name. */
+  get queues(): Map<string, Queue> {
+    return new Map([...this.byName.values()].map(({ queue }) => [queue.name, queue]));
   }
 
   all(): Iterable<UserTable> {

@@ -3,9 +3,10 @@ import type { HoldfastError } from "../errors";
 import { randomBits } from "../ids";
 import { newOrigin } from "../kernel/clock";
 import { MAX_OPERATIONS, MAX_REQUEST, MAX_TRANSACTIONS, type Result } from "../protocol/messages";
+import { dependants, needs } from "./dependencies";
 import type { Device } from "./device";
 import { type Held, MAX_HOLD, Outbox, type Sending } from "./outbox";
-import type { RowName } from "./tables";
+import type { Transfer } from "./progress";
 import type { Work } from "./work";
 import { deviceClock } from "./writing";
 
@@ -28,13 +29,22 @@ export class Uploads {
   private origin = newOrigin(randomBits(48));
   private nextN = 1;
 
-  constructor(private readonly device: Device) {}
+  constructor(
+    private readonly device: Device,
+    private readonly transfer: Transfer,
+  ) {}
 
-  /** Choose what the next request holds: about `batch` bytes. Names are on the disk before it returns. */
-  async begin(batch: number, answered: ReadonlyMap<string, number>, allowed: boolean): Promise<void> {
+  /**
+   * Choose what the next request holds: about `batch` bytes. Names are on the disk before it returns. Gives whether
+   * something urgent is left, for which the answer should be short.
+   */
+  async begin(batch: number, answered: ReadonlyMap<string, number>, allowed: boolean): Promise<boolean> {
     const [sending, more] = allowed ? await this.choose(batch, answered) : [[], false];
     this.nextN += sending.filter(({ origin, n }) => origin === this.origin && n >= this.nextN).length;
     [this.sent, this.more, this.inFlight] = [sending, more, true];
+    this.transfer.asks(sending.length > 0);
+    if (sending.length > 0) this.device.say({ type: "queue", failed: false });
+    return more && (await this.device.read((work) => new Outbox(work).urgent(sending)));
   }
 
   /** Whether something waits to be sent. */
@@ -89,6 +99,14 @@ export class Uploads {
     return true;
   }
 
+  /** The answer begins: so much of what was sent is done, and at most so many rows come. */
+  begins(through: Readonly<Record<string, number>>, ahead: number): void {
+    const done = this.sent.filter(({ origin, n }) => n <= (through[origin] ?? 0));
+    const operations = done.reduce((sum, { message }) => sum + message.ops.length, 0);
+    const size = done.reduce((sum, one) => sum + one.size, 0);
+    this.transfer.answered(done.length, operations, size, ahead);
+  }
+
   /** The hub has processed the request, up to these numbers; if it was the empty one, the suspect is to blame. */
   async answered(through: Readonly<Record<string, number>>): Promise<void> {
     const { suspect } = this;
@@ -107,9 +125,13 @@ export class Uploads {
       if (guilty === undefined) return;
       const wait = Math.min(FIRST_HOLD * 4 ** guilty.attempts, MAX_HOLD);
       const held = { ...guilty, attempts: guilty.attempts + 1, error, notBefore: deviceClock() + wait };
-      const needed = dependants(sending, guilty);
-      for (const record of [held, ...needed]) outbox.put({ ...record, withdraw: "release" });
+      const oldestFirst = [...sending].sort((a, b) => a.txn - b.txn);
+      const needing = new Set(dependants(needs(oldestFirst), [guilty.txn]));
+      for (const record of [held, ...sending.filter((other) => needing.has(other.txn))]) {
+        outbox.put({ ...record, withdraw: record.withdraw ?? "release" });
+      }
     });
+    this.device.say({ type: "queue", failed: true });
   }
 
   /** Transactions behind a gap that the hub cannot close get new names: it has lost what came before (trap 2). */
@@ -122,7 +144,7 @@ export class Uploads {
       const outbox = new Outbox(work);
       for (const record of await outbox.sending()) {
         if (!lost.includes(record.origin ?? "")) continue;
-        outbox.unname(record, "pending");
+        outbox.unname(record);
       }
     });
     this.origin = newOrigin(randomBits(48));
@@ -145,16 +167,6 @@ export class Uploads {
     if (missing && !this.inFlight) this.more = true;
     return missing;
   }
-}
-
-/** The later transactions that need what this one would have made. */
-function dependants(records: readonly Held[], first: Held): Held[] {
-  const names = new Set<RowName>(first.rows);
-  return records.filter((record) => {
-    if (record.txn <= first.txn || ![...record.rows, ...record.uses].some((name) => names.has(name))) return false;
-    for (const name of record.rows) names.add(name);
-    return true;
-  });
 }
 
 function mayBeAboutOne(error: HoldfastError): boolean {

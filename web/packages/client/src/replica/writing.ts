@@ -12,6 +12,8 @@ import { PENDING } from "../kernel/merges/counter";
 import { type AppValue, appValueOf, wireOf } from "../schema/app_values";
 import type { Column } from "../schema/compile";
 import { keyText, keyValues } from "../schema/key";
+import { mostUrgent, type Queue } from "../schema/queue";
+import { type Thing, usesOf } from "./dependencies";
 import type { RowName, UserTable } from "./tables";
 import { rowName } from "./tables";
 import { type Known, localOperation, type Operation, type Work } from "./work";
@@ -29,7 +31,9 @@ export function deviceClock(): number {
 export class Writer {
   readonly operations: Operation[] = [];
   private readonly names = new Set<RowName>();
-  private readonly uses = new Set<RowName>();
+  private readonly uses = new Set<Thing>();
+  private readonly values = new Set<Thing>();
+  private readonly queues: Queue[] = [];
 
   constructor(
     readonly work: Work,
@@ -92,7 +96,8 @@ export class Writer {
     const ops = this.operations as unknown as readonly Wire[];
     const outbox = { state: "pending", attempts: 0, error: "", notBefore: 0 } as const;
     const uses = [...this.uses].filter((name) => !this.names.has(name));
-    this.work.add({ ...outbox, label, captured, size, ops, rows, uses });
+    const queue = mostUrgent(this.queues).name;
+    this.work.add({ ...outbox, label, captured, size, ops, rows, uses, values: [...this.values], queue });
     return true;
   }
 
@@ -146,25 +151,21 @@ export class Writer {
     const { user } = known;
     const op = localOperation(user, operation);
     const outcome = coded(user, null, () => apply(user.table, known.shown, op, PENDING));
-    this.note(user, known.shown, outcome.row);
+    this.note(user, known.key, known.shown, outcome.row);
     known.shown = outcome.row;
     known.waits = true;
     this.work.change(known);
     this.operations.push(operation);
     this.names.add(known.name);
+    this.queues.push(user.queue);
   }
 
-  /** The rows that its rows refer to: the transaction depends on them, too. */
-  private note(user: UserTable, ...rows: (Row | null)[]): void {
-    for (const { columns, parent } of user.table.form.foreign_keys) {
-      for (const row of rows) {
-        if (row === null) continue;
-        const slots = columns.map((name) => user.table.slots.get(name));
-        const values = slots.map((slot) => (slot === undefined ? null : (row.values[slot] ?? null)));
-        if (values.every((value) => value !== null)) {
-          this.uses.add(rowName(parent, keyText(this.work.tables.get(parent).table, values)));
-        }
-      }
+  /** What the states of a row depend on, the transaction depends on, too. */
+  private note(user: UserTable, key: string, ...rows: (Row | null)[]): void {
+    for (const row of rows) {
+      const { wrote, read } = usesOf(this.work.tables, user, key, row);
+      for (const thing of wrote) this.values.add(thing);
+      for (const thing of read) this.uses.add(thing);
     }
   }
 }

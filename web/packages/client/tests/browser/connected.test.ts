@@ -1,21 +1,18 @@
 // Devices that stay connected: one tab of several syncs, over a live channel; another one takes over when it is gone.
 import type { Page as Tab } from "playwright-core";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { Browser, Site } from "./harness";
+import { expect, test, vi } from "vitest";
 import type { Page } from "./page";
-import { Hub } from "./python";
+import { world } from "./world";
 
 declare const page: Page;
 
-declare const db: ReturnType<Page["openTest"]>;
+const HANGS = 180_000;
 
-let hub: Hub;
-let site: Site;
-let browser: Browser;
+declare const db: ReturnType<Page["openTest"]>;
 
 /** A tab in which the device is open and connected, as `db`. */
 async function connected(name: string, token: string): Promise<Tab> {
-  const tab = await browser.tab(site);
+  const tab = await at.browser.tab(at.site);
   await tab.evaluate(
     ([named, given]) => {
       const opened = page.openTest(named, given);
@@ -27,21 +24,12 @@ async function connected(name: string, token: string): Promise<Tab> {
   return tab;
 }
 
+/** Until it holds, however long that takes on a busy machine: the limit is only that of a test that hangs. */
 async function waitFor(tab: Tab, holds: () => Promise<boolean>): Promise<void> {
-  await vi.waitUntil(() => tab.evaluate(holds), { interval: 50, timeout: 30_000 });
+  await vi.waitUntil(() => tab.evaluate(holds), { interval: 50, timeout: HANGS });
 }
 
-beforeAll(async () => {
-  hub = await Hub.start();
-  site = await Site.start(hub.port);
-  browser = await Browser.start();
-}, 60_000);
-
-afterAll(async () => {
-  await browser.stop();
-  await site.stop();
-  await hub.stop();
-}, 30_000);
+const at = world({ hub: true });
 
 test("what one device writes comes to the other by itself; one tab of a device syncs, another one takes over", async () => {
   const first = await connected("shared", "anna");
@@ -63,15 +51,15 @@ test("what one device writes comes to the other by itself; one tab of a device s
   await waitFor(second, async () => (await db.item.get("live"))?.status === "second");
   await first.close();
 
-  site.online = false;
-  site.cut();
+  at.site.online = false;
+  at.site.cut();
   await waitFor(second, async () => (await db.status()).state === "offline");
   await second.evaluate(async () => db.item.update("live", { status: "third", crew: { increment: 1 } }));
-  site.online = true;
+  at.site.online = true;
   // Both wait for their next attempt, or poll because the channel did not come about: whoever sits before them asks.
   await waitFor(second, async () => {
     db.poke();
-    return (await db.status()).pending === 0;
+    return (await db.status()).pendingCount === 0;
   });
   await waitFor(other, async () => {
     db.poke();
@@ -82,20 +70,24 @@ test("what one device writes comes to the other by itself; one tab of a device s
   await Promise.all([second.close(), other.close()]);
 });
 
-test("a leader that is frozen loses its place, and does no harm when it goes on", async () => {
-  const [frozen, next] = [await connected("frozen", "anna"), await connected("frozen", "anna")];
-  await waitFor(frozen, async () => (await db.status()).leader);
-  const session = await browser.context?.newCDPSession(frozen);
-  // A thread that is stopped is what freezing means for the others: it says nothing, and holds its locks.
-  await session?.send("Debugger.enable");
-  await session?.send("Debugger.pause");
-  const paused = frozen.evaluate(() => 1);
-  await waitFor(next, async () => (await db.status()).leader);
-  await next.evaluate(async () => db.item.put({ id: "after", project_id: "1" }));
-  await waitFor(next, async () => (await db.status()).pending === 0);
-  await session?.send("Debugger.resume");
-  await paused;
-  await waitFor(frozen, async () => !(await db.status()).leader);
-  expect(await next.evaluate(async () => (await db.verify()).ok)).toBe(true);
-  await Promise.all([frozen.close(), next.close()]);
-});
+test(
+  "a leader that is frozen loses its place, and does no harm when it goes on",
+  async () => {
+    const [frozen, next] = [await connected("frozen", "anna"), await connected("frozen", "anna")];
+    await waitFor(frozen, async () => (await db.status()).leader);
+    const session = await at.browser.context?.newCDPSession(frozen);
+    // A thread that is stopped is what freezing means for the others: it says nothing, and holds its locks.
+    await session?.send("Debugger.enable");
+    await session?.send("Debugger.pause");
+    const paused = frozen.evaluate(() => 1);
+    await waitFor(next, async () => (await db.status()).leader);
+    await next.evaluate(async () => db.item.put({ id: "after", project_id: "1" }));
+    await waitFor(next, async () => (await db.status()).pendingCount === 0);
+    await session?.send("Debugger.resume");
+    await paused;
+    await waitFor(frozen, async () => !(await db.status()).leader);
+    expect(await next.evaluate(async () => (await db.verify()).ok)).toBe(true);
+    await Promise.all([frozen.close(), next.close()]);
+  },
+  HANGS,
+);

@@ -1,43 +1,31 @@
 // A first load of many rows, beside raw IndexedDB in the same run. `make test` takes 5,000; HOLDFAST_FIRST_LOAD_ROWS another number.
 import type { Page as Tab } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { Browser, Site } from "./harness";
+import { expect, test } from "vitest";
 import type { Page } from "./page";
-import { Hub, type PythonDevice } from "./python";
+import { world } from "./world";
 
 declare const page: Page;
 
 const ROWS = Number(process.env["HOLDFAST_FIRST_LOAD_ROWS"] ?? 5_000);
 const PIECE = 1000;
 
-let hub: Hub;
-let site: Site;
-let browser: Browser;
-let python: PythonDevice;
-
-beforeAll(async () => {
-  hub = await Hub.start();
-  site = await Site.start(hub.port);
-  [browser, python] = await Promise.all([Browser.start(), hub.device("python")]);
+const at = world({
+  python: true,
+  limit: 300_000,
   // 545 bytes in JSON, with life and stamps. A request holds so many that the hub answers soon on a busy machine, too.
-  for (let first = 0; first < ROWS; first += PIECE) {
-    await python.execute(
-      `insert into note (id, project_id, author, at, body)
-       with recursive n (i) as (select ? union all select i + 1 from n where i + 1 < ?)
-       select printf('01890000-0000-7000-8000-%012x', i), '1', 'author ' || (i % 50), i, hex(randomblob(200)) from n`,
-      first,
-      Math.min(first + PIECE, ROWS),
-    );
-    await python.sync();
-  }
-}, 300_000);
-
-afterAll(async () => {
-  await python.stop();
-  await browser.stop();
-  await site.stop();
-  await hub.stop();
-}, 30_000);
+  then: async () => {
+    for (let first = 0; first < ROWS; first += PIECE) {
+      await at.python.execute(
+        `insert into note (id, project_id, author, at, body)
+         with recursive n (i) as (select ? union all select i + 1 from n where i + 1 < ?)
+         select printf('01890000-0000-7000-8000-%012x', i), '1', 'author ' || (i % 50), i, hex(randomblob(200)) from n`,
+        first,
+        Math.min(first + PIECE, ROWS),
+      );
+      await at.python.sync();
+    }
+  },
+});
 
 /** What IndexedDB alone takes for as many rows: one record each with one index, and in chunks. Milliseconds. */
 async function floor(tab: Tab): Promise<{ chunks: number; records: number }> {
@@ -134,7 +122,7 @@ async function load(tab: Tab) {
 }
 
 test("a first load beside raw IndexedDB", async () => {
-  const tab = await browser.tab(site);
+  const tab = await at.browser.tab(at.site);
   const raw = await floor(tab);
   const ours = await load(tab);
   const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`;

@@ -1,9 +1,8 @@
 // A browser process that is killed in the middle of a sync: in a first load, and between the hub's work and its answer.
 import type { Page as Tab } from "playwright-core";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { Browser, Site } from "./harness";
+import { expect, test, vi } from "vitest";
 import type { Page } from "./page";
-import { Hub, type PythonDevice } from "./python";
+import { world } from "./world";
 
 declare const page: Page;
 
@@ -11,35 +10,19 @@ const ROWS = 3000;
 const PIECE = 1000;
 const EDITS = 60;
 
-let hub: Hub;
-let site: Site;
-let browser: Browser;
-let python: PythonDevice;
-
-beforeAll(async () => {
-  hub = await Hub.start();
-  site = await Site.start(hub.port);
-  [browser, python] = await Promise.all([Browser.start(), hub.device("python")]);
-}, 60_000);
-
-afterAll(async () => {
-  await python.stop();
-  await browser.stop();
-  await site.stop();
-  await hub.stop();
-}, 30_000);
+const at = world({ python: true });
 
 async function notes(first: number, author: string): Promise<void> {
   const numbers = "with recursive n (i) as (select ? union all select i + 1 from n where i + 1 < ?)";
   for (let from = first; from < first + ROWS; from += PIECE) {
-    await python.execute(
+    await at.python.execute(
       `insert into note (id, project_id, author, at, body) ${numbers}
        select 'n' || i, '1', ?, i, hex(randomblob(150)) from n`,
       from,
       from + PIECE,
       author,
     );
-    await python.sync();
+    await at.python.sync();
   }
 }
 
@@ -55,12 +38,12 @@ async function sync(tab: Tab, name: string): Promise<{ ok: boolean; notes: numbe
 }
 
 test("killed in a sync and in a first load: nothing is lost, nothing counts twice", async () => {
-  await python.execute("insert into item (id, project_id) values ('one', '1')");
+  await at.python.execute("insert into item (id, project_id) values ('one', '1')");
   await notes(0, "first");
-  const before = await browser.tab(site);
+  const before = await at.browser.tab(at.site);
   expect(await sync(before, "known")).toEqual({ ok: true, notes: ROWS, crew: 0, pending: 0 });
   await notes(ROWS, "second");
-  site.stallAfter = 200_000;
+  at.site.stallAfter = 200_000;
   for (const name of ["known", "fresh"]) {
     await before.evaluate(
       async ([named, edits]) => {
@@ -72,14 +55,14 @@ test("killed in a sync and in a first load: nothing is lost, nothing counts twic
       [name, EDITS] as const,
     );
   }
-  await vi.waitUntil(() => site.stalled === 2, { interval: 20, timeout: 30_000 });
-  await browser.kill();
-  site.cut();
-  site.stallAfter = Infinity;
+  await vi.waitUntil(() => at.site.stalled === 2, { interval: 20, timeout: 30_000 });
+  await at.browser.kill();
+  at.site.cut();
+  at.site.stallAfter = Infinity;
 
-  await browser.start();
-  site.online = false;
-  const after = await browser.tab(site);
+  await at.browser.start();
+  at.site.online = false;
+  const after = await at.browser.tab(at.site);
   const offline = await after.evaluate(async () => {
     const [known, fresh] = [page.openTest("known", "anna"), page.openTest("fresh", "anna")];
     const seen = [
@@ -94,19 +77,19 @@ test("killed in a sync and in a first load: nothing is lost, nothing counts twic
     return seen;
   });
   expect(offline).toEqual([EDITS, ROWS, EDITS, 5, 1]);
-  site.online = true;
+  at.site.online = true;
   expect(await sync(after, "known")).toEqual({ ok: true, notes: 2 * ROWS, crew: EDITS, pending: 0 });
   expect(await sync(after, "fresh")).toEqual({ ok: true, notes: 2 * ROWS, crew: EDITS, pending: 0 });
-  await python.sync();
-  expect(await python.execute("select id, crew from item order by id")).toEqual([
+  await at.python.sync();
+  expect(await at.python.execute("select id, crew from item order by id")).toEqual([
     { id: "made", crew: 5 },
     { id: "one", crew: EDITS },
   ]);
-  expect(await python.verify()).toBe(true);
+  expect(await at.python.verify()).toBe(true);
 });
 
 test("rows of a first load are read, found, edited, deleted and moved on like any others", async () => {
-  const tab = await browser.tab(site);
+  const tab = await at.browser.tab(at.site);
   const found = await tab.evaluate(async () => {
     const db = page.openTest("fresh", "anna");
     const byIndex = await db.note
@@ -145,10 +128,10 @@ test("rows of a first load are read, found, edited, deleted and moved on like an
     count: 2 * ROWS - 1,
   });
   expect(await sync(tab, "fresh")).toMatchObject({ ok: true, notes: 2 * ROWS - 1 });
-  await python.sync();
-  await python.execute("update note set author = 'python' where id in ('n4000', 'n5')");
-  await python.execute("delete from note where id = 'n6'");
-  await python.sync();
+  await at.python.sync();
+  await at.python.execute("update note set author = 'python' where id in ('n4000', 'n5')");
+  await at.python.execute("delete from note where id = 'n6'");
+  await at.python.sync();
   expect(await sync(tab, "fresh")).toMatchObject({ ok: true, notes: 2 * ROWS - 2 });
   expect(await sync(tab, "known")).toMatchObject({ ok: true, notes: 2 * ROWS - 2 });
   const authors = await tab.evaluate(async () => {

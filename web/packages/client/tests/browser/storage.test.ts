@@ -1,25 +1,18 @@
 // A device in a real browser without any hub: what is written stands there, in order, also after a crash of the page.
 import type { Page as Tab } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { Browser, Site } from "./harness";
+import { expect, test } from "vitest";
 import type { Page } from "./page";
+import { world } from "./world";
 
 declare const page: Page;
 
-let browser: Browser;
-let site: Site;
 let tab: Tab;
 
-beforeAll(async () => {
-  site = await Site.start();
-  browser = await Browser.start();
-  tab = await browser.tab(site);
-}, 60_000);
-
-afterAll(async () => {
-  await browser.stop();
-  await site.stop();
-}, 30_000);
+const at = world({
+  then: async () => {
+    tab = await at.browser.tab(at.site);
+  },
+});
 
 test("every column type comes back as it was given", async () => {
   const found = await tab.evaluate(async () => {
@@ -189,7 +182,7 @@ test("queries by index, range and order, against the same in memory", async () =
 });
 
 test("two tabs: a live query in one sees what the other writes", async () => {
-  const other = await browser.tab(site);
+  const other = await at.browser.tab(at.site);
   await tab.evaluate(() => {
     const db = page.open(page.form, { name: "shared" });
     const told: number[] = [];
@@ -206,7 +199,7 @@ test("two tabs: a live query in one sees what the other writes", async () => {
 });
 
 test("what was written is there after the page has crashed", async () => {
-  const doomed = await browser.tab(site);
+  const doomed = await at.browser.tab(at.site);
   await doomed.evaluate(async () => {
     const db = page.open(page.form, { name: "crash" });
     await db.project.put({ id: "kept", name: "kept" });

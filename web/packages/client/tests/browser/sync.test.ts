@@ -1,17 +1,12 @@
 // Browsers and a Python device at one real hub over HTTP: offline edits of every column type, refusals, a process that
 // is killed in the middle of a sync. In the end all copies are equal by digest.
 import type { Page as Tab } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { Browser, Site } from "./harness";
+import { expect, test } from "vitest";
 import type { Page } from "./page";
-import { Hub, type PythonDevice } from "./python";
+import { world } from "./world";
 
 declare const page: Page;
 
-let hub: Hub;
-let site: Site;
-let browser: Browser;
-let python: PythonDevice;
 let tab: Tab;
 
 /** Everything that an application reads of the items of a device, in a form that crosses to this process. */
@@ -37,19 +32,12 @@ async function sync(
   }, name);
 }
 
-beforeAll(async () => {
-  hub = await Hub.start();
-  site = await Site.start(hub.port);
-  [browser, python] = await Promise.all([Browser.start(), hub.device("python")]);
-  tab = await browser.tab(site);
-}, 60_000);
-
-afterAll(async () => {
-  await python.stop();
-  await browser.stop();
-  await site.stop();
-  await hub.stop();
-}, 30_000);
+const at = world({
+  python: true,
+  then: async () => {
+    tab = await at.browser.tab(at.site);
+  },
+});
 
 test("what one writes, the others read: every column type, both ways", async () => {
   const key = await tab.evaluate(async () => {
@@ -67,8 +55,8 @@ test("what one writes, the others read: every column type, both ways", async () 
   expect(await sync(tab, "anna")).toEqual({ pushed: 2, refused: 0, ok: true, codes: [] });
   expect(await sync(tab, "ben")).toEqual({ pushed: 0, refused: 0, ok: true, codes: [] });
   expect(await items(tab, "ben")).toEqual(await items(tab, "anna"));
-  await python.sync();
-  const [row] = await python.execute("select * from item where id = ?", key);
+  await at.python.sync();
+  const [row] = await at.python.execute("select * from item where id = ?", key);
   expect(row).toMatchObject({
     status: "open",
     rank: 7,
@@ -77,18 +65,18 @@ test("what one writes, the others read: every column type, both ways", async () 
     remark: "first line",
     cost: "12.50",
   });
-  expect(await python.verify()).toBe(true);
+  expect(await at.python.verify()).toBe(true);
 });
 
 test("offline edits of every column type on three devices: all equal by digest", async () => {
-  const [{ id: key }] = (await python.execute("select id from item")) as [{ id: string }];
-  await python.execute(
+  const [{ id: key }] = (await at.python.execute("select id from item")) as [{ id: string }];
+  await at.python.execute(
     `update item set status = 'python', rank = 1, crew = crew + 10, tags = '["b","p"]', inspected_on = '2026-04-01',
      closed_on = '2026-07-01', weight = 2.5, cost = '3', open = 1, notes = notes || ' python', remark = remark || '!',
      settings = '{"by":"python"}', config = '{"a":{"b":[1,2,3]}}', level = 9, grade = 'python' where id = ?`,
     key,
   );
-  await python.execute("insert into item (id, project_id, status) values ('py', '1', 'new')");
+  await at.python.execute("insert into item (id, project_id, status) values ('py', '1', 'new')");
   for (const name of ["anna", "ben"]) {
     await tab.evaluate(
       async ([named, id]) => {
@@ -116,14 +104,14 @@ test("offline edits of every column type on three devices: all equal by digest",
     );
   }
   for (const name of ["anna", "ben", "anna"]) expect((await sync(tab, name)).ok).toBe(true);
-  await python.sync();
+  await at.python.sync();
   for (const name of ["anna", "ben"]) expect((await sync(tab, name)).ok).toBe(true);
-  await python.sync();
-  expect(await python.verify()).toBe(true);
+  await at.python.sync();
+  expect(await at.python.verify()).toBe(true);
   const [one, other] = [await items(tab, "anna"), await items(tab, "ben")];
   expect(one).toEqual(other);
   expect(one).toHaveLength(4);
-  const [row] = (await python.execute("select * from item where id = ?", key)) as [Record<string, string>];
+  const [row] = (await at.python.execute("select * from item where id = ?", key)) as [Record<string, string>];
   const same = one.find((item) => (item as { id: string }).id === key) as Record<string, unknown>;
   for (const column of ["status", "rank", "crew", "notes", "remark", "cost", "inspected_on", "closed_on", "grade"]) {
     expect([column, same[column]]).toEqual([column, row[column]]);
@@ -144,17 +132,17 @@ test("a refusal takes back what was shown, and stays readable", async () => {
   expect(await items(tab, "anna")).toHaveLength(4);
   const refused = await tab.evaluate(async () => {
     const db = page.open(page.form, { name: "anna", token: "anna" });
-    const found = [await db.refused(), await db.pending()] as const;
+    const [found, waiting] = [await db.refused(), await db.pending()];
     db.close();
-    return found.map((list) => list.map(({ code, state }) => [code, state]));
+    return [found.map(({ code, key }) => [code, key]), waiting];
   });
-  expect(refused).toEqual([[["forbidden_space", "refused"]], []]);
+  expect(refused).toEqual([[["forbidden_space", "forbidden"]], []]);
 });
 
 test("a deletion elsewhere takes a row away; an edit that it had not seen brings it back whole", async () => {
-  await python.execute("delete from item where id = 'of ben'");
-  await python.execute("delete from item where id = 'of anna'");
-  await python.sync();
+  await at.python.execute("delete from item where id = 'of ben'");
+  await at.python.execute("delete from item where id = 'of anna'");
+  await at.python.sync();
   await tab.evaluate(async () => {
     const db = page.open(page.form, { name: "ben", token: "ben" });
     await db.item.update("of ben", { status: "kept" });
@@ -168,7 +156,7 @@ test("a deletion elsewhere takes a row away; an edit that it had not seen brings
 });
 
 test("the hub cannot be reached: nothing is lost, and everything goes when it is back", async () => {
-  site.online = false;
+  at.site.online = false;
   const code = await tab.evaluate(async () => {
     const db = page.open(page.form, { name: "ben", token: "ben" });
     for (let i = 0; i < 20; i++) await db.item.put({ id: `offline ${i}`, project_id: "1", rank: i });
@@ -176,7 +164,7 @@ test("the hub cannot be reached: nothing is lost, and everything goes when it is
     db.close();
     return failed;
   });
-  site.online = true;
+  at.site.online = true;
   expect(code).toBe("network");
   expect(await sync(tab, "ben")).toMatchObject({ pushed: 20, ok: true });
 });
