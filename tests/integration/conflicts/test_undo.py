@@ -302,5 +302,5 @@ def test_nothing_to_undo(place: Site) -> None:
     assert ben.redo() is None
     with ben.transaction():
         ben.execute("insert into code values (1, 'x')")
-        with pytest.raises(hf.HoldfastError, match="transactions of their own"):
+        with pytest.raises(hf.HoldfastError, match="writes in a transaction of its own"):
             ben.undo()
