@@ -304,10 +304,11 @@ class Hub:
     ) -> Outcome:
         """Take what a request brings: acknowledgements, rows that come back, transactions. `then` is what its answer
         will ask, if that may be read with the commit."""
-        origins = [t.origin for t in request.transactions] + [origin for origin, _ in request.acknowledged]
+        origins = [*(t.origin for t in request.transactions), *(origin for origin, _ in request.acknowledged)]
+        origins += request.sent
         if not origins and not request.restore:
             return Outcome()
-        if request.acknowledged or request.restore or given is None:
+        if request.acknowledged or request.restore or request.sent or given is None:
             with begin(self._store, Need(origins=sorted(set(origins)), only=given is not None), write=False) as tx:
                 known = tx.origins(sorted(set(origins)))
                 owners = {name: Owner(origin.device, origin.user) for name, origin in known.items()}

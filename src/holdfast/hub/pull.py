@@ -64,7 +64,8 @@ def answer(
     if lost:
         asked.notice(request.device, lost)
     through, results = outcome.through, outcome.results
-    if not asked.live and (left := {one.origin for one in request.transactions} - through.keys()):
+    left = {one.origin for one in request.transactions} | request.sent.keys()
+    if not asked.live and (left := left - through.keys()):
         known, stored = processed_before(tx, request, sorted(left))
         through, results = {**through, **known}, [*results, *stored]
     state = tx.hub()
@@ -108,13 +109,12 @@ def processed_before(
     """What became of transactions that were left alone, because a history is lost, and that had been processed before:
     the rows of this snapshot have their effects, so the answer must say so (nothing counts twice)."""
     last = {origin: record.last_n for origin, record in tx.origins(origins).items()}
-    through: dict[str, int] = {}
+    through = {origin: min(n, last[origin]) for origin, n in request.sent.items() if origin in last}
     for one in request.transactions:
         if one.n <= last.get(one.origin, 0):
             through[one.origin] = max(one.n, through.get(one.origin, 0))
-    named = {(one.origin, one.n) for one in request.transactions}
     stored = tx.results(sorted(through)) if through else []
-    return through, [m.decode_result(found.body) for found in stored if (found.origin, found.n) in named]
+    return through, [m.decode_result(found.body) for found in stored if found.n <= through[found.origin]]
 
 
 def plan(
@@ -138,7 +138,8 @@ def plan(
         if text is not None and not known:
             reset.append(name)
         skip = own.get(name, frozenset()) if known or text is None else frozenset()
-        skipping = (reading._replace(skip=skip).behind_own() for reading in found)
+        patches = not asked.request.whole
+        skipping = (r._replace(skip=skip, patches=r.patches and patches).behind_own() for r in found)
         readings += [reading for reading in skipping if reading.level or reading.after < reading.until]
     return sorted(readings, key=lambda reading: reading.priority), reset
 

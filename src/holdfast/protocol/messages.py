@@ -187,6 +187,8 @@ class Request(Struct, omit_defaults=True):
     blocks: dict[Name, Origin] = {}
     history: Annotated[list[tuple[Name, Key]], Meta(max_length=MAX_HISTORY)] = []
     restore: Annotated[list[Restore], Meta(max_length=MAX_RESTORED)] = []
+    sent: dict[Origin, Count] = {}
+    whole: bool = False
 
 
 class ShortRequest(Struct, omit_defaults=True):

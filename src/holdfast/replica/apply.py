@@ -77,6 +77,7 @@ class Apply:
         self._schema = schema
         self._lost = Lost(db, tables)
         self._returned: set[RowName] = set()
+        self._counted: dict[str, str] = {}
         self._confirmed = Confirmed(db, tables)
         self._outbox = Outbox(db)
         self._spaces = LocalSpaces(db)
@@ -184,12 +185,16 @@ class Apply:
     def _settle(self, answered: Answered, held: dict[RowName, Held]) -> None:
         """New confirmed rows for everything touched, and user tables that show them with what still waits."""
         promoted: dict[RowName, list[m.AnyOperation]] = {}
+        named = self._outbox.counted()
         merged = frozenset(answered.merged)
         for txn, tbl, key, body in self._outbox.operations(sorted([*answered.plain, *merged])):
             # No page says what became of a row that only goes up: here it stands as it was written.
             # A table that the schema does not have any more shows nothing here.
             if tbl in self._tables.queues and (txn not in merged or self._tables.queues[tbl].direction == UPLOAD):
-                promoted.setdefault((tbl, key), []).append(m.decode_operation(body))
+                op = m.decode_operation(body)
+                promoted.setdefault((tbl, key), []).append(op)
+                if txn in named:
+                    self._counted[op.stamp] = named[txn]
         others = [*answered.merged, *answered.cancelled, *(txn for txn, _ in answered.refused)]
         shown = {(tbl, key) for _, tbl, key, _ in self._outbox.operations(others)} | held.keys() | self._returned
         without_effect(self._db, answered.cancelled)
@@ -236,8 +241,10 @@ class Apply:
 
     def _fold_own(self, name: RowName, before: Row | None, operations: Iterable[m.AnyOperation]) -> Row | None:
         """The confirmed row with our own accepted operations over it."""
-        user = self._tables.by_number[name[0]]
-        return fold(user.table, before, (local_operation(user, op) for op in operations), self._hub)
+        user, row = self._tables.by_number[name[0]], before
+        for op in operations:
+            row = fold(user.table, row, [local_operation(user, op)], self._counted.get(op.stamp, self._hub))
+        return row
 
     def _places_together(
         self, promoted: dict[RowName, list[m.AnyOperation]], held: dict[RowName, Held]

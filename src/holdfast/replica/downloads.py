@@ -14,6 +14,7 @@ from holdfast.replica.arrival import Arrival, content_of_hub
 from holdfast.replica.confirmed import RowName
 from holdfast.replica.device import Device
 from holdfast.replica.file import applying
+from holdfast.replica.outbox import Outbox
 from holdfast.replica.pages import Held, PageWriter, layout_of
 from holdfast.replica.progress import Transfer, count_rows
 from holdfast.replica.spaces import LocalSpace, LocalSpaces
@@ -42,7 +43,8 @@ class Downloads:
         self._seal = seal
         self._spaces = LocalSpaces(db)
         self._direct: list[StagedPage] = []
-        self.stage = Stage(db, device.path)
+        self._uncounted: m.Header | None = None
+        self.stage = Stage(db, device.path, self._count)
         self.asked: Mapping[str, str] = {}
         self.kept = self.rows = 0
         self.conflicts: list[str] = []
@@ -54,7 +56,7 @@ class Downloads:
         try:
             return self._read(chunks, begin)
         except BaseException:
-            self._keep()
+            self.keep()
             raise
 
     def _read(self, chunks: Iterable[bytes], begin: Begin) -> tuple[m.Header, m.Footer]:
@@ -70,6 +72,7 @@ class Downloads:
                 if header is not None:
                     raise HoldfastError("response_malformed", "the hub's answer has two headers")
                 header, known = part, begin(part)
+                self._uncounted = header
             elif header is None:
                 raise HoldfastError("response_malformed", "the hub's answer does not begin with a header")
             elif isinstance(part, m.Footer):
@@ -103,12 +106,21 @@ class Downloads:
                     self.stage.add(page)
         raise HoldfastError("response_incomplete", "the hub's answer ended before its footer; what arrived is kept")
 
-    def _keep(self) -> None:
-        """The answer was cut off: keep its pages (the hub repeats the rest)."""
+    def keep(self) -> None:
+        """The answer is not whole: keep its pages (the hub repeats the rest)."""
         try:
+            self._count()
             self._write_direct()
         finally:
             self.stage.spill()
+
+    def _count(self) -> None:
+        """Keep with the pages the name under which the hub counted the transactions of the request: its own rows of
+        them are not among these pages, nor in what completes the answer, which may say another name."""
+        header, self._uncounted = self._uncounted, None
+        if header is not None and header.through:
+            with applying(self._db, self._device.path):
+                Outbox(self._db).count(header.through, header.counts or header.hub)
 
     def _arrival(self) -> Arrival:
         tables = self._device.tables.take_layout(self._db)
@@ -119,6 +131,7 @@ class Downloads:
         without the last of these pages after a power loss, the cursor is without them, too."""
         if not self._direct:
             return
+        self._count()
         # Whatever happens to them: without their cursor the hub sends them again.
         direct, self._direct = self._direct, []
         self._db.execute("PRAGMA synchronous = NORMAL")

@@ -53,6 +53,7 @@ YOUNGER = (
     ("holdfast_state", "verified", "TEXT"),
     ("holdfast_space", "total", "TEXT"),
     ("holdfast_space", "doubt", "INTEGER NOT NULL DEFAULT 0"),
+    ("holdfast_transaction", "counted", "TEXT NOT NULL DEFAULT ''"),
 )
 """Columns that files of earlier releases get at their first opening."""
 UNSEEN = """CREATE TABLE IF NOT EXISTS holdfast_unseen (

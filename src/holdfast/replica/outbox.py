@@ -137,8 +137,8 @@ class Outbox:
         sql = "SELECT coalesce(max(place), 0) FROM holdfast_transaction WHERE state = 'sending'"
         place: int = self._db.execute(sql).get
         self._db.executemany(
-            """UPDATE holdfast_transaction SET state = 'sending', origin = ?, n = ?, place = ?, not_before = NULL
-               WHERE txn = ?""",
+            """UPDATE holdfast_transaction SET state = 'sending', origin = ?, n = ?, place = ?, not_before = NULL,
+               counted = '' WHERE txn = ?""",
             ((origin, next_n + index, place + 1 + index, txn) for index, txn in enumerate(txns)),
         )
         return list(self._bodies([Named(txn, origin, next_n + index) for index, txn in enumerate(txns)]))
@@ -183,6 +183,23 @@ class Outbox:
                WHERE origin = ? AND state = 'sending'""",
             (origin,),
         )
+
+    def sent(self) -> dict[str, int]:
+        """The last transaction of each origin that was sent and not answered."""
+        sql = "SELECT origin, max(n) FROM holdfast_transaction WHERE state = 'sending' GROUP BY origin"
+        return dict(self._db.execute(sql))
+
+    def count(self, through: Mapping[str, int], counts: str) -> None:
+        """Note the name under which the hub has counted the increments of the transactions up to these, where nothing
+        is noted yet: their answer is not whole, and what completes it may say another one."""
+        sql = """UPDATE holdfast_transaction SET counted = ?
+                 WHERE state = 'sending' AND origin = ? AND n <= ? AND counted = ''"""
+        self._db.executemany(sql, ((counts, origin, n) for origin, n in through.items()))
+
+    def counted(self) -> dict[int, str]:
+        """The names that are noted."""
+        sql = "SELECT txn, counted FROM holdfast_transaction WHERE state = 'sending' AND counted <> ''"
+        return dict(self._db.execute(sql))
 
     def named(self, origin: str, through: int) -> list[tuple[int, int]]:
         """(local number, n) of the waiting transactions of an origin with n <= `through`, in order of n."""

@@ -123,12 +123,14 @@ class Rounds:
         """
         answered = self._header.through if self._header is not None else {}
         copies = self._returning.choose() if uploads else []
-        if self._uploads.begin(batch, answered, allowed=uploads and not copies):
+        returns = bool(copies) or any(space.lost for space in self._spaces.all().values())
+        if self._uploads.begin(batch, answered, allowed=uploads and not returns):
             limit, page = 1, 1
+        sending, asked = self._uploads.sent, self._uploads.ask() if uploads and returns else {}
         self._uploads.more = self._uploads.more or bool(copies)
-        sending = self._uploads.sent
         acknowledged: list[Any] = self._db.execute("SELECT origin, n FROM holdfast_acknowledge LIMIT 10000").fetchall()
         layout, user = self._db.execute("SELECT layout, user FROM holdfast_state").get
+        waits = self._waits_for_rows()
         self.transfer.asks(sends=bool(sending))
         self._downloads.kept, self._downloads.asked = 0, self._cursors()
         self._acknowledged = acknowledged
@@ -145,15 +147,17 @@ class Rounds:
             page=page,
             want=want(self._db, self._sent_at, only=self._device.only_chosen, upload=self._device.tables.upload_rules),
             digests=digests,
-            echo=self._waits_for_rows() or bool(sending and not self._makes_stamps()),
+            echo=waits or bool(sending and not self._makes_stamps()),
             copied=self._uploads.copied,
             user=user,
             compare=self.compare,
             blocks=self._blocks.asks(),
             history=self.asked_after,
             restore=copies,
+            sent=asked,
+            whole=waits,
         )
-        self.short.built(None if sending or copies else request)
+        self.short.built(None if sending or copies or asked else request)
         return with_transactions(m.encode(request), sending)
 
     @property
@@ -225,7 +229,7 @@ class Rounds:
             goes_on = self._returning.answered(header) or bool(header.reset and self._uploads.sent)
             self._uploads.more = self._uploads.more or goes_on
         if footer.more or self._uploads.misses_answers(header.through, live=header.live):
-            self._stage.spill()
+            self._downloads.keep()
             return Applied(0, [], 0), footer
         answer = Answer(self._header, footer)
         applied = self._finish(answer)

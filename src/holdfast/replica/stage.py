@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import apsw
@@ -14,11 +14,14 @@ MEMORY_BYTES = 4 * 1024 * 1024
 
 
 class Stage:
-    """Staged pages in the order of their arrival, over several answers and over a restart."""
+    """Staged pages in the order of their arrival, over several answers and over a restart. `keeps` is called before
+    pages of an answer that is not whole yet go into the file.
+    """
 
-    def __init__(self, db: apsw.Connection, path: str) -> None:
+    def __init__(self, db: apsw.Connection, path: str, keeps: Callable[[], None]) -> None:
         self._db = db
         self._path = path
+        self._keeps = keeps
         self._pages: list[StagedPage] = []
         self._size = 0
 
@@ -33,6 +36,7 @@ class Stage:
         """Move what is in memory into the file, so that a restart goes on from there."""
         if not self._pages:
             return
+        self._keeps()
         with immediate(self._db, self._path):
             write_stage(self._db, self._pages)
         self.clear()

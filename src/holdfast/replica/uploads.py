@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 import apsw
 
@@ -36,7 +35,8 @@ FIRST_HOLD = 60 * 1000
 class Uploads:
     """What one process sends, under origins that it has minted. Not thread-safe.
 
-    `sent` is what the last request holds; `in_flight`: nobody has answered it; `more`: another request is needed.
+    `sent` is what the last request holds, `asked` what it names without holding it; `in_flight`: nobody has answered
+    it; `more`: another request is needed.
     """
 
     def __init__(self, db: apsw.Connection, device: Device) -> None:
@@ -48,6 +48,7 @@ class Uploads:
         self._found: int | None = db.execute("SELECT max(op) FROM holdfast_capture").get
         self._first_own = self._outbox.next_number() if self._found is None else None
         self.sent: list[Sending] = []
+        self.asked: dict[str, int] = {}
         self.in_flight = False
         self.more = False
         self._mint()
@@ -91,8 +92,15 @@ class Uploads:
         """
         sending, self.more = self._choose(batch, answered) if allowed else ([], False)
         self._next_n += sum(1 for s in sending if s.origin == self.origin and s.n >= self._next_n)
-        self.sent, self.in_flight = sending, True
+        self.sent, self.asked, self.in_flight = sending, {}, True
         return self.more and self._outbox.urgent(self._device.tables.upload_first, [s.txn for s in sending])
+
+    def ask(self) -> dict[str, int]:
+        """The next request holds no transactions, because they may build on what the hub has lost: gives those that it
+        names, to hear whether the rows of the answer have their effect."""
+        self.asked = self._outbox.sent()
+        self.more = self.anything_waits()
+        return self.asked
 
     def _choose(self, batch: int, answered: Mapping[str, int]) -> tuple[list[Sending], bool]:
         """The transactions of the next request, and whether more wait. Writes only when there is something to write.
@@ -200,11 +208,9 @@ class Uploads:
         known = dict(through)
         if not live:
             self.in_flight = False
-            for sent in self.sent:
-                known[sent.origin] = max(known.get(sent.origin, 0), sent.n)
-        sql = "SELECT origin, max(n) FROM holdfast_transaction WHERE state = 'sending' GROUP BY origin"
-        sending: list[Any] = self._db.execute(sql).fetchall()
-        missing = any(n > known.get(origin, 0) for origin, n in sending)
+            for origin, n in [*((sent.origin, sent.n) for sent in self.sent), *self.asked.items()]:
+                known[origin] = max(known.get(origin, 0), n)
+        missing = any(n > known.get(origin, 0) for origin, n in self._outbox.sent().items())
         if missing and not self.in_flight:
             self.more = True
         return missing

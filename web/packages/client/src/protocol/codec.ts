@@ -32,7 +32,7 @@ export function encodeRequest(message: m.Request): Uint8Array {
     { protocol, device, schema, clock },
     {
       ...{ layout, cursors, acknowledged, transactions, limit, page, want, digests, echo, user, compare, blocks },
-      ...{ history, restore },
+      ...{ history, restore, sent: message.sent, whole: message.whole },
     },
   );
   return utf8.encode(write(form));

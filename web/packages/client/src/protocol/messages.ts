@@ -176,6 +176,8 @@ export const request = struct({
   blocks: optional(map(origin, name), {}),
   history: optional(list(rowName, MAX_HISTORY), []),
   restore: optional(list(restored, MAX_RESTORED), []),
+  sent: optional(map(count, origin), {}),
+  whole: optional(boolean, false),
 });
 
 /** What happened to a row, oldest first, as far as its reader may know. */

@@ -106,6 +106,9 @@ export class Rounds {
       blocks: {},
       history: [],
       restore: [],
+      sent: {},
+      // No row of this device is missing in what it has staged: its own come with the others.
+      whole: false,
     };
     this.request = transactions.length > 0 ? null : request;
     return encodeRequest(request);
