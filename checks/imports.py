@@ -55,8 +55,13 @@ RULES: dict[str, Rule] = {
     ),
     "replica": _rule(
         "errors observe kernel schema protocol edge.http",
-        "apsw msgspec pycrdt",
+        "apsw msgspec pycrdt zstandard",
         "a device has no server in it, only a way to one",
+    ),
+    "images": _rule(
+        "errors observe schema protocol hub replica stores.base",
+        "apsw msgspec zstandard",
+        "what a device begins with is made by the replica's own code, for the hub",
     ),
     "one_sqlite": _rule("errors", "", "a guard that every opener of an SQLite file needs"),
     "server": _rule(ANY, "starlette", "joins a hub, its store and its doors"),

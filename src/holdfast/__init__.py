@@ -14,6 +14,7 @@ from holdfast.hub.hooks import Change, Context, Refuse
 from holdfast.hub.identity import Identity
 from holdfast.hub.membership import Membership, sql
 from holdfast.hub.merging import MergeContext, NeedsReview
+from holdfast.images.shelf import Images
 from holdfast.protocol.conflicts import Conflict
 from holdfast.protocol.happened import Happened
 from holdfast.replica.budgets import Storage
@@ -83,6 +84,7 @@ __all__ = [
     "Happened",
     "HoldfastError",
     "Identity",
+    "Images",
     "Json",
     "JsonValue",
     "Latest",

@@ -17,6 +17,7 @@ from holdfast.hub.history import milliseconds
 from holdfast.hub.hooks import AfterCommit, BeforeWrite, Hooks
 from holdfast.hub.hub import Hub, SpacesOf
 from holdfast.hub.identity import Identity
+from holdfast.hub.imaging import Image, bytes_of, permitted
 from holdfast.hub.live import LiveChannel
 from holdfast.hub.membership import Membership
 from holdfast.hub.merging import MergeFunction, MergeFunctions
@@ -24,6 +25,7 @@ from holdfast.hub.news import NewsChannel
 from holdfast.hub.proving import HubReport, prove
 from holdfast.hub.response import Response
 from holdfast.hub.serving import Serving
+from holdfast.images.shelf import Images, Shelf
 from holdfast.protocol.conflicts import Conflict, chosen
 from holdfast.protocol.happened import Happened
 from holdfast.replica.documents import require_library
@@ -85,6 +87,9 @@ class Server:
     `metrics_token` lets who sends it as `Authorization: Bearer` read `/metrics`, which names spaces and counts what
     they hold. Without one nobody may; with "" everybody who reaches the hub.
 
+    `images` is a folder for file images, with which empty devices begin (or `hf.Images(folder, most_bytes=,
+    least_rows=)`); several processes of one hub may share it. None: devices begin with pages.
+
     For PostgreSQL: behind a pooler in transaction mode `listen` is a connection string that leads around it, for LISTEN
     needs a session; `install` says whether the hub may make the database ready when it opens (None: only where no table
     of an application is concerned; True: always; False: never), otherwise `migrate` does.
@@ -100,9 +105,12 @@ class Server:
         metrics_token: str | None = None,
         listen: str | None = None,
         install: bool | None = None,
+        images: str | os.PathLike[str] | Images | None = None,
         **hub_options: Any,
     ) -> None:
         self.schema = schema
+        self._images = images if isinstance(images, Images) or images is None else Images(images)
+        self._shelf: Shelf | None = None
         self.authenticate = authenticate
         self._metrics_token = metrics_token
         self._store = _store_of(store, listen=listen, install=install)
@@ -130,9 +138,25 @@ class Server:
                 options = {"spaces": self._spaces, **self._options}
                 require_library(self.schema)
                 self._hub = Hub(self._store, self.schema, hooks=self._hooks, functions=self._functions, **options)
+                if self._images is not None:
+                    self._hub.images = self._shelf = Shelf(self._hub, self._images)
                 if self._keeps_house:
                     self._hub.keep_house()
             return self._hub
+
+    @property
+    def shelf(self) -> Shelf | None:
+        """The file images of this hub; None when it keeps none."""
+        _ = self.hub
+        return self._shelf
+
+    def image(self, name: str, identity: Identity) -> Image:
+        """The file image with that name, for who may read all that is in it. Raises `image_unknown`."""
+        return permitted(self.hub, name, identity)
+
+    def image_bytes(self, name: str, start: int) -> Iterator[bytes]:
+        """Its compressed bytes from there on. Raises `image_unknown`."""
+        return bytes_of(self.hub, name, start)
 
     def handle(self, body: bytes, identity: Identity) -> Response:
         """One round: the bytes of a request to the stream of its answer. Bad input gives an error answer, no
@@ -388,6 +412,8 @@ class Server:
         """Close the store; idempotent."""
         with self._opening:
             if self._hub is not None and not self._closed:
+                if self._shelf is not None:
+                    self._shelf.close()
                 self._hub.close()
             self._closed = True
 

@@ -22,13 +22,14 @@ from starlette.types import Receive, Scope, Send
 
 from holdfast.edge import compression
 from holdfast.edge.body import HEADERS, Body, ClientGoneError, headers_of, whole
+from holdfast.edge.identifying import identify
+from holdfast.edge.images import ImageEndpoint
 from holdfast.edge.inbox import Act, ConflictsEndpoint, list_conflicts, resolve_conflict, restore_conflict
 from holdfast.edge.live import LiveEndpoint
 from holdfast.edge.news import NewsEndpoint
 from holdfast.edge.openapi import document
-from holdfast.edge.rounds import DecidingServer, Round, SyncServer, failure_response, logger, unauthenticated
+from holdfast.edge.rounds import DecidingServer, Round, SyncServer, failure_response, logger
 from holdfast.errors import HoldfastError
-from holdfast.hub.identity import Identity
 from holdfast.hub.response import Response, error_response
 from holdfast.observe import tracing
 from holdfast.observe.metrics import CONTENT_TYPE
@@ -41,7 +42,7 @@ MAX_DRAIN = 4 * MAX_REQUEST
 
 
 def asgi(server: DecidingServer, *, close: bool = False, idle_seconds: float = IDLE_SECONDS) -> Starlette:
-    """The application: POST /v1/sync, /v1/live (WebSocket, events or long poll), /v1/conflicts, /healthz, /metrics,
+    """The application: POST /v1/sync, /v1/images, /v1/live (WebSocket, events or long poll), /v1/conflicts, /healthz, /metrics,
     /openapi.json; errors are the protocol's JSON.
 
     Mount it under any prefix. `close` closes the server at shutdown; it works only where the application gets lifespan
@@ -81,6 +82,7 @@ def asgi(server: DecidingServer, *, close: bool = False, idle_seconds: float = I
             Route("/v1/sync", SyncEndpoint(server, idle_seconds), methods=["POST"], name="sync"),
             WebSocketRoute("/v1/live", channels),
             Route("/v1/live", NewsEndpoint(server, channels), methods=["GET"]),
+            Route("/v1/images/{image}", ImageEndpoint(server, idle_seconds), methods=["GET"]),
             Route("/v1/conflicts", conflicts(list_conflicts), methods=["GET"]),
             Route("/v1/conflicts/{conflict}/resolve", conflicts(resolve_conflict), methods=["POST"]),
             Route("/v1/conflicts/{conflict}/restore", conflicts(restore_conflict), methods=["POST"]),
@@ -110,7 +112,7 @@ class SyncEndpoint:
         headers = headers_of(scope)
         body = Body(receive, self._idle)
         try:
-            identity = await self._identify(headers)
+            identity = await identify(self._server, headers, self._starting)
             encoding = _request_encoding(headers)
             pieces = await body.read(MAX_REQUEST)
         except ClientGoneError:
@@ -131,21 +133,6 @@ class SyncEndpoint:
             compression.choose(headers.get("accept-encoding", "")),
         )
         await self._answer(answer, receive, send)
-
-    async def _identify(self, headers: dict[str, str]) -> Identity:
-        authenticate = self._server.authenticate
-        if authenticate is None:
-            raise unauthenticated(
-                "this hub lets nobody in: no `authenticate` is configured. Give the server "
-                "authenticate=function(headers) -> Identity or None"
-            )
-        identity = await to_thread.run_sync(authenticate, headers, limiter=self._starting)
-        if identity is None:
-            raise unauthenticated("the request has no valid credentials")
-        if not isinstance(identity, Identity):
-            kind = type(identity).__name__
-            raise TypeError(f"authenticate returned {kind}; it must be a plain function that returns Identity or None")
-        return identity
 
     async def _answer(self, answer: Round, receive: Receive, send: Send) -> None:
         """Send the answer until its end or the client's, whichever comes first."""

@@ -212,6 +212,22 @@ class HttpTransport:
             )
         return exchange
 
+    def image(self, name: str, start: int) -> HttpExchange:
+        """Ask for the bytes of a file image from `start` on. Raises as `exchange` does."""
+        url = f"{self.url}/v1/images/{name}"
+        headers = self._channel_headers() | {"Accept-Encoding": "identity"}
+        if start:
+            headers["Range"] = f"bytes={start}-"
+        connect, silence = self._timeout or (self.meter.connecting, self.meter.silence(0))
+        try:
+            response = self._pool.request(
+                "GET", url, headers=headers, timeout=urllib3.Timeout(connect, silence),
+                preload_content=False, decode_content=False, redirect=False, retries=False,
+            )  # fmt: skip
+        except _BROKEN as error:
+            raise _network(url, _reason(error)) from error
+        return HttpExchange(url, response, _head_size(f"GET /v1/images/{name} HTTP/1.1", headers.items()), self.meter)
+
     def _request(self, body: bytes, headers: Mapping[str, Any], timeout: urllib3.Timeout) -> urllib3.BaseHTTPResponse:
         """Send it, on the kept connection or a new one. One that was kept may have been closed by the other side just
         now: that says nothing about the network, so the request is said once more, on a new one (it may come twice).

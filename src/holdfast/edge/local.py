@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from holdfast.edge.compression import too_large
-from holdfast.edge.rounds import Round, SyncServer, logger, unauthenticated
+from holdfast.edge.rounds import ImageServer, Round, logger, unauthenticated
 from holdfast.errors import HoldfastError
 from holdfast.hub.identity import Identity
 from holdfast.hub.response import Response
@@ -55,7 +55,7 @@ class LocalTransport:
     `identity` None asks as somebody unknown, which is answered with 401.
     """
 
-    def __init__(self, server: SyncServer, identity: Identity | None) -> None:
+    def __init__(self, server: ImageServer, identity: Identity | None) -> None:
         self._server = server
         self._identity = identity
 
@@ -64,6 +64,21 @@ class LocalTransport:
         answer = Round(lambda: self._respond(body))
         first, ended = answer.start()
         return LocalExchange(first, ended, answer, len(body))
+
+    def image(self, name: str, start: int) -> LocalExchange:
+        """The bytes of a file image from `start` on, or an error with a status, as over HTTP."""
+        answer = Round(lambda: self._image(name, start))
+        first, ended = answer.start()
+        return LocalExchange(first, ended, answer, len(name))
+
+    def _image(self, name: str, start: int) -> Response:
+        if self._identity is None:
+            raise unauthenticated("the request has no valid credentials")
+        image = self._server.image(name, self._identity)
+        if start >= image.size:
+            raise HoldfastError("image_range", f"the image has {image.size} bytes", size=image.size)
+        pieces = self._server.image_bytes(name, start)
+        return Response(206 if start else 200, "application/zstd", pieces, lambda: None)
 
     def close(self) -> None:
         """Nothing to close: the server belongs to its owner."""

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from holdfast.edge.compression import Encoder, Encoding
 from holdfast.errors import HoldfastError
 from holdfast.hub.identity import Identity
+from holdfast.hub.imaging import Image
 from holdfast.hub.live import LiveChannel
 from holdfast.hub.news import NewsChannel
 from holdfast.hub.response import Response, error_response
@@ -50,7 +51,19 @@ class SyncServer(Protocol):
         ...
 
 
-class LiveServer(SyncServer, Protocol):
+class ImageServer(SyncServer, Protocol):
+    """What /v1/images needs beside that."""
+
+    def image(self, name: str, identity: Identity) -> Image:
+        """The image with that name, if the identity may read all of it. Raises `image_unknown`."""
+        ...
+
+    def image_bytes(self, name: str, start: int) -> Iterator[bytes]:
+        """Its bytes from there on, in pieces. Raises `image_unknown`."""
+        ...
+
+
+class LiveServer(ImageServer, Protocol):
     """What the live channel needs beside that."""
 
     def live(self, identity: Identity, wake: Callable[[], None]) -> LiveChannel:

@@ -14,9 +14,11 @@ from holdfast.hub.batch import Outcome, Submission
 from holdfast.hub.compacting import HORIZON_DAYS, Collected, Housekeeper, collect_spaces, forget_old
 from holdfast.hub.compare import check as check_compare
 from holdfast.hub.deciding import Desk
+from holdfast.hub.health import health_of
 from holdfast.hub.history import DAY, as_of, happened
 from holdfast.hub.hooks import Hooks
 from holdfast.hub.identity import Access, Identity, check_identity, check_user
+from holdfast.hub.imaging import Images, with_image
 from holdfast.hub.membership import Membership
 from holdfast.hub.merging import MergeFunctions
 from holdfast.hub.observation import Observation, Seen, samples
@@ -95,6 +97,7 @@ class Hub:
         self.functions = functions or MergeFunctions()
         self.watch = Watch()
         self.observation = Observation()
+        self.images: Images | None = None
         self._store = store
         self._spaces = spaces if not isinstance(spaces, Membership) else None
         self._membership = spaces if isinstance(spaces, Membership) else None
@@ -267,6 +270,7 @@ class Hub:
         versions = view.mark, view.is_plain, self.serving.introduced, self._writer.counts
         told = self._notice, self._writer.totals.of
         asked = Asked(*facts, live, blocks or {}, self._classes, *versions, *told)
+        asked = with_image(snapshot.tx, asked, self.images, view, self.observation)
         if snapshot.only:
             pages: list[int] = []
             whole = list(answer(snapshot.tx, asked, outcome, pages.append))
@@ -274,6 +278,12 @@ class Hub:
             return Response(200, NDJSON, self.observation.answer(iter(whole)), lambda: None)
         lines = self.observation.answer(answer(snapshot.tx, asked, outcome, self.observation.sent_rows))
         return Response(200, NDJSON, guarded(lines), snapshot.keep())
+
+    def read_as(self, request: m.Request, spaces: Mapping[str, Access]) -> Response:
+        """What a device would be answered that may read just these spaces; the request brings nothing."""
+        reader = Identity(self.hub, spaces)
+        need = needs.of_answer(request, spaces)
+        return self._made(need, lambda snapshot: self._answer(snapshot, request, reader, spaces, Outcome()))
 
     def _notice(self, device: str, reset: Sequence[str]) -> None:
         """A device has read what this hub does not know. Increments are counted under a new name from now on: under the
@@ -448,14 +458,7 @@ class Hub:
         (`aside`) and of things that somebody changed in the database (`problems`).
 
         Anybody may ask for it. Raises `hub_unavailable`."""
-        try:
-            with self._store.transaction(write=False) as tx:
-                spaces, aside = len(tx.all_spaces()), len(tx.aside())
-            problems = len(self.problems())
-            found = {"hub": self.hub, "schema": self.schema.version, "spaces": spaces}
-            return {**found, "aside": aside, "problems": problems}
-        except StoreUnavailable as error:
-            raise HoldfastError("hub_unavailable", f"the hub's store cannot be read: {error}") from None
+        return health_of(self._store, self.hub, self.schema.version, self.problems)
 
     def metrics_text(self) -> str:
         """All metrics in Prometheus' text format; `store_up` is 0 when the store cannot be read."""

@@ -44,6 +44,7 @@ class Asked(NamedTuple):
     counts: str = ""
     notice: Callable[[str, Sequence[str]], None] = lambda *_: None
     total: Callable[[Transaction, Space], str] = lambda *_: ""
+    image: m.ImageOffer | None = None
 
 
 def answer(
@@ -58,7 +59,7 @@ def answer(
     # Who does not know the layout yet cannot make the stamps of his own rows, unless it is that of his schema.
     knows_layout = request.layout == asked.layout.hash or (asked.plain and not request.layout)
     own = own_rows(request.cursors, outcome) if knows_layout and not request.echo else {}
-    readings, reset = plan(tx, asked, heads, names, own)
+    readings, reset = plan(tx, asked, heads, names, own) if asked.image is None else ([], [])
     # What no hub has ever given out says nothing of a history: anybody can write that.
     lost = [name for name in reset if parse_cursor(request.cursors[name]) is not None]
     if lost:
@@ -90,8 +91,12 @@ def answer(
             counts=counts if counts != asked.hub else None,
             restored=outcome.restored,
             unrestored=outcome.unrestored,
+            image=asked.image,
         ),
     )
+    if asked.image is not None:
+        yield encode_line("footer", m.Footer(True))
+        return
     room = min(request.limit or RESPONSE_BYTES, RESPONSE_BYTES)
     size = max(LEAST_PAGE, min(request.page or PAGE_BYTES, PAGE_BYTES))
     for line in (line for reading in marked(readings) for line in pages(tx, reading, size, sent)):

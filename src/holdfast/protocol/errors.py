@@ -94,6 +94,26 @@ CODES: dict[str, Code] = {
         "The query of `spaces=hf.sql(...)` failed for this user.",
         "The message is the database's own; correct the query, or what `authenticate` gives. Nothing was stored.",
     ),
+    "image_unknown": Code(
+        404,
+        "The hub has no such file image, or the caller may not read all that is in it.",
+        "Nothing for people to do: the device takes pages.",
+    ),
+    "image_range": Code(
+        416,
+        "A part of a file image was asked for that begins behind its end.",
+        "Nothing for people to do: the device throws its part away and takes pages.",
+    ),
+    "image_damaged": Code(
+        0,
+        "A file image has not the hash or the length that the hub has announced, or cannot be unpacked.",
+        "Nothing was taken over; the device takes pages. When it comes again, empty the hub's folder of images.",
+    ),
+    "image_unfit": Code(
+        0,
+        "A file image is not for this device: another schema, other spaces, or something was written here meanwhile.",
+        "Nothing was taken over; the device takes pages.",
+    ),
     "method_not_allowed": Code(405, "The endpoint takes another HTTP method.", "See /openapi.json."),
     "not_found": Code(
         404, "There is no such endpoint.", "See /openapi.json; check the prefix under which the hub is mounted."

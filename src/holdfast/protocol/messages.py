@@ -189,6 +189,7 @@ class Request(Struct, omit_defaults=True):
     restore: Annotated[list[Restore], Meta(max_length=MAX_RESTORED)] = []
     sent: dict[Origin, Count] = {}
     whole: bool = False
+    image: Annotated[str, Meta(pattern="^(any|[0-9a-f]{64})?$", max_length=64)] = ""
 
 
 class ShortRequest(Struct, omit_defaults=True):
@@ -258,6 +259,17 @@ class Block(Struct):
     ranges: list[tuple[Integer, Integer]]
 
 
+class ImageOffer(Struct):
+    """The first load as one file (`spec/protocol.md`, section 17): the SHA-256 of what is fetched, its bytes and those
+    of the file in it, and about how many rows it brings.
+    """
+
+    name: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
+    size: Count
+    plain: Count
+    rows: Life
+
+
 class Header(Struct, omit_defaults=True):
     """First line of a response."""
 
@@ -278,6 +290,7 @@ class Header(Struct, omit_defaults=True):
     counts: HubId | None = None
     restored: Life = 0
     unrestored: list[Kept] = []
+    image: ImageOffer | None = None
 
 
 class Page(Struct, omit_defaults=True):

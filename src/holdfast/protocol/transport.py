@@ -33,7 +33,8 @@ class Transport(Protocol):
 
     A transport may also have `url` (a name for people), `meter` (a `protocol.meter.Meter`, from which the sizes of
     requests and pages follow), `abort()` (break off what is under way in another thread), `open_live(deliver)` and
-    `open_news(kind, deliver)` (see `LiveLink` and `NewsLink`). An exchange may have `retry_after` (seconds).
+    `open_news(kind, deliver)` (see `LiveLink` and `NewsLink`), and `image(name, start)` (see
+    `ImageTransport`). An exchange may have `retry_after` (seconds).
     """
 
     def exchange(self, body: bytes) -> Exchange:
@@ -42,6 +43,15 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Close all connections; idempotent."""
+        ...
+
+
+class ImageTransport(Protocol):
+    """A transport that can fetch file images (`spec/protocol.md` section 17)."""
+
+    def image(self, name: str, start: int) -> Exchange:
+        """Ask for the bytes of an image from `start` on: status 200 from its beginning, 206 from a later place. Raises
+        `HoldfastError("network")`."""
         ...
 
 

@@ -26,6 +26,14 @@ DIRECT_BYTES = 8 * 1024 * 1024
 Begin = Callable[[m.Header], dict[str, LocalSpace]]
 
 
+class ImageOfferedError(Exception):
+    """The hub offers the first load as one file; the header says which."""
+
+    def __init__(self, header: m.Header) -> None:
+        super().__init__("the hub offers a file image")
+        self.header = header
+
+
 class Downloads:
     """Pages on their way into the file. Not thread-safe.
 
@@ -71,17 +79,19 @@ class Downloads:
             if isinstance(part, m.Header):
                 if header is not None:
                     raise HoldfastError("response_malformed", "the hub's answer has two headers")
-                header, known = part, begin(part)
+                header, known = part, begin(part) if part.image is None else {}
                 self._uncounted = header
             elif header is None:
                 raise HoldfastError("response_malformed", "the hub's answer does not begin with a header")
             elif isinstance(part, m.Footer):
+                if header.image is not None:
+                    raise ImageOfferedError(header)
                 self._write_direct()
                 if part.more and not further:
                     message = "the hub says that more comes, but this answer leads no further than the request"
                     raise HoldfastError("response_malformed", message)
                 return header, part
-            elif part.space not in header.spaces:
+            elif part.space not in header.spaces or header.image is not None:
                 raise HoldfastError(
                     "response_malformed", "the hub's answer has a page of a space that it does not grant"
                 )

@@ -52,6 +52,18 @@ class PiecesArrived(NamedTuple):
     plain_received: int
 
 
+class ImageEnded(NamedTuple):
+    """A file image was taken over as the first load, with `rows`, or was refused: then the error says why, and pages
+    follow. `received` are the bytes that came in this attempt, `seconds` what it took.
+    """
+
+    name: str
+    received: int
+    rows: int
+    seconds: float
+    error: HoldfastError | None
+
+
 class StateChanged(NamedTuple):
     """The loop is in another state: "stopped", "connecting", "connected", "offline", "paused" (credentials) or
     "blocked" (nothing but a change of the application or the hub will help). Errors are those that hold up each
@@ -66,7 +78,7 @@ class StateChanged(NamedTuple):
     retry_in: float | None
 
 
-SyncEvent = RoundEnded | PiecesArrived | StateChanged
+SyncEvent = RoundEnded | PiecesArrived | StateChanged | ImageEnded
 Listener = Callable[[SyncEvent], None]
 
 

@@ -10,13 +10,15 @@ from typing import Any
 
 from holdfast.errors import HoldfastError
 from holdfast.observe import tracing
+from holdfast.protocol import messages as m
 from holdfast.protocol import meter
-from holdfast.protocol.codec import decode_error
 from holdfast.protocol.conflicts import Conflict
 from holdfast.protocol.transport import Exchange, Transport
 from holdfast.replica.credentials import Credentials
+from holdfast.replica.downloads import ImageOfferedError
 from holdfast.replica.events import Channel, Events, PiecesArrived, RoundEnded, Trigger
-from holdfast.replica.failures import behaviour
+from holdfast.replica.failures import MAX_ERROR, behaviour, hub_error
+from holdfast.replica.first_image import FirstImage
 from holdfast.replica.loop import Received
 from holdfast.replica.report import SyncReport, refusals_of
 from holdfast.replica.round import Rounds
@@ -24,8 +26,6 @@ from holdfast.replica.spaces import LocalSpaces
 from holdfast.replica.sqlite_errors import sqlite_errors
 from holdfast.replica.sync_lock import SyncLock
 
-MAX_ERROR = 64 * 1024
-"""So many bytes of an error's body are read."""
 LOCK_SECONDS = 60.0
 
 
@@ -135,6 +135,10 @@ class Exchanges:
         self._asked: Round | None = None
         self._again = False
         self._whole_only: set[Transport] = set()
+        self._first = FirstImage(rounds.connection, rounds.device, events)
+        self._way: Transport | None = None
+        self._offered: m.Header | None = None
+        self._asks_image = False
         self.trace: dict[str, str] = {}
         self.now = time.monotonic
         self.attempt = 1
@@ -188,6 +192,7 @@ class Exchanges:
                     round_.answers(self._asked)
                     self._asked = None
                 self._totals.add_bytes(round_)
+                self._take_image()
                 return received
 
     def is_behind(self) -> bool:
@@ -246,9 +251,10 @@ class Exchanges:
                 with suppress(HoldfastError):
                     for _ in pieces:
                         pass
-                return again
             finally:
                 self._ended(exchange, round_)
+            self._take_image()
+            return again
 
     def _short(self, trigger: Trigger, way: Transport, round_: Round) -> bool | None:
         """Ask in short whether anything is new, where that is likely to be all. None: the whole request must be said;
@@ -286,7 +292,10 @@ class Exchanges:
     def _build(self, round_: Round, way: Transport, *, uploads: bool) -> bytes:
         measured = getattr(way, "meter", None)
         page, batch = (measured.page, measured.batch) if measured is not None else (None, meter.MOST_BATCH)
-        request = self._rounds.build(page=page, batch=batch, uploads=uploads)
+        self._way = way
+        image = self._first.asks(way)
+        self._asks_image = bool(image)
+        request = self._rounds.build(page=page, batch=batch, uploads=uploads, image=image)
         self._totals.rounds += 1
         self._rounds.looking.forget()
         round_.uploads, round_.transactions = uploads, self._rounds.sending
@@ -334,7 +343,13 @@ class Exchanges:
 
     def _take(self, chunks: Iterator[bytes], round_: Round) -> Received:
         self._rounds.looking.forget()
-        applied, footer = self._rounds.receive(self._counted(chunks, round_))
+        try:
+            applied, footer = self._rounds.receive(self._counted(chunks, round_))
+        except ImageOfferedError as offered:
+            if not self._asks_image:
+                raise HoldfastError("response_malformed", "the hub offers a file that was not asked for") from None
+            self._offered, self._again = offered.header, True
+            return Received(False, self._again)
         rows = applied.rows + self._rounds.rows_direct
         conflicts = self._rounds.arrived_conflicts(applied)
         round_.took(applied.accepted, applied.results, rows, len(conflicts))
@@ -343,6 +358,15 @@ class Exchanges:
             self.on_conflicts(conflicts)
         self._again = footer.more or self._rounds.more_to_send
         return Received(self._rounds.live, self._again)
+
+    def _take_image(self) -> None:
+        """Fetch the file that the hub has offered, if it has; an ordinary round follows."""
+        header, self._offered = self._offered, None
+        if header is None or self._way is None:
+            return
+        rows, received = self._first.take(self._way, header)
+        self._totals.received += received
+        self._totals.pulled += rows
 
     def _counted(self, chunks: Iterator[bytes], round_: Round) -> Iterator[bytes]:
         for chunk in chunks:
@@ -382,21 +406,3 @@ def renew(credentials: Credentials) -> None:
         credentials.renew()
     except Exception as error:
         raise HoldfastError("unauthenticated", f"fetch_credentials failed: {error!r}") from error
-
-
-def hub_error(exchange: Exchange) -> HoldfastError:
-    """The error that the hub, or something on the way to it, answered."""
-    body = b""
-    for chunk in exchange.chunks():
-        body += chunk
-        if len(body) > MAX_ERROR:
-            break
-    details: dict[str, Any] = {"status": exchange.status}
-    wait = getattr(exchange, "retry_after", None)
-    if wait is not None:
-        details["retry_after"] = wait
-    error = decode_error(body)
-    if error is None:
-        message = f"the answer is HTTP {exchange.status} and not the hub's: {body[:200]!r}"
-        return HoldfastError("hub_error", message, **details)
-    return HoldfastError(error.code, error.message, **{**error.details, **details})

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from holdfast.errors import HoldfastError
+from holdfast.protocol.codec import decode_error
 from holdfast.protocol.errors import CODES
+from holdfast.protocol.transport import Exchange
+
+MAX_ERROR = 64 * 1024
+"""So many bytes of an error's body are read."""
 
 State = Literal["offline", "paused", "blocked"]
 Retry = Literal["soon", "slowly", "asked"]
@@ -56,3 +61,21 @@ def status_of(error: HoldfastError) -> int:
     if type(status) is int:
         return status
     return CODES[error.code].status if error.code in CODES else 0
+
+
+def hub_error(exchange: Exchange) -> HoldfastError:
+    """The error that the hub, or something on the way to it, answered."""
+    body = b""
+    for chunk in exchange.chunks():
+        body += chunk
+        if len(body) > MAX_ERROR:
+            break
+    details: dict[str, Any] = {"status": exchange.status}
+    wait = getattr(exchange, "retry_after", None)
+    if wait is not None:
+        details["retry_after"] = wait
+    error = decode_error(body)
+    if error is None:
+        message = f"the answer is HTTP {exchange.status} and not the hub's: {body[:200]!r}"
+        return HoldfastError("hub_error", message, **details)
+    return HoldfastError(error.code, error.message, **{**error.details, **details})

@@ -115,11 +115,12 @@ class Rounds:
         page: int | None = None,
         batch: int = BATCH_BYTES,
         uploads: bool = True,
+        image: str = "",
     ) -> bytes:
         """The next request. Names are durable before it returns.
 
         `page` is what the device wants a page to have, `batch` how many bytes of transactions go out (one at least);
-        without `uploads` none do.
+        without `uploads` none do. `image` says that a file would do instead of pages, and which.
         """
         answered = self._header.through if self._header is not None else {}
         copies = self._returning.choose() if uploads else []
@@ -156,6 +157,7 @@ class Rounds:
             restore=copies,
             sent=asked,
             whole=waits,
+            image=image,
         )
         self.short.built(None if sending or copies or asked else request)
         return with_transactions(m.encode(request), sending)

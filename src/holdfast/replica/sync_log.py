@@ -24,7 +24,7 @@ import msgspec
 from msgspec import Struct
 
 from holdfast.observe.logs import event as log_record
-from holdfast.replica.events import RoundEnded, StateChanged, SyncEvent
+from holdfast.replica.events import ImageEnded, RoundEnded, StateChanged, SyncEvent
 from holdfast.replica.progress import Progress, Transfer
 
 LIMIT = 1_000
@@ -269,6 +269,17 @@ def log_event(file: str, told: SyncEvent) -> None:
             channel=told.channel,
             url=told.url,
             attempt=told.attempt,
+        )
+    elif isinstance(told, ImageEnded):
+        log_record(
+            logger,
+            "device.image",
+            file=file,
+            image=told.name,
+            bytes_received=told.received,
+            rows=told.rows,
+            milliseconds=round(told.seconds * 1000),
+            error=told.error.code if told.error is not None else "",
         )
     elif isinstance(told, StateChanged):
         error = told.download_error or told.upload_error

@@ -111,7 +111,7 @@ function cellsForm(cells: Cells): Wire {
 const OPTIONAL = new Set(
   (
     "ahead behind through revoked reset layout results code message table key column details history cursors digests " +
-    "totals compared tags buckets rows images unknown blocks counts restored unrestored live keys"
+    "totals compared tags buckets rows images unknown blocks counts restored unrestored live keys image"
   ).split(" "),
 );
 

@@ -22,7 +22,7 @@ export function encodeRequest(message: m.Request): Uint8Array {
     compact({}, { turn, branches, parts, rows, names }),
   ]);
   const compare = Object.fromEntries(asked) as Members;
-  const { blocks } = message;
+  const { blocks, image } = message;
   const transactions = message.transactions.map(({ origin, n, ops, label, withdrawn }) =>
     compact({ origin, n, ops: ops.map(operationForm) }, { label, withdrawn }),
   );
@@ -32,7 +32,7 @@ export function encodeRequest(message: m.Request): Uint8Array {
     { protocol, device, schema, clock },
     {
       ...{ layout, cursors, acknowledged, transactions, limit, page, want, digests, echo, user, compare, blocks },
-      ...{ history, restore, sent: message.sent, whole: message.whole },
+      ...{ history, restore, image, sent: message.sent, whole: message.whole },
     },
   );
   return utf8.encode(write(form));

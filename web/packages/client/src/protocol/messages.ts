@@ -178,6 +178,10 @@ export const request = struct({
   restore: optional(list(restored, MAX_RESTORED), []),
   sent: optional(map(count, origin), {}),
   whole: optional(boolean, false),
+  image: optional(
+    text(0, 64, (named) => /^(any|[0-9a-f]{64})?$/.test(named)),
+    "",
+  ),
 });
 
 /** What happened to a row, oldest first, as far as its reader may know. */
@@ -203,6 +207,14 @@ export const result = struct({
   details: optional(map(anything), {}),
 });
 
+/** The first load as one SQLite file: the SHA-256 of what is fetched, its bytes and those of the file in it, rows. */
+const imageOffer = struct({
+  name: text(0, 64, (named) => /^[0-9a-f]{64}$/.test(named)),
+  size: integer(1),
+  plain: integer(1),
+  rows: integer(0),
+});
+
 /** First line of a response. */
 export const header = struct({
   hub: origin,
@@ -222,6 +234,7 @@ export const header = struct({
   counts: nullable(origin),
   restored: optional(integer(0), 0),
   unrestored: optional(list(struct({ table: text(), key: text(), code: text(), message: text() })), []),
+  image: nullable(imageOffer),
 });
 
 /** Rows of one space in feed order; `cursor` is the cursor after them. */

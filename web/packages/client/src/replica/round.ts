@@ -109,6 +109,8 @@ export class Rounds {
       sent: {},
       // No row of this device is missing in what it has staged: its own come with the others.
       whole: false,
+      // A browser keeps no SQLite file.
+      image: "",
     };
     this.request = transactions.length > 0 ? null : request;
     return encodeRequest(request);
