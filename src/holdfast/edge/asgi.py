@@ -42,8 +42,8 @@ MAX_DRAIN = 4 * MAX_REQUEST
 
 
 def asgi(server: DecidingServer, *, close: bool = False, idle_seconds: float = IDLE_SECONDS) -> Starlette:
-    """The application: POST /v1/sync, /v1/images, /v1/live (WebSocket, events or long poll), /v1/conflicts, /healthz, /metrics,
-    /openapi.json; errors are the protocol's JSON.
+    """The application: POST /v1/sync, /v1/images, /v1/live (WebSocket, events or long poll), /v1/conflicts, /healthz,
+    /metrics, /openapi.json; errors are the protocol's JSON.
 
     Mount it under any prefix. `close` closes the server at shutdown; it works only where the application gets lifespan
     events, which mounted ones do not. A client that neither sends nor takes anything for `idle_seconds` is dropped.

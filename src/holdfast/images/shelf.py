@@ -1,7 +1,8 @@
 """The shelf: a folder of images that several hub processes may share. What is on it can be lost at any time.
 
-An image is `<key>.<name>.zst` with its description, `<key>.<name>.json`, beside it. Both are written under another name
-and then renamed, the description last: so what has one is whole. The time of the description says when it was used last.
+An image is `<key>.<name>.zst` with its description, `<key>.<name>.json`, beside it. Both are written under another
+name and then renamed, the description last: so what has one is whole. The time of the description says when it was
+used last.
 """
 
 from __future__ import annotations
@@ -241,7 +242,7 @@ class Shelf:
         return Image(name, size, described.plain, described.rows, tuple(described.spaces), described.cursors)
 
     def _place(self, name: str) -> Path | None:
-        """Where the description of an image is. A name is hexadecimal digits and nothing else: it comes from outside."""
+        """Where the description of an image is. A name is hexadecimal digits, nothing else: it comes from outside."""
         if len(name) != 64 or not set(name) <= set("0123456789abcdef"):
             return None
         return next(iter(self._listed(f"*.{name}.json")), None)

@@ -41,6 +41,15 @@ EVENTS: dict[str, Event] = {
         logging.ERROR, "A row that comes back is not taken; the device keeps it.", "device table key code message"
     ),
     "hub.store_unavailable": Event(logging.ERROR, "The store cannot work now; devices try again.", "error"),
+    "hub.image_built": Event(
+        logging.INFO, "A file image was made for empty devices.", "key image rows bytes plain milliseconds"
+    ),
+    "hub.image_failed": Event(
+        logging.WARNING, "A file image could not be made; devices take pages, and it is tried again.", "key error"
+    ),
+    "hub.image_damaged": Event(
+        logging.WARNING, "A file image on the disk is not what it was; it is thrown away and made again.", "image"
+    ),
     "device.round": Event(
         logging.INFO,
         "A round of a device has ended.",
@@ -51,6 +60,11 @@ EVENTS: dict[str, Event] = {
         logging.INFO,
         "A device has compared its copy with the hub.",
         "file at ok spaces rows repaired lost",
+    ),
+    "device.image": Event(
+        logging.INFO,
+        "A device has taken its first load as a file, or refused the file and takes pages.",
+        "file image bytes_received rows milliseconds error",
     ),
     "device.state": Event(
         logging.INFO, "The sync loop of a device is in another state.", "file state channel url error retry_in"

@@ -192,7 +192,7 @@ class Exchanges:
                     round_.answers(self._asked)
                     self._asked = None
                 self._totals.add_bytes(round_)
-                self._take_image()
+                self._take_image(round_)
                 return received
 
     def is_behind(self) -> bool:
@@ -253,7 +253,7 @@ class Exchanges:
                         pass
             finally:
                 self._ended(exchange, round_)
-            self._take_image()
+            self._take_image(round_)
             return again
 
     def _short(self, trigger: Trigger, way: Transport, round_: Round) -> bool | None:
@@ -359,12 +359,14 @@ class Exchanges:
         self._again = footer.more or self._rounds.more_to_send
         return Received(self._rounds.live, self._again)
 
-    def _take_image(self) -> None:
+    def _take_image(self, round_: Round) -> None:
         """Fetch the file that the hub has offered, if it has; an ordinary round follows."""
         header, self._offered = self._offered, None
         if header is None or self._way is None:
             return
         rows, received = self._first.take(self._way, header)
+        round_.received += received
+        round_.took(0, [], rows, 0)
         self._totals.received += received
         self._totals.pulled += rows
 

@@ -94,7 +94,7 @@ class _Unpacking:
     def __init__(self, plain: Path, size: int) -> None:
         self._plain, self._size = plain, size
         self._pieces: queue.Queue[bytes] = queue.Queue(WAITING)
-        self._problem = ""
+        self._problem, self._ended = "", False
         self._thread = threading.Thread(target=self._run, name="holdfast-unpacking", daemon=True)
         self._thread.start()
 
@@ -113,17 +113,18 @@ class _Unpacking:
         self.end()
 
     def read(self, _: int) -> bytes:
-        """The next piece, as a file would give it."""
-        return self._pieces.get()
+        """The next piece, as a file would give it; b"" at the end, however often it is asked for."""
+        piece = b"" if self._ended else self._pieces.get()
+        self._ended = not piece
+        return piece
 
     def _run(self) -> None:
         try:
             self._write()
         except (zstandard.ZstdError, OSError) as error:
             self._problem = str(error)
-        if self._problem:
-            while self._pieces.get():
-                pass
+        while self.read(0):  # whoever adds pieces must not wait for room
+            pass
 
     def _write(self) -> None:
         written = 0
