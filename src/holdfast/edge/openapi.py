@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from holdfast.edge.openapi_images import FETCHING, image_paths
 from holdfast.edge.openapi_inbox import DECIDING, inbox_paths
 from holdfast.errors import HoldfastError
 from holdfast.protocol import messages as m
@@ -97,6 +98,7 @@ def _document() -> dict[str, Any]:
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
         "paths": {
             "/v1/sync": {"post": _sync()},
+            **image_paths(_errors),
             **inbox_paths(_errors),
             "/healthz": {"get": _health()},
             "/metrics": {"get": _metrics()},
@@ -175,7 +177,7 @@ def _sync() -> dict[str, Any]:
                 "content": {"application/x-ndjson": {"schema": {"$ref": _REF + "Line"}, "examples": lines}},
             }
         }
-        | _errors(c for c, entry in CODES.items() if entry.status not in (0, 404) and c not in DECIDING),
+        | _errors(c for c, entry in CODES.items() if entry.status not in (0, 404) and c not in DECIDING | FETCHING),
     }
 
 

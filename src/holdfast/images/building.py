@@ -22,7 +22,7 @@ from holdfast.hub.wall_clock import system_clock
 from holdfast.protocol.codec import decode_request
 from holdfast.replica.device import Device
 from holdfast.replica.file import connect, prepare, table_numbers
-from holdfast.replica.image_file import APPLICATION_ID, CONTENT, MAX_WINDOW_LOG, others_empty
+from holdfast.replica.image_file import APPLICATION_ID, CONTENT, MAX_WINDOW_LOG, beside_content
 from holdfast.replica.round import Rounds
 from holdfast.replica.tables import UserTables
 from holdfast.schema.model import Schema
@@ -73,20 +73,22 @@ def _read(hub: Hub, schema: Schema, wanted: Wanted, path: str) -> tuple[int, dic
             more = footer.more
         rows = db.execute("SELECT count(*) FROM holdfast_row").get
         found: dict[str, str] = dict(db.execute("SELECT name, cursor FROM holdfast_space WHERE cursor IS NOT NULL"))
-        _forget_builder(db)
+        _forget_builder(db, schema)
         return int(rows), found
     finally:
         db.close()
 
 
-def _forget_builder(db: apsw.Connection) -> None:
+def _forget_builder(db: apsw.Connection, schema: Schema) -> None:
     """Leave nothing of the device that has read: what is nobody's can be anybody's."""
     db.execute(
         """UPDATE holdfast_state SET device = '', user = '', clock_offset = 0, clock_jump = 0, last_synced = NULL,
            verify_due = NULL, verified = NULL, sealed = 0"""
     )
+    # The round that follows says whether this is all there is: until then the spaces are not ready.
+    db.execute("UPDATE holdfast_space SET ready = 0, access = ''")
     db.execute("DELETE FROM holdfast_own")
-    left = others_empty(db)
+    left = beside_content(db, schema)
     if left:
         raise HoldfastError("image_unfit", f"the image would hold rows of {', '.join(left)}, beside {CONTENT}")
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")

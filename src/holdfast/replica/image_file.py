@@ -2,7 +2,7 @@
 
 Two things must hold whatever happens: nothing that was written here is lost, and the file is at any moment either empty
 or whole. So the content goes in by one transaction of SQLite on the very file that others may have open, not by a
-rename under them (decision record 29).
+rename under them (decision record 30).
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ KEPT = ("holdfast_subscription", "holdfast_own", "holdfast_used", "holdfast_stor
 _BOOKS = ("holdfast_state", "holdfast_table", "sqlite_sequence", "sqlite_stat1", "sqlite_stat4")
 
 
-def others_empty(db: apsw.Connection) -> list[str]:
-    """The tables of the engine that hold rows although an image has none for them."""
+def beside_content(db: apsw.Connection, schema: Schema) -> list[str]:
+    """The tables of the engine that hold rows although an image has none for them. (Built-in tables are of the schema.)"""
+    known = (*CONTENT, *KEPT, *_BOOKS, *schema.by_name)
     names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
-    ours = [name for name in names if name.startswith("holdfast_") and name not in (*CONTENT, *KEPT, *_BOOKS)]
+    ours = [name for name in names if name.startswith("holdfast_") and name not in known]
     return [name for name in sorted(ours) if _holds(db, name)]
 
 
@@ -43,7 +44,9 @@ def is_empty(db: apsw.Connection, schema: Schema) -> bool:
         return False
     if any(_holds(db, table.name) for table in schema.tables) or any(_holds(db, name) for name in CONTENT):
         return False
-    return not others_empty(db) and not db.execute("SELECT EXISTS (SELECT 1 FROM sqlite_sequence WHERE seq)").get
+    return (
+        not beside_content(db, schema) and not db.execute("SELECT EXISTS (SELECT 1 FROM sqlite_sequence WHERE seq)").get
+    )
 
 
 def _holds(db: apsw.Connection, name: str) -> bool:
