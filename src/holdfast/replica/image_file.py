@@ -30,7 +30,7 @@ _BOOKS = ("holdfast_state", "holdfast_table", "sqlite_sequence", "sqlite_stat1",
 
 
 def beside_content(db: apsw.Connection, schema: Schema) -> list[str]:
-    """The tables of the engine that hold rows although an image has none for them. (Built-in tables are of the schema.)"""
+    """The tables of the engine that hold rows although an image has none for them; built-in ones are the schema's."""
     known = (*CONTENT, *KEPT, *_BOOKS, *schema.by_name)
     names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     ours = [name for name in names if name.startswith("holdfast_") and name not in known]

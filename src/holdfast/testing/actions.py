@@ -312,7 +312,43 @@ def do_disk_free(trial: Trial, dice: random.Random) -> str:
     return "ok"
 
 
+def do_image(trial: Trial, _: random.Random) -> str:
+    """The hub makes the files that were wished for; the first time, it begins to keep any."""
+    if not trial.simulation.hub.keeps_images:
+        trial.simulation.keep_images()
+    return f"{trial.simulation.hub.make_images()} images"
+
+
+MOST_DEVICES = 9
+
+
+def do_newcomer(trial: Trial, dice: random.Random) -> str:
+    """Two new devices of somebody begin, over a bad network perhaps, or they die over it; before the second one, the
+    hub makes the file that the first one wished for."""
+    simulation = trial.simulation
+    if not simulation.hub.keeps_images or len(simulation.devices) >= MOST_DEVICES:
+        return "nothing"
+    user, told = dice.choice(("ann", "ben", "cay")), []
+    for _ in range(2):
+        device = simulation.newcomer(f"n{len(simulation.devices)}", user)
+        how = dice.choice(("well", "well", "network", "crash"))
+        if how == "network":
+            device.link.fault = Fault(dice.choice(KINDS), dice.randrange(1000))
+        elif how == "crash":
+            device.disk.crash_at_commit(dice.randrange(1, 8))
+        outcome = trial.sync(device)
+        device.link.fault = None
+        device.disk.crash_at_commit(None)
+        file = "file" if device.began_with_file else "pages"
+        trial.covered[f"newcomer {how}, {file}: {outcome.rpartition(' ')[2]}"] += 1
+        told.append(f"{outcome} {how} {file}")
+        simulation.hub.make_images()
+    return ", ".join(told)
+
+
 ACTIONS: dict[str, Action] = {
+    "image": do_image,
+    "newcomer": do_newcomer,
     "write": do_write,
     "draft": do_draft,
     "undo": do_undo,

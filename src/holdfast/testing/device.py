@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import apsw
 
 from holdfast.errors import HoldfastError
+from holdfast.replica.events import ImageEnded, SyncEvent
 from holdfast.replica.file import connect, prepare
 from holdfast.replica.replica import Replica
 from holdfast.replica.sqlite_errors import translated
@@ -76,7 +77,7 @@ class SimulatedDevice:
         self._entropy = entropy
         self._replicas: list[Replica] = []
         self._observer: apsw.Connection | None = None
-        self._made = False
+        self._made = self._began = False
         self._views: dict[Callable[[apsw.Connection], Any], tuple[int, Any]] = {}
         self.alone = True
         """False while a sync of this device is on its way: no other sync, crash or restart may come in between."""
@@ -110,7 +111,18 @@ class SimulatedDevice:
         # A comparison would mend what the invariants are to find; totals are kept and checked all the same.
         bits = self._entropy.getrandbits
         given = (self.path, self.schema)
-        return Replica(*given, transport=self.link, now=self.clock, random_bits=bits, verify_every=None)
+        made = Replica(*given, transport=self.link, now=self.clock, random_bits=bits, verify_every=None)
+        made.events.add(self._hears)
+        return made
+
+    @property
+    def began_with_file(self) -> bool:
+        """Whether the replica whose turn it is has taken a file image."""
+        return self._began
+
+    def _hears(self, event: SyncEvent) -> None:
+        if isinstance(event, ImageEnded) and event.error is None:
+            self._began = True
 
     def another_process(self) -> None:
         """A second process opens the same file; from now on the two take turns."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
 from typing import Any, Literal
 
 from holdfast.edge.local import LocalTransport
 from holdfast.errors import HoldfastError
 from holdfast.hub.identity import Access, Identity
 from holdfast.hub.merging import NeedsReview
+from holdfast.images.shelf import Images, Shelf
 from holdfast.kernel import digest
 from holdfast.protocol.messages import Image
 from holdfast.protocol.transport import Exchange
@@ -105,6 +107,7 @@ class SimulatedHub:
         self.schema, self.clock, self.access = schema, clock, access
         self.place = place
         self._entropy = entropy
+        self._images: Path | None = None
         self.down: set[int] = set()
         """Processes that are not there: nobody answers their requests."""
         self.servers: list[Server] = []
@@ -119,6 +122,7 @@ class SimulatedHub:
         for name in sorted({column.function for table in self.schema.tables for column in table.columns} - {""}):
             server.merge(name)(words_of_both)
         try:
+            self._give_shelf(server)
             _ = server.hub
         except BaseException:
             server.close()
@@ -143,6 +147,35 @@ class SimulatedHub:
         except Crash:
             self.restart(process)
             raise HoldfastError("network", "the simulated hub process died") from None
+
+    def keep_images(self, folder: Path) -> None:
+        """From now on devices with nothing may begin with a file, of three rows and more."""
+        self._images = folder
+        for server in self.servers:
+            self._give_shelf(server)
+
+    def _give_shelf(self, server: Server) -> None:
+        if self._images is not None:
+            server.hub.images = Shelf(server.hub, Images(self._images, least_rows=3), threaded=False)
+
+    @property
+    def keeps_images(self) -> bool:
+        """Whether `keep_images` was called."""
+        return self._images is not None
+
+    def make_images(self) -> int:
+        """Make the files that were wished for; gives how many there are."""
+        for server in self.servers:
+            shelf = server.hub.images
+            if isinstance(shelf, Shelf):
+                shelf.make_wished()
+        return 0 if self._images is None else len(list(self._images.glob("*.json")))
+
+    def reach_image(self, process: int, user: str, name: str, start: int) -> Exchange:
+        """Fetch a file image as a user from one process. Raises `network` when it is down."""
+        if process in self.down:
+            raise HoldfastError("network", "nobody listens at this address of the simulated hub")
+        return LocalTransport(self.servers[process], Identity(user)).image(name, start)
 
     def restart(self, process: int) -> None:
         """End one process and start another one in its place."""

@@ -77,6 +77,7 @@ class Link:
         self.meanwhile: Callable[[], None] | None = None
         self.heard: Callable[[bytes], None] | None = None
         self.exchanges = 0
+        self.image: Callable[[str, int], Answer]
         self._network = network
         self._reach = reach
 
@@ -99,6 +100,27 @@ class Link:
             raise HoldfastError("network", "the simulated network lost the response")
         cut = len(answer) * fault.at // 1000 if fault is not None and kind == "cut" else None
         return Answer(status, answer, len(body), cut)
+
+    def image_over(self, fetch: Callable[[str, int], Exchange]) -> Callable[[str, int], Answer]:
+        """What fetches file images over this link, with its faults: the `image` of an `ImageTransport`."""
+
+        def image(name: str, start: int) -> Answer:
+            fault, self.fault = self.fault, None
+            self.exchanges += 1
+            kind = fault.kind if fault else None
+            if not self.sending or kind in ("lost request", "lost and late"):
+                raise HoldfastError("network", "the simulated network lost the request")
+            exchange = fetch(name, start)
+            status, body = exchange.status, b"".join(exchange.chunks())
+            meanwhile, self.meanwhile = self.meanwhile, None
+            if meanwhile is not None:
+                meanwhile()
+            if not self.receiving or kind == "lost response":
+                raise HoldfastError("network", "the simulated network lost the response")
+            cut = len(body) * fault.at // 1000 if fault is not None and kind == "cut" else None
+            return Answer(status, body, len(name), cut)
+
+        return image
 
     def deliver(self, body: bytes) -> tuple[int, bytes]:
         """Let a request arrive now, and read the whole answer: (status, body)."""

@@ -128,6 +128,26 @@ class Simulation:
         """Commits in the devices' files, and requests that arrived at the hub."""
         return self.requests + sum(device.disk.commits for device in self.devices.values())
 
+    def keep_images(self) -> None:
+        """From now on devices with nothing may begin with a file."""
+        self.hub.keep_images(self.folder / "images")
+        for name in self.devices:
+            self._join_images(name)
+
+    def _join_images(self, name: str) -> None:
+        link, user = self.network.links[name], self.devices[name].user
+
+        def fetch(image: str, start: int) -> Exchange:
+            return self.hub.reach_image(self._entropy.randrange(len(self.hub.servers)), user, image, start)
+
+        link.image = link.image_over(fetch)
+
+    def newcomer(self, name: str, user: str) -> SimulatedDevice:
+        """A new device that may begin with a file."""
+        device = self.add_device(name, user)
+        self._join_images(name)
+        return device
+
     def any_device(self) -> SimulatedDevice:
         """One of the devices, by the simulation's own dice."""
         return self.random.choice(list(self.devices.values()))

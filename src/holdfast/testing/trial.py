@@ -77,6 +77,7 @@ PROFILES: dict[str, dict[str, int]] = {
     "failover": CALM | FAULTY | HUB | FAILOVER,
     "steering": CALM | FAULTY | POISON | {"access": 8, "cancel": 6, "retry": 6, "edit": 3, "drop": 6},
     "scenes": CALM | FAULTY | STEERING | SCENES,
+    "image": CALM | FAULTY | CRASHES | ACCESS | HUB | RESTORE | {"image": 12, "newcomer": 8},
     "mixed": CALM | FAULTY | STEERING | CRASHES | POWER | CLOCKS | ACCESS | HUB | DISK | FAILOVER | POISON,
 }
 PROFILES["everything"] = PROFILES["mixed"] | RESTORE | {"draft": 8, "undo": 4, "redo": 2, "resolve": 3}

@@ -9,6 +9,7 @@ import pytest
 
 import holdfast as hf
 from tests.integration.images.site import PLANS, SCHEMA, Device, Site, site
+from tests.postgres import database
 
 BOOKS = ("holdfast_row", "holdfast_unseen", "plan", '"check"', "reading", "private", "holdfast_conflict")
 
@@ -59,6 +60,19 @@ def test_whoever_begins_with_the_file_holds_what_pages_would_have_brought(here: 
         assert file.replica.execute("pragma application_id")[0][0] == 0
         assert file.replica.digest("plan:north") == here.root("plan:north")
         assert not [left.name for left in here.folder.iterdir() if "-image" in left.name]
+
+
+def test_a_hub_on_postgresql(tmp_path: Path) -> None:
+    with database() as store, site(tmp_path, store) as made:
+        made.make_image("ben")
+        with made.device("ben") as ben:
+            ben.replica.sync()
+            assert ben.taken
+            assert len(ben.keys("plan")) == 80
+            assert ben.replica.verify().ok
+            assert ben.replica.digest("plan:south") == made.root("plan:south")
+            ben.replica.execute("update plan set title = 'mine' where id = 'north-0001'")
+            assert ben.replica.sync().pushed == 1
 
 
 def test_edits_go_both_ways_afterwards_and_after_another_start(here: Site) -> None:
