@@ -7,6 +7,7 @@ from typing import Any
 from pytest import MonkeyPatch
 
 from holdfast.hub.inbox import Inbox
+from holdfast.images import building
 from holdfast.replica import undo
 from holdfast.replica.apply import Apply
 from holdfast.replica.confirmed import Confirmed
@@ -153,3 +154,16 @@ def conflicts_of_decided_columns_are_not_written(patch: MonkeyPatch) -> None:
         return real(self, meeting, tuple(c for c in conflicts if c.winner != "theirs"), draft, hlc)
 
     patch.setattr(Inbox, "decide", decide)
+
+
+@planted("a file is older than its cursor", "image", 10, 2, 3, 7, 9, at=0)
+def a_file_image_lacks_a_row(patch: MonkeyPatch) -> None:
+    """The file that devices begin with does not have everything that its cursors say: no feed ever brings the rest."""
+    real = building._forget_builder
+
+    def older(db: Any, schema: Any) -> None:
+        real(db, schema)
+        one = "SELECT tbl, key FROM holdfast_row WHERE life % 2 LIMIT 1"
+        db.execute(f"DELETE FROM holdfast_row WHERE (tbl, key) = ({one})")
+
+    patch.setattr(building, "_forget_builder", older)
