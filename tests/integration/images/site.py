@@ -130,6 +130,8 @@ def site(
         spaces=lambda identity: known[identity.user],
     )
     with server:
+        if store:  # its tables are there already
+            server.migrate()
         made = Site(server, folder, known)
         fill(made)
         yield made

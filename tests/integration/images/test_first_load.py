@@ -8,8 +8,9 @@ import apsw
 import pytest
 
 import holdfast as hf
+from holdfast.schema.emit import postgres
 from tests.integration.images.site import PLANS, SCHEMA, Device, Site, site
-from tests.postgres import database
+from tests.postgres import connect, database
 
 BOOKS = ("holdfast_row", "holdfast_unseen", "plan", '"check"', "reading", "private", "holdfast_conflict")
 
@@ -63,16 +64,26 @@ def test_whoever_begins_with_the_file_holds_what_pages_would_have_brought(here: 
 
 
 def test_a_hub_on_postgresql(tmp_path: Path) -> None:
-    with database() as store, site(tmp_path, store) as made:
-        made.make_image("ben")
-        with made.device("ben") as ben:
-            ben.replica.sync()
-            assert ben.taken
-            assert len(ben.keys("plan")) == 80
-            assert ben.replica.verify().ok
-            assert ben.replica.digest("plan:south") == made.root("plan:south")
-            ben.replica.execute("update plan set title = 'mine' where id = 'north-0001'")
-            assert ben.replica.sync().pushed == 1
+    with database() as store:
+        with connect(store) as db:
+            for statement in postgres.ddl(SCHEMA):
+                db.execute(statement.encode())
+            db.execute("ALTER TABLE plan ADD COLUMN margin integer NOT NULL DEFAULT 4711")
+        with site(tmp_path, store) as made:
+            check_on_postgresql(made)
+
+
+def check_on_postgresql(made: Site) -> None:
+    made.make_image("ben")
+    with made.device("ben") as ben:
+        ben.replica.sync()
+        assert ben.taken
+        assert len(ben.keys("plan")) == 80
+        assert "margin" not in [row[1] for row in ben.replica.execute("pragma table_info(plan)")]
+        assert ben.replica.verify().ok
+        assert ben.replica.digest("plan:south") == made.root("plan:south")
+        ben.replica.execute("update plan set title = 'mine' where id = 'north-0001'")
+        assert ben.replica.sync().pushed == 1
 
 
 def test_edits_go_both_ways_afterwards_and_after_another_start(here: Site) -> None:
