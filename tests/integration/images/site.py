@@ -129,9 +129,9 @@ def site(
         images=hf.Images(folder / "images", least_rows=20, **images),
         spaces=lambda identity: known[identity.user],
     )
+    if store:  # its tables are there already
+        server.migrate()
     with server:
-        if store:  # its tables are there already
-            server.migrate()
         made = Site(server, folder, known)
         fill(made)
         yield made
