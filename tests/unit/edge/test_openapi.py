@@ -5,6 +5,7 @@ import msgspec
 import pytest
 
 from holdfast.edge.openapi import LINE_EXAMPLES, REQUEST_EXAMPLE, document
+from holdfast.edge.openapi_images import FETCHING
 from holdfast.edge.openapi_inbox import DECIDING
 from holdfast.protocol import messages as m
 from holdfast.protocol.codec import decode_line, decode_request
@@ -75,8 +76,12 @@ def test_every_code_is_documented_and_stands_under_its_status():
     assert set(whole["x-holdfast-codes"]) == set(CODES)
     for code, entry in CODES.items():
         if entry.status not in (0, 404):
-            path = "/v1/conflicts/{conflict}/resolve" if code in DECIDING else "/v1/sync"
-            response = whole["paths"][path]["post"]["responses"][str(entry.status)]
+            path, method = "/v1/sync", "post"
+            if code in DECIDING:
+                path = "/v1/conflicts/{conflict}/resolve"
+            elif code in FETCHING:
+                path, method = "/v1/images/{image}", "get"
+            response = whole["paths"][path][method]["responses"][str(entry.status)]
             assert f"`{code}`" in response["description"]
             assert code in response["content"]["application/json"]["examples"]
 
