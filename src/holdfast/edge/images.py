@@ -1,4 +1,4 @@
-"""GET /v1/images/{name}: a file image, from a place on (`spec/protocol.md`, section 17)."""
+"""GET /v1/images/{name}: a file image, from a place on (`spec/protocol.md`, section 19)."""
 
 from __future__ import annotations
 

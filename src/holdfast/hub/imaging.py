@@ -1,4 +1,4 @@
-"""Whether an empty device gets its first load as one file (`spec/protocol.md`, section 17), and which.
+"""Whether an empty device gets its first load as one file (`spec/protocol.md`, section 19), and which.
 
 The hub decides; where the files are, and who makes them, is behind `Images`: the core knows neither disks nor devices.
 """

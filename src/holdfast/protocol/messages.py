@@ -260,7 +260,7 @@ class Block(Struct):
 
 
 class ImageOffer(Struct):
-    """The first load as one file (`spec/protocol.md`, section 17): the SHA-256 of what is fetched, its bytes and those
+    """The first load as one file (`spec/protocol.md`, section 19): the SHA-256 of what is fetched, its bytes and those
     of the file in it, and about how many rows it brings.
     """
 

@@ -47,7 +47,7 @@ class Transport(Protocol):
 
 
 class ImageTransport(Protocol):
-    """A transport that can fetch file images (`spec/protocol.md` section 17)."""
+    """A transport that can fetch file images (`spec/protocol.md` section 19)."""
 
     def image(self, name: str, start: int) -> Exchange:
         """Ask for the bytes of an image from `start` on: status 200 from its beginning, 206 from a later place. Raises
