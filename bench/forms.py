@@ -50,14 +50,14 @@ RAW_TABLE = (
 """The plain table that the physical limits are measured on: the same columns, no constraint but the key."""
 
 
-def server(url: str) -> hf.Server:
+def server(url: str, images: hf.Images | None = None) -> hf.Server:
     """A hub for everybody: the user that the token names; the bench has no secrets."""
 
     def anybody(headers: Mapping[str, str]) -> hf.Identity | None:
         user = headers.get("authorization", "").removeprefix("Bearer ")
         return hf.Identity(user, {SPACE: "rw"}) if user else None
 
-    return hf.Server(url, SCHEMA, authenticate=anybody)
+    return hf.Server(url, SCHEMA, authenticate=anybody, images=images)
 
 
 def rows(count: int, seed: int = 1) -> Iterator[tuple[object, ...]]:

@@ -108,11 +108,11 @@ def _tasks(organization: str, project: str, members: list[str], count: int) -> I
         yield task_id(number + 1, project), organization, project, owner, title, number % 3 == 0, 1, MOMENT
 
 
-def server(url: str) -> hf.Server:
+def server(url: str, images: hf.Images | None = None) -> hf.Server:
     """A hub that asks the memberships who may see what; the token is the user's name."""
 
     def authenticate(headers: Mapping[str, str]) -> hf.Identity | None:
         user = headers.get("authorization", "").removeprefix("Bearer ")
         return hf.Identity(user) if user else None
 
-    return hf.Server(url, SCHEMA, authenticate=authenticate, spaces=hf.sql(ACCESS))
+    return hf.Server(url, SCHEMA, authenticate=authenticate, spaces=hf.sql(ACCESS), images=images)
