@@ -78,7 +78,8 @@ CREATE TABLE holdfast_transaction (
     attempts INTEGER NOT NULL DEFAULT 0,      -- requests that could not be processed because of it
     error TEXT NOT NULL DEFAULT '',           -- the last of these failures
     not_before INTEGER,                       -- when it is tried again; milliseconds since 2020-01-01 UTC
-    result TEXT                               -- JSON, of a refused one
+    result TEXT,                              -- JSON, of a refused one
+    counted TEXT NOT NULL DEFAULT ''          -- the name under which a part of an unfinished answer has counted it
 ) STRICT;
 CREATE INDEX holdfast_transaction_state ON holdfast_transaction (state, place);
 

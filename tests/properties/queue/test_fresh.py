@@ -103,11 +103,24 @@ def left(
                     except hf.HoldfastError as error:
                         assert error.code == "sql"  # a key that is there, or a CHECK
             device.sync()
-        return {f"{file} {table}": rows for file in ("hub", "a") for table, rows in contents(folder / f"{file}.db")}
+        chosen = hub_of(folder / "a.db")
+        return {
+            f"{file} {table}": [row.replace(chosen, "the hub") for row in rows]
+            for file in ("hub", "a")
+            for table, rows in contents(folder / f"{file}.db")
+        }
 
 
-def contents(file: Path) -> list[tuple[str, list[Any]]]:
-    """The rows of every table of a file."""
+def hub_of(file: Path) -> str:
+    """The name of the hub that a device has met."""
+    db = apsw.Connection(str(file))
+    name: str = db.execute("SELECT hub FROM holdfast_state").get
+    db.close()
+    return name
+
+
+def contents(file: Path) -> list[tuple[str, list[str]]]:
+    """The rows of every table of a file, as text."""
     db = apsw.Connection(str(file))
     names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY 1")]
     names = [name for name in names if not name.startswith("sqlite_")]
